@@ -1,0 +1,32 @@
+//! What can go wrong while planning or running attention.
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A block size of zero, or one that does not divide the work as asked.
+    #[error("a block size of {block_size} is impossible for {len} positions; choose one between 1 and {len}")]
+    BlockSize {
+        /// The block size that was asked for, in positions.
+        block_size: usize,
+        /// The number of positions to divide.
+        len: usize,
+    },
+    /// The cache has no room for the positions of a pass.
+    #[error("the cache holds {capacity} positions and {needed} are needed; use a smaller block")]
+    CacheFull {
+        /// Positions the cache was made for.
+        capacity: usize,
+        /// Positions that this pass would need.
+        needed: usize,
+    },
+    /// An operation of the kernels failed.
+    #[error(transparent)]
+    Kernels(#[from] drdiff_kernels::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,129 @@
+//! Who may see whom, written as codes for single positions.
+//!
+//! A key carries the `time` at which it becomes context and a `group`; a query carries the latest time that it may
+//! read (`limit`) and its own group. A pair is allowed if `key.time <= query.limit` or if both share a group. Three
+//! layouts are enough for training and for block after block generation (BD3-LM, arXiv 2503.09573, figure 3).
+
+use drdiff_kernels::{KeyCode, QueryCode, Visibility};
+
+use crate::{Error, Result};
+
+const NO_GROUP: i32 = -1;
+const NEVER: i32 = i32::MAX;
+
+/// Clean positions in blocks: each sees its own block and all blocks before it.
+///
+/// # Errors
+/// If `block_size` is zero.
+pub fn block_causal(len: usize, block_size: usize) -> Result<Visibility> {
+    check(len, block_size)?;
+    let (mut queries, mut keys) = (Vec::with_capacity(len), Vec::with_capacity(len));
+    for i in 0..len {
+        let block = (i / block_size) as i32;
+        queries.push(QueryCode { limit: block, group: NO_GROUP });
+        keys.push(KeyCode { time: block, group: NO_GROUP });
+    }
+    Ok(Visibility { queries, keys })
+}
+
+/// The training layout `[noisy | clean]` of `2 * len` positions: a noisy block sees itself in both directions and the
+/// clean blocks before it; clean blocks see clean blocks up to their own.
+///
+/// # Errors
+/// If `block_size` is zero or above `len`.
+pub fn noisy_clean(len: usize, block_size: usize) -> Result<Visibility> {
+    check(len, block_size)?;
+    let clean = block_causal(len, block_size)?;
+    let (mut queries, mut keys) = (Vec::with_capacity(2 * len), Vec::with_capacity(2 * len));
+    for i in 0..len {
+        let block = (i / block_size) as i32;
+        queries.push(QueryCode { limit: block - 1, group: block });
+        keys.push(KeyCode { time: NEVER, group: block });
+    }
+    queries.extend(clean.queries);
+    keys.extend(clean.keys);
+    Ok(Visibility { queries, keys })
+}
+
+/// What one pass of generation holds, in this order: keys of the cache, clean positions that this pass commits, and
+/// the noisy block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PassLayout {
+    /// Committed positions that the cache holds already.
+    pub committed: usize,
+    /// Clean positions that this pass adds to the cache.
+    pub clean: usize,
+    /// Clean positions are cut into blocks of this size, counted from the first of them.
+    pub clean_block: usize,
+    /// Positions of the block that is being denoised.
+    pub noisy: usize,
+}
+
+/// Visibility of one generation pass: queries are the `clean` then the `noisy` positions, keys the cache and those.
+/// A pass that holds a clean block and the next noisy one gives the same numbers as two passes, since clean positions
+/// never see noisy ones.
+///
+/// # Errors
+/// If there are clean positions and `clean_block` is zero.
+pub fn pass(layout: PassLayout) -> Result<Visibility> {
+    if layout.clean > 0 {
+        check(layout.clean.max(layout.clean_block), layout.clean_block)?;
+    }
+    let mut keys = vec![KeyCode { time: 0, group: NO_GROUP }; layout.committed];
+    let mut queries = Vec::with_capacity(layout.clean + layout.noisy);
+    let mut last = 0;
+    for i in 0..layout.clean {
+        last = 1 + (i / layout.clean_block) as i32;
+        queries.push(QueryCode { limit: last, group: NO_GROUP });
+        keys.push(KeyCode { time: last, group: NO_GROUP });
+    }
+    queries.extend(vec![QueryCode { limit: last, group: 0 }; layout.noisy]);
+    keys.extend(vec![KeyCode { time: NEVER, group: 0 }; layout.noisy]);
+    Ok(Visibility { queries, keys })
+}
+
+fn check(len: usize, block_size: usize) -> Result<()> {
+    if block_size == 0 || block_size > len {
+        return Err(Error::BlockSize { block_size, len });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sees(v: &Visibility, q: usize, k: usize) -> bool {
+        let (q, k) = (v.queries[q], v.keys[k]);
+        k.time <= q.limit || (k.group >= 0 && k.group == q.group)
+    }
+
+    #[test]
+    fn noisy_blocks_see_themselves_and_earlier_clean_blocks_only() {
+        let (n, b) = (12, 4);
+        let v = noisy_clean(n, b).unwrap();
+        for q in 0..n {
+            for k in 0..n {
+                assert_eq!(sees(&v, q, k), q / b == k / b, "noisy {q} to noisy {k}");
+                assert_eq!(sees(&v, q, n + k), k / b < q / b, "noisy {q} to clean {k}");
+                assert!(!sees(&v, n + q, k), "clean {q} must not see noisy {k}");
+                assert_eq!(sees(&v, n + q, n + k), k / b <= q / b, "clean {q} to clean {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pass_shows_cache_and_clean_blocks_to_the_noisy_block() {
+        let v = pass(PassLayout { committed: 3, clean: 4, clean_block: 2, noisy: 2 }).unwrap();
+        assert_eq!((v.queries.len(), v.keys.len()), (6, 9));
+        assert!((0..9).all(|k| sees(&v, 4, k)), "the noisy block sees everything");
+        assert!((0..5).all(|k| sees(&v, 0, k)) && (5..9).all(|k| !sees(&v, 0, k)), "the first clean block sees the cache and itself");
+        assert!((0..7).all(|k| sees(&v, 2, k)) && (7..9).all(|k| !sees(&v, 2, k)));
+    }
+
+    #[test]
+    fn impossible_block_sizes_are_errors() {
+        assert!(noisy_clean(8, 0).is_err());
+        assert!(noisy_clean(8, 9).is_err());
+    }
+}

@@ -1,0 +1,130 @@
+//! The engine: a queue of requests and one `step` that moves all active ones on.
+
+use std::collections::VecDeque;
+
+use candle_core::DType;
+use drdiff_model::{Network, Tokenizer};
+use drdiff_routing::ComputeReport;
+use drdiff_solver::{Prediction, Table};
+
+use crate::job::{Job, Part};
+use crate::pass::predict;
+use crate::{Error, Event, Request, Result};
+
+/// Writes many texts at a time with one network.
+///
+/// A text depends on its request alone: noise is keyed by seed, request, step and position, and jobs in a batch
+/// share nothing but the linear maps, where other shapes may round differently in the last bits.
+pub struct Engine {
+    network: Network,
+    tokenizer: Tokenizer,
+    table: Table,
+    waiting: VecDeque<Job>,
+    active: Vec<Job>,
+    capacity: usize,
+}
+
+impl Engine {
+    /// An engine that works on up to `capacity` requests at once.
+    ///
+    /// # Errors
+    /// If the tokenizer is not the network's, or the embedding table cannot be read.
+    pub fn new(network: Network, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
+        let rows = network.unit_embeddings()?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let table = Table::new(rows, network.config().embed)?;
+        Ok(Self {
+            network,
+            tokenizer,
+            table,
+            waiting: VecDeque::new(),
+            active: Vec::new(),
+            capacity: capacity.max(1),
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.active.is_empty()
+    }
+
+    /// Takes a request in.
+    ///
+    /// # Errors
+    /// If its settings or lengths are impossible for the model.
+    pub fn submit(&mut self, request: Request) -> Result<()> {
+        self.waiting.push_back(Job::new(request, &self.network, &self.tokenizer, &self.table)?);
+        Ok(())
+    }
+
+    /// One network pass for all active requests. A request that fails is reported and dropped; the others go on.
+    ///
+    /// # Errors
+    /// If the pass itself fails.
+    pub fn step(&mut self) -> Result<Vec<Event>> {
+        while self.active.len() < self.capacity
+            && let Some(job) = self.waiting.pop_front()
+        {
+            self.active.push(job);
+        }
+        let mut events = Vec::new();
+        if self.active.is_empty() {
+            return Ok(events);
+        }
+        let parts = self.active.iter_mut().map(Job::part).collect::<Result<Vec<_>>>()?;
+        let mut report = ComputeReport::default();
+        let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
+        let predictions = predict(&self.network, &mut jobs, &parts, &mut report)?;
+        let end_of_text = self.tokenizer.end_of_text();
+        let mut kept = Vec::with_capacity(self.active.len());
+        for ((mut job, part), prediction) in self.active.drain(..).zip(&parts).zip(predictions) {
+            match advance(&mut job, part, prediction, end_of_text, report.flops(), &mut events) {
+                Ok(true) => kept.push(job),
+                Ok(false) => {}
+                Err(error) => events.push(Event::Failed { request: job.request.id, error }),
+            }
+        }
+        self.active = kept;
+        Ok(events)
+    }
+}
+
+/// Moves one job on by the pass's prediction; `false` when its text is complete.
+fn advance(
+    job: &mut Job,
+    part: &Part,
+    prediction: Option<Prediction>,
+    end_of_text: u32,
+    flops: u64,
+    events: &mut Vec<Event>,
+) -> Result<bool> {
+    job.passed(part)?;
+    let Some(prediction) = prediction else { return Ok(true) };
+    if prediction.logits.iter().any(|logit| logit.is_nan()) {
+        let (block, step) = job.place();
+        return Err(Error::NotANumber { request: job.request.id, block, step, seed: job.request.settings.seed });
+    }
+    if job.request.settings.self_condition {
+        let dim = job.run.state().dim;
+        for (position, x_hat) in job.run.open().into_iter().zip(prediction.data.chunks_exact(dim)) {
+            job.predictions[position] = Some(x_hat.to_vec());
+        }
+    }
+    let report = job.run.advance(prediction)?;
+    let finished = report.finished;
+    events.push(job.pass_event(report, flops));
+    if finished && let Some(output) = job.turn(end_of_text, events)? {
+        events.push(Event::Finished { request: job.request.id, output });
+        return Ok(false);
+    }
+    Ok(true)
+}

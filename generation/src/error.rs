@@ -1,0 +1,49 @@
+//! What can go wrong while writing text.
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A length that the model cannot serve.
+    #[error("{what} of {asked} {problem}; {remedy}")]
+    Length {
+        /// What was asked for.
+        what: &'static str,
+        /// How much of it.
+        asked: usize,
+        /// Why it is impossible.
+        problem: String,
+        /// What to do instead.
+        remedy: String,
+    },
+    /// The network's numbers are not usable.
+    #[error("the network gave logits that are not numbers (request {request}, block {block}, step {step}, seed {seed}); the weights are probably damaged: fetch them again")]
+    NotANumber {
+        /// The request.
+        request: u64,
+        /// Its block, counted from 0.
+        block: usize,
+        /// The step in the block, counted from 0.
+        step: usize,
+        /// The request's seed.
+        seed: u64,
+    },
+    /// The sampler refused its settings.
+    #[error(transparent)]
+    Solver(#[from] drdiff_solver::Error),
+    /// The network failed.
+    #[error(transparent)]
+    Model(#[from] drdiff_model::Error),
+    /// An attention plan could not be made.
+    #[error(transparent)]
+    Attention(#[from] drdiff_attention::Error),
+    /// An operation failed.
+    #[error(transparent)]
+    Kernels(#[from] drdiff_kernels::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,80 @@
+//! What an engine tells its driver.
+
+use drdiff_solver::StepReport;
+use serde::Serialize;
+
+use crate::Error;
+
+/// Why a text ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The model ended it.
+    End,
+    /// It has as many tokens as were asked for.
+    Length,
+}
+
+/// A finished text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Output {
+    /// The written text, without the prompt; for infilling the whole text.
+    pub text: String,
+    /// Its token ids, without end-of-text.
+    pub ids: Vec<u32>,
+    /// Network passes that the request took part in.
+    pub nfe: usize,
+    /// Tokens committed, including any behind the end of the text.
+    pub committed_tokens: usize,
+    /// Positions that were denoised, summed over passes.
+    pub canvas_tokens: usize,
+    /// Why it ended.
+    pub stop: StopReason,
+}
+
+/// Something happened to a request. Committed text never changes again; provisional text may.
+#[derive(Debug)]
+pub enum Event {
+    /// A network pass denoised the current block by one step.
+    Pass {
+        /// The request.
+        request: u64,
+        /// Block, counted from 0.
+        block: usize,
+        /// Step in the block, counted from 0.
+        step: usize,
+        /// Network passes so far.
+        nfe: usize,
+        /// Tokens of the block as far as they are committed.
+        canvas: Vec<Option<u32>>,
+        /// What the step did; positions are those of the block.
+        report: StepReport,
+        /// Floating-point operations of the feed-forward halves in this pass, all requests of the batch together.
+        flops: u64,
+    },
+    /// A block is written; `text` continues the committed text.
+    BlockCommitted {
+        /// The request.
+        request: u64,
+        /// Block, counted from 0.
+        block: usize,
+        /// New committed text (whole characters only).
+        text: String,
+        /// Tokens committed so far.
+        tokens: usize,
+    },
+    /// A text is complete.
+    Finished {
+        /// The request.
+        request: u64,
+        /// The text and its statistics.
+        output: Output,
+    },
+    /// A request failed; others go on.
+    Failed {
+        /// The request.
+        request: u64,
+        /// Why.
+        error: Error,
+    },
+}

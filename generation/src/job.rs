@@ -1,0 +1,174 @@
+//! A request in progress: the block that is denoised, the text behind it, and the cache.
+
+use std::sync::Arc;
+
+use drdiff_attention::{KvCache, PassLayout, pass};
+use drdiff_kernels::{Noise, TilePlan};
+use drdiff_model::{DecodeStream, Network, Tokenizer};
+use drdiff_solver::{BlockRun, StepReport, Table};
+
+use crate::{Event, Output, Request, Result, StopReason, Task};
+
+/// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
+const PREFILL: usize = 256;
+
+pub(crate) struct Job {
+    pub(crate) request: Request,
+    pub(crate) cache: KvCache,
+    /// The block that is denoised.
+    pub(crate) run: BlockRun,
+    /// Clean tokens that the cache does not hold yet: the prompt, or the block before this one.
+    pending: Vec<u32>,
+    /// Index of the first pending token, or of the block if there is none, in the whole text.
+    pub(crate) position: u64,
+    /// Data predictions of the last step, by position of the block, for self-conditioning.
+    pub(crate) predictions: Vec<Option<Vec<f64>>>,
+    plan: Option<(PassLayout, Arc<TilePlan>)>,
+    table: Table,
+    stream: DecodeStream,
+    block: usize,
+    block_size: usize,
+    budget: usize,
+    ids: Vec<u32>,
+    text: String,
+    nfe: usize,
+    committed: usize,
+    canvas: usize,
+}
+
+/// What a job puts into the next pass.
+pub(crate) struct Part {
+    /// Clean tokens first, ...
+    pub(crate) clean: Vec<u32>,
+    /// ... then the block, unless the prompt takes more than this pass.
+    pub(crate) block: bool,
+    pub(crate) plan: Arc<TilePlan>,
+}
+
+impl Job {
+    pub(crate) fn new(request: Request, network: &Network, tokenizer: &Tokenizer, table: &Table) -> Result<Self> {
+        let context = network.config().context;
+        let (budget, block_size) = request.check(context)?;
+        let (pending, canvas) = match &request.task {
+            Task::Continue(prompt) => (prompt.clone(), vec![None; block_size]),
+            Task::Infill(canvas) => (Vec::new(), canvas.clone()),
+        };
+        // A block, the one before it and what both see lie within the distances known from training.
+        let window = context.saturating_sub(2 * block_size).max(1);
+        let noise = Noise::new(request.settings.seed, request.id);
+        let run =
+            BlockRun::new(request.settings.sampler.clone(), table.clone(), noise, pending.len() as u64, &canvas)?;
+        Ok(Self {
+            cache: network.cache(window, PREFILL.max(block_size) + block_size)?,
+            predictions: vec![None; canvas.len()],
+            run,
+            pending,
+            position: 0,
+            plan: None,
+            table: table.clone(),
+            stream: tokenizer.decode_stream(),
+            block: 0,
+            block_size,
+            budget,
+            ids: Vec::new(),
+            text: String::new(),
+            nfe: 0,
+            committed: 0,
+            canvas: 0,
+            request,
+        })
+    }
+
+    /// Positions of the block.
+    pub(crate) fn block_len(&self) -> usize {
+        self.run.state().tokens.len()
+    }
+
+    /// The part of this job in the next pass.
+    pub(crate) fn part(&mut self) -> Result<Part> {
+        let chunk = PREFILL.max(self.block_size);
+        // Clean blocks are whole wherever the prompt is cut.
+        let chunk = chunk - chunk % self.block_size;
+        let clean = self.pending[..self.pending.len().min(chunk)].to_vec();
+        let block = clean.len() == self.pending.len();
+        let layout = PassLayout {
+            committed: self.cache.visible(),
+            clean: clean.len(),
+            clean_block: self.block_size,
+            noisy: if block { self.block_len() } else { 0 },
+        };
+        let plan = match &self.plan {
+            Some((known, plan)) if *known == layout => plan.clone(),
+            _ => Arc::new(TilePlan::new(&[pass(layout)?])?),
+        };
+        self.plan = Some((layout, plan.clone()));
+        Ok(Part { clean, block, plan })
+    }
+
+    /// The pass is over: its clean tokens are in the cache.
+    pub(crate) fn passed(&mut self, part: &Part) -> Result<()> {
+        self.nfe += 1;
+        if part.block {
+            self.canvas += self.block_len();
+        }
+        self.pending.drain(..part.clean.len());
+        self.position += part.clean.len() as u64;
+        let next = PREFILL.max(self.block_size) + self.block_size;
+        Ok(self.cache.commit(part.clean.len(), next)?)
+    }
+
+    /// The event of one denoising step.
+    pub(crate) fn pass_event(&self, report: StepReport, flops: u64) -> Event {
+        Event::Pass {
+            request: self.request.id,
+            block: self.block,
+            step: self.run.nfe() - 1,
+            nfe: self.nfe,
+            canvas: self.run.state().tokens.clone(),
+            report,
+            flops,
+        }
+    }
+
+    /// Block and step that a failure is reported with.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.block, self.run.nfe())
+    }
+
+    /// Takes a finished block into the text and starts the next one; `Some` when the text is complete.
+    pub(crate) fn turn(&mut self, end_of_text: u32, events: &mut Vec<Event>) -> Result<Option<Output>> {
+        let tokens: Vec<u32> = self.run.state().tokens.iter().map(|token| token.unwrap_or(end_of_text)).collect();
+        self.committed += tokens.len();
+        let stops = self.request.settings.stop_at_end && matches!(self.request.task, Task::Continue(_));
+        let end = if stops { tokens.iter().position(|token| *token == end_of_text) } else { None };
+        let written = &tokens[..end.unwrap_or(tokens.len())];
+        let text = self.stream.push(written);
+        self.ids.extend_from_slice(written);
+        self.text.push_str(&text);
+        events.push(Event::BlockCommitted { request: self.request.id, block: self.block, text, tokens: self.ids.len() });
+        if end.is_some() || self.committed >= self.budget || matches!(self.request.task, Task::Infill(_)) {
+            return Ok(Some(self.output(if end.is_some() { StopReason::End } else { StopReason::Length })));
+        }
+        let len = self.block_size.min(self.budget - self.committed);
+        let first = self.position + tokens.len() as u64;
+        let Request { id, settings, .. } = &self.request;
+        let noise = Noise::new(settings.seed, *id);
+        self.run = BlockRun::new(settings.sampler.clone(), self.table.clone(), noise, first, &vec![None; len])?;
+        self.predictions = vec![None; len];
+        self.pending = tokens;
+        self.block += 1;
+        Ok(None)
+    }
+
+    fn output(&mut self, stop: StopReason) -> Output {
+        let ids = std::mem::take(&mut self.ids);
+        Output {
+            text: std::mem::take(&mut self.text),
+            ids,
+            nfe: self.nfe,
+            committed_tokens: self.committed,
+            canvas_tokens: self.canvas,
+            stop,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Writing text: requests, the block loop, and the cache of what is written.
+//!
+//! [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
+//! happened. Everything else (a command line, a batch job, a server) drives that `step`.
+
+mod engine;
+mod error;
+mod event;
+mod job;
+mod pass;
+mod request;
+
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use event::{Event, Output, StopReason};
+pub use request::{Request, Settings, Task};

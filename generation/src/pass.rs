@@ -1,0 +1,180 @@
+//! One network pass for many jobs: their rows side by side, never padded, never visible to one another.
+
+use candle_core::{D, Tensor};
+use drdiff_attention::Segment;
+use drdiff_diffusion::Level;
+use drdiff_kernels::Rotary;
+use drdiff_model::{Input, Network, Soft};
+use drdiff_routing::ComputeReport;
+use drdiff_solver::Prediction;
+
+use crate::Result;
+use crate::job::{Job, Part};
+
+/// Rows of a pass, gathered job after job.
+#[derive(Default)]
+struct Rows {
+    index: Vec<u32>,
+    /// Evidence of soft rows.
+    soft: Vec<f32>,
+    /// Rows that are predicted, and for each of them 0 or 1 + its soft row.
+    open: Vec<u32>,
+    pick: Vec<u32>,
+    /// Data predictions to condition on, and for every row 0 or 1 + its place among them.
+    data: Vec<f32>,
+    place: Vec<u32>,
+    signal: Vec<f32>,
+}
+
+impl Rows {
+    fn clean(&mut self, token: u32) {
+        self.index.push(token);
+        self.place.push(0);
+        self.signal.push(1.0);
+    }
+
+    fn block(&mut self, job: &Job, vocab: u32, embed: usize) {
+        let state = job.run.state();
+        let signal = |level: &Level| match level {
+            Level::Absorbed => 0.0,
+            Level::Soft(snr) => snr / (1.0 + snr),
+            Level::Anchor => 1.0,
+        };
+        let mean = state.levels.iter().map(signal).sum::<f64>() / state.levels.len() as f64;
+        for (position, (level, token)) in state.levels.iter().zip(&state.tokens).enumerate() {
+            let row = self.index.len() as u32;
+            let mut pick = 0;
+            match (level, token) {
+                (Level::Anchor, Some(token)) => self.index.push(*token),
+                (Level::Soft(_), _) => {
+                    let y = &state.evidence[position * embed..][..embed];
+                    self.soft.extend(y.iter().map(|y| *y as f32));
+                    pick = (self.soft.len() / embed) as u32;
+                    self.index.push(vocab + pick);
+                }
+                _ => self.index.push(vocab),
+            }
+            if token.is_none() {
+                self.open.push(row);
+                self.pick.push(pick);
+            }
+            let known = job.predictions[position].as_ref().filter(|_| token.is_none());
+            self.place.push(match known {
+                Some(x_hat) if job.request.settings.self_condition => {
+                    self.data.extend(x_hat.iter().map(|x| *x as f32));
+                    (self.data.len() / embed) as u32
+                }
+                _ => 0,
+            });
+            self.signal.push(mean as f32);
+        }
+    }
+
+    fn input(&self, network: &Network) -> Result<Input> {
+        let (embed, device) = (network.config().embed, network.device());
+        let rows = self.index.len();
+        let mut input = Input::discrete(Tensor::from_slice(&self.index, rows, device)?);
+        let matrix = |xs: &[f32]| Tensor::from_slice(xs, (xs.len() / embed, embed), device);
+        if !self.soft.is_empty() {
+            input.soft = Some(Soft::new(matrix(&self.soft)?)?);
+        }
+        if !self.data.is_empty() {
+            input.self_condition = Some((matrix(&self.data)?, Tensor::from_slice(&self.place, rows, device)?));
+        }
+        if network.config().noise_conditioning {
+            input.mean_signal = Some(Tensor::from_slice(&self.signal, (rows, 1), device)?);
+        }
+        Ok(input)
+    }
+}
+
+/// Runs the network once over the parts of all jobs and returns, for each job, the prediction of its open positions.
+pub(crate) fn predict(
+    network: &Network,
+    jobs: &mut [&mut Job],
+    parts: &[Part],
+    report: &mut ComputeReport,
+) -> Result<Vec<Option<Prediction>>> {
+    let config = network.config();
+    let mut rows = Rows::default();
+    let mut rotaries = Vec::with_capacity(jobs.len());
+    let mut open_counts = Vec::with_capacity(jobs.len());
+    for (job, part) in jobs.iter().zip(parts) {
+        let before = rows.open.len();
+        part.clean.iter().for_each(|token| rows.clean(*token));
+        let mut len = part.clean.len();
+        if part.block {
+            rows.block(job, config.vocab as u32, config.embed);
+            len += job.block_len();
+        }
+        open_counts.push(rows.open.len() - before);
+        let first = job.position as i64;
+        let positions: Vec<i64> = (first..first + len as i64).collect();
+        rotaries.push((len, Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?));
+    }
+    let input = rows.input(network)?;
+    let mut segments: Vec<Segment<'_>> = jobs
+        .iter_mut()
+        .zip(parts.iter().zip(&rotaries))
+        .map(|(job, (part, (len, rotary)))| Segment {
+            batch: 1,
+            len: *len,
+            plan: part.plan.clone(),
+            rotary,
+            cache: Some(&mut job.cache),
+        })
+        .collect();
+    let hidden = network.forward(&input, &mut segments, report)?;
+    drop(segments);
+    if rows.open.is_empty() {
+        return Ok(jobs.iter().map(|_| None).collect());
+    }
+    let device = network.device();
+    let mut evidence = network.evidence(&hidden, &Tensor::from_slice(&rows.open, rows.open.len(), device)?)?;
+    if let Some(soft) = &input.soft {
+        let none = Tensor::zeros((1, config.embed), soft.evidence.dtype(), device)?;
+        let pick = Tensor::from_slice(&rows.pick, rows.pick.len(), device)?;
+        let y = Tensor::cat(&[&none, &soft.evidence], 0)?.index_select(&pick, 0)?;
+        evidence = (evidence + y.to_dtype(network.dtype())?)?;
+    }
+    let logits = network.logits(&evidence)?;
+    let needs_data = jobs.iter().any(|job| job.run.needs_data() || job.request.settings.self_condition);
+    let data = if needs_data { Some(x_hat(network, &logits)?) } else { None };
+    split(jobs, parts, &open_counts, &logits, data.as_ref())
+}
+
+fn split(
+    jobs: &[&mut Job],
+    parts: &[Part],
+    open_counts: &[usize],
+    logits: &Tensor,
+    data: Option<&Tensor>,
+) -> Result<Vec<Option<Prediction>>> {
+    let mut first = 0;
+    let mut predictions = Vec::with_capacity(jobs.len());
+    for (part, count) in parts.iter().zip(open_counts) {
+        if !part.block {
+            predictions.push(None);
+            continue;
+        }
+        let own = logits.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
+        let data = match data {
+            Some(data) => {
+                let rows = data.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
+                rows.into_iter().map(f64::from).collect()
+            }
+            None => Vec::new(),
+        };
+        predictions.push(Some(Prediction { logits: own, data }));
+        first += count;
+    }
+    Ok(predictions)
+}
+
+/// The data prediction `x_hat = p E`, `[open, embed]` f32.
+fn x_hat(network: &Network, logits: &Tensor) -> Result<Tensor> {
+    let top = logits.max_keepdim(D::Minus1)?;
+    let weights = logits.broadcast_sub(&top)?.exp()?;
+    let p = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+    Ok(p.matmul(&network.unit_embeddings()?)?)
+}

@@ -1,0 +1,117 @@
+//! What a caller asks for.
+
+use drdiff_solver::SamplerConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Longest prompt, in tokens. Longer ones are almost surely a mistake: only the last window of them could be seen.
+const MAX_PROMPT: usize = 1 << 20;
+
+/// How a text is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Tokens to write at most.
+    pub tokens: usize,
+    /// Positions that are denoised together; 1 with one step is autoregressive generation.
+    pub block_size: usize,
+    /// How each block is sampled.
+    pub sampler: SamplerConfig,
+    /// Seed of all noise; with the request's id it decides every draw.
+    pub seed: u64,
+    /// Ends the text where the model ends it.
+    pub stop_at_end: bool,
+    /// Feeds each step the data prediction of the step before it.
+    pub self_condition: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tokens: 400,
+            block_size: 16,
+            sampler: SamplerConfig::default(),
+            seed: 0,
+            stop_at_end: true,
+            self_condition: false,
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// Text after a prompt (token ids, possibly none), block after block.
+    Continue(Vec<u32>),
+    /// The `None` positions of a text whose other tokens are pinned on both sides, as one block.
+    Infill(Vec<Option<u32>>),
+}
+
+/// One text to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Key of the request's noise; equal ids, seeds and settings give equal texts.
+    pub id: u64,
+    /// What is to be written.
+    pub task: Task,
+    /// How.
+    pub settings: Settings,
+}
+
+impl Request {
+    /// Checks the request against a model of `context` positions and returns how many tokens it will write at most
+    /// and the size of its blocks.
+    pub(crate) fn check(&self, context: usize) -> Result<(usize, usize)> {
+        self.settings.sampler.validate()?;
+        let zero = |what| Error::Length {
+            what,
+            asked: 0,
+            problem: "writes nothing".to_owned(),
+            remedy: "ask for at least 1".to_owned(),
+        };
+        match &self.task {
+            Task::Infill(canvas) => {
+                let open = canvas.iter().filter(|token| token.is_none()).count();
+                if open == 0 {
+                    return Err(zero("a gap length"));
+                }
+                if canvas.len() > context {
+                    return Err(Error::Length {
+                        what: "a text to fill",
+                        asked: canvas.len(),
+                        problem: format!("tokens is longer than the {context} that the model sees at once"),
+                        remedy: "fill its gaps part by part".to_owned(),
+                    });
+                }
+                Ok((open, canvas.len()))
+            }
+            Task::Continue(prompt) => {
+                let Settings { tokens, block_size, .. } = self.settings;
+                if tokens == 0 {
+                    return Err(zero("a number of tokens"));
+                }
+                if block_size == 0 {
+                    return Err(zero("a block size"));
+                }
+                if prompt.len() > MAX_PROMPT {
+                    return Err(Error::Length {
+                        what: "a prompt",
+                        asked: prompt.len(),
+                        problem: format!("tokens is longer than the limit of {MAX_PROMPT}"),
+                        remedy: "give its last part".to_owned(),
+                    });
+                }
+                if block_size > context {
+                    return Err(Error::Length {
+                        what: "a block",
+                        asked: block_size,
+                        problem: format!("positions is larger than the {context} that the model allows"),
+                        remedy: format!("choose a block size of at most {context}"),
+                    });
+                }
+                Ok((tokens, block_size.min(tokens)))
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Matrix views over slices, and products between them: bounds are checked once a product, then `gemm` runs.
+
+#![allow(unsafe_code)]
+
+/// A matrix in a slice: element (i, j) is `data[i * row + j * col]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row: usize,
+    col: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// Rows of `cols` neighbouring numbers, `stride` apart.
+    pub(crate) fn rows(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        check(data.len(), rows, cols, stride);
+        Self {
+            data,
+            rows,
+            cols,
+            row: stride,
+            col: 1,
+        }
+    }
+
+    pub(crate) fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row: self.col,
+            col: self.row,
+            ..self
+        }
+    }
+}
+
+fn check(len: usize, rows: usize, cols: usize, stride: usize) {
+    let needed = if rows == 0 || cols == 0 { 0 } else { (rows - 1) * stride + cols };
+    assert!(needed <= len, "a matrix of {rows} x {cols} (stride {stride}) does not fit a slice of {len}");
+}
+
+/// How many threads a product may use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// The caller already runs on all of them.
+    One,
+    /// All of rayon's.
+    All,
+}
+
+/// `out = keep * out + scale * a b`, where `out` has `b.cols` neighbouring numbers a row, `stride` apart.
+///
+/// With `keep` 0, `out` is not read.
+pub(crate) fn product(out: &mut [f32], stride: usize, keep: f32, scale: f32, a: Mat<'_>, b: Mat<'_>, threads: Threads) {
+    assert_eq!(a.cols, b.rows, "inner dimensions of a product");
+    check(out.len(), a.rows, b.cols, stride);
+    if a.rows == 0 || b.cols == 0 {
+        return;
+    }
+    let parallelism = match threads {
+        Threads::One => gemm::Parallelism::None,
+        Threads::All => gemm::Parallelism::Rayon(0),
+    };
+    // SAFETY: all three matrices were checked to lie inside their slices, and `out` is borrowed alone.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.cols,
+            a.cols,
+            out.as_mut_ptr(),
+            1,
+            stride as isize,
+            keep != 0.0,
+            a.data.as_ptr(),
+            a.col as isize,
+            a.row as isize,
+            b.data.as_ptr(),
+            b.col as isize,
+            b.row as isize,
+            keep,
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_of_views_matches_loops() {
+        let a: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let b: Vec<f32> = (0..20).map(|i| (i as f32) - 7.0).collect();
+        let mut out = vec![1.0f32; 2 * 6];
+        // a: 2 x 3 with stride 5; b^T: 3 x 4 out of a 4 x 3 with stride 5.
+        product(
+            &mut out,
+            6,
+            2.0,
+            0.5,
+            Mat::rows(&a, 2, 3, 5),
+            Mat::rows(&b, 4, 3, 5).t(),
+            Threads::One,
+        );
+        for i in 0..2 {
+            for j in 0..4 {
+                let dot: f32 = (0..3).map(|k| a[i * 5 + k] * b[j * 5 + k]).sum();
+                assert!((out[i * 6 + j] - (2.0 + 0.5 * dot)).abs() < 1e-5);
+            }
+        }
+        assert_eq!(out[4], 1.0, "numbers between the rows stay");
+    }
+}

@@ -1,0 +1,27 @@
+//! Differentiable operations with CPU and CUDA forms, attention plans, the parameter registry and the noise generator.
+//!
+//! This is the only crate with `unsafe` code and the only one that knows CUDA.
+
+mod device;
+mod error;
+mod gemm;
+pub mod naive;
+pub mod ops;
+mod optim;
+pub mod params;
+mod plan;
+mod rng;
+mod simd;
+
+#[cfg(feature = "cuda")]
+mod cuda;
+
+pub use device::{DeviceKind, device};
+pub use error::{Error, Result};
+pub use ops::{
+    Attention, CrossEntropy, Rotary, embedding, linear_cross_entropy, qk_norm_rope, rms_norm, swiglu, tile_attention,
+};
+pub use optim::{AdamWStep, adamw_step, global_norm};
+pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};
+pub use plan::{Csr, KeyCode, PlanCost, QueryCode, TILE, TilePlan, Visibility, allowed};
+pub use rng::{Noise, NoiseStream, Philox4x32, Purpose};

@@ -1,0 +1,11 @@
+//! The specification of every operation: plain loops in f64, against which the fast forms are tested.
+
+mod attention;
+mod cross_entropy;
+mod norm;
+mod optim;
+
+pub use attention::{AttentionShape, attention};
+pub use cross_entropy::{cross_entropy, embedding};
+pub use norm::{qk_norm_rope, rms_norm, swiglu};
+pub use optim::adamw;

@@ -1,0 +1,132 @@
+//! Exact softmax attention over the tiles that a plan lists, forward and backward.
+//!
+//! Online softmax over tiles with the log-sum-exp kept for the backward pass: Dao et al., "FlashAttention", 2022,
+//! and Dao, "FlashAttention-2", 2023. No buffer grows with queries times keys.
+
+mod backward;
+mod forward;
+mod shape;
+
+use crate::{Error, Result, TilePlan};
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, bail};
+use shape::Heads;
+use std::sync::{Arc, OnceLock};
+
+const NAME: &str = "tile_attention";
+
+/// What [`tile_attention`] gives.
+#[derive(Debug, Clone)]
+pub struct Attention {
+    /// `[B, T, H, D]`; zeros for queries that see no key.
+    pub out: Tensor,
+    /// The log-sum-exp of each query's scores, `[B, H, T]` f32, without a gradient; negative infinity without keys.
+    pub lse: Tensor,
+}
+
+/// `softmax(scale q k^T) v` over the pairs that `plan` allows: `q: [B, T, H, D]`, `k` and `v: [B, S, G, D]`.
+///
+/// Query head h reads key head `h / (H / G)`. The tensors may be strided views with a contiguous last dimension.
+/// Gradients flow through `out` only.
+///
+/// # Errors
+/// If shapes do not fit each other or the plan.
+pub fn tile_attention(q: &Tensor, k: &Tensor, v: &Tensor, plan: &Arc<TilePlan>, scale: f64) -> Result<Attention> {
+    let heads = Heads::new(q.dims(), k.dims(), v.dims(), plan).map_err(|problem| Error::shape(NAME, problem))?;
+    let lse = Arc::new(OnceLock::new());
+    let op = TileAttention {
+        plan: plan.clone(),
+        scale: scale as f32,
+        heads,
+        lse: lse.clone(),
+    };
+    let out = q.apply_op3(k, v, op)?;
+    match lse.get() {
+        Some(lse) => Ok(Attention { out, lse: lse.clone() }),
+        None => Err(Error::shape(NAME, "no form for this device")),
+    }
+}
+
+struct TileAttention {
+    plan: Arc<TilePlan>,
+    scale: f32,
+    heads: Heads,
+    /// Filled by the forward pass: an op of the graph can have one output only.
+    lse: Arc<OnceLock<Tensor>>,
+}
+
+impl CustomOp3 for TileAttention {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        lq: &Layout,
+        k: &CpuStorage,
+        lk: &Layout,
+        v: &CpuStorage,
+        lv: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let rows = crate::ops::cpu::Rows::new;
+        let inputs = shape::Inputs {
+            q: &rows(NAME, q, lq)?,
+            k: &rows(NAME, k, lk)?,
+            v: &rows(NAME, v, lv)?,
+            heads: self.heads,
+            plan: &self.plan,
+            scale: self.scale,
+        };
+        let (out, lse) = forward::forward(&inputs);
+        let Heads { batch, heads, queries, .. } = self.heads;
+        let lse = Tensor::from_vec(lse, (batch, heads, queries), &candle_core::Device::Cpu)?;
+        self.keep(lse)?;
+        Ok((CpuStorage::F32(out), lq.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        q: &candle_core::CudaStorage,
+        lq: &Layout,
+        k: &candle_core::CudaStorage,
+        lk: &Layout,
+        v: &candle_core::CudaStorage,
+        lv: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        let (out, lse) = crate::cuda::attention::forward(q, lq, k, lk, v, lv, &self.plan, self.scale)?;
+        self.keep(lse)?;
+        Ok((out, lq.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        out: &Tensor,
+        dout: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let Some(lse) = self.lse.get() else {
+            bail!("{NAME}: backward before forward")
+        };
+        let [q, k, v, out, dout] = [q, k, v, out, dout].map(Tensor::detach);
+        #[cfg(feature = "cuda")]
+        if q.device().is_cuda() {
+            let (dq, dk, dv) = crate::cuda::attention::backward(&q, &k, &v, &out, lse, &dout, &self.plan, self.scale)?;
+            return Ok((Some(dq), Some(dk), Some(dv)));
+        }
+        let (dq, dk, dv) = backward::backward([&q, &k, &v, &out, &dout], lse, self.heads, &self.plan, self.scale)?;
+        let gradient = |data, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device()).map(Some);
+        Ok((gradient(dq, &q)?, gradient(dk, &k)?, gradient(dv, &v)?))
+    }
+}
+
+impl TileAttention {
+    fn keep(&self, lse: Tensor) -> candle_core::Result<()> {
+        match self.lse.set(lse) {
+            Ok(()) => Ok(()),
+            Err(_) => bail!("{NAME}: the same op ran twice"),
+        }
+    }
+}

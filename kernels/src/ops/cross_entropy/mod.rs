@@ -1,0 +1,170 @@
+//! The vocabulary head and its cross-entropy in one op: logits exist for one chunk of rows at a time.
+//!
+//! The gradients are made together with the loss, while a chunk's logits are at hand; the backward pass only scales
+//! them. Wijmans et al., "Cut your losses in large-vocabulary language models", 2024, give the case for fusing.
+
+mod cpu;
+#[cfg(feature = "cuda")]
+mod gpu;
+
+use crate::{Error, Result};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
+
+const NAME: &str = "linear_cross_entropy";
+
+/// What [`linear_cross_entropy`] gives.
+#[derive(Debug, Clone)]
+pub struct CrossEntropy {
+    /// `sum_i weights_i * nats_i`, an f32 scalar through which gradients flow.
+    pub loss: Tensor,
+    /// The cross-entropy of each row in nats, `[N]` f32, without a gradient; rows of weight 0 have theirs too.
+    pub nats: Tensor,
+}
+
+/// Loss, nats and the gradients of `h`, `table` and `bias`, if any of them tracks gradients.
+struct Parts {
+    loss: Tensor,
+    nats: Tensor,
+    gradients: Option<Gradients>,
+}
+
+struct Gradients {
+    h: Tensor,
+    table: Tensor,
+    bias: Tensor,
+}
+
+/// Weighted cross-entropy of `softmax(h table^T + bias)` against `targets`.
+///
+/// `h: [N, d]`, `table: [V, d]` (any float dtype, cast to that of `h`), `bias: [V]` f32, `targets: [N]` u32,
+/// `weights: [N]` f32. Memory is that of one chunk of rows times V.
+///
+/// # Errors
+/// If shapes or dtypes do not fit, or on the CPU if a target is not below V.
+pub fn linear_cross_entropy(
+    h: &Tensor,
+    table: &Tensor,
+    bias: &Tensor,
+    targets: &Tensor,
+    weights: &Tensor,
+) -> Result<CrossEntropy> {
+    let (rows, width) = h.dims2()?;
+    let (vocab, table_width) = table.dims2()?;
+    let fits = width == table_width && bias.dims() == [vocab] && targets.dims() == [rows] && weights.dims() == [rows];
+    if !fits || vocab == 0 {
+        return Err(Error::shape(
+            NAME,
+            format!(
+                "h {:?}, table {:?}, bias {:?}, targets {:?}, weights {:?}",
+                h.dims(),
+                table.dims(),
+                bias.dims(),
+                targets.dims(),
+                weights.dims()
+            ),
+        ));
+    }
+    let dtypes = (targets.dtype(), weights.dtype(), bias.dtype());
+    if dtypes != (DType::U32, DType::F32, DType::F32) {
+        return Err(Error::shape(NAME, format!("targets, weights and bias of {dtypes:?}")));
+    }
+    let tracked = [h, table, bias].iter().any(|input| input.track_op());
+    let [h0, table0, bias0] = [h, table, bias].map(Tensor::detach);
+    let (targets, weights) = (targets.detach(), weights.detach());
+    let parts = compute(&h0, &table0, &bias0, &targets, &weights, tracked)?;
+    let loss = match parts.gradients {
+        None => parts.loss,
+        Some(gradients) => h.apply_op3(
+            table,
+            bias,
+            Precomputed {
+                loss: parts.loss,
+                gradients,
+            },
+        )?,
+    };
+    Ok(CrossEntropy {
+        loss,
+        nats: parts.nats,
+    })
+}
+
+fn compute(
+    h: &Tensor,
+    table: &Tensor,
+    bias: &Tensor,
+    targets: &Tensor,
+    weights: &Tensor,
+    tracked: bool,
+) -> Result<Parts> {
+    #[cfg(feature = "cuda")]
+    if h.device().is_cuda() {
+        return gpu::compute(h, table, bias, targets, weights, tracked);
+    }
+    cpu::compute(h, table, bias, targets, weights, tracked)
+}
+
+/// A node whose value and gradients are known before it enters the graph.
+struct Precomputed {
+    loss: Tensor,
+    gradients: Gradients,
+}
+
+impl CustomOp3 for Precomputed {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![self.loss.to_scalar()?]), Shape::from(())))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        _: &candle_core::CudaStorage,
+        _: &Layout,
+        _: &candle_core::CudaStorage,
+        _: &Layout,
+        _: &candle_core::CudaStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use candle_core::backend::BackendStorage;
+        use candle_core::{Storage, bail};
+        let (loss, layout) = self.loss.storage_and_layout();
+        match &*loss {
+            Storage::Cuda(loss) => Ok((loss.try_clone(layout)?, Shape::from(()))),
+            _ => bail!("{NAME}: the loss is not on the inputs' device"),
+        }
+    }
+
+    fn bwd(
+        &self,
+        h: &Tensor,
+        table: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        upstream: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let scaled = |input: &Tensor, gradient: &Tensor| -> candle_core::Result<Option<Tensor>> {
+            if !input.track_op() {
+                return Ok(None);
+            }
+            let upstream = upstream.detach().to_dtype(gradient.dtype())?;
+            gradient.broadcast_mul(&upstream)?.to_dtype(input.dtype()).map(Some)
+        };
+        Ok((
+            scaled(h, &self.gradients.h)?,
+            scaled(table, &self.gradients.table)?,
+            scaled(bias, &self.gradients.bias)?,
+        ))
+    }
+}

@@ -1,0 +1,217 @@
+//! Per-head RMS norm, gain and rotary positions in one pass over queries or keys.
+//!
+//! QK norm: Henry et al. 2020. Rotary embedding: Su et al., "RoFormer", 2021, in the half-split form (i, i + D/2).
+
+use super::cpu::{GROUP, Operand, Rows, sum_rows};
+use super::rms_norm::{inverse_rms, row_backward};
+use crate::{Error, Result};
+use candle_core::{CpuStorage, CustomOp2, Device, Layout, Shape, Tensor};
+use rayon::prelude::*;
+
+const NAME: &str = "qk_norm_rope";
+/// Small against any head vector that carries a direction, large against rounding.
+const EPS: f32 = 1e-6;
+
+/// The cosines and sines of the angles, `[P, T, D/2]` f32, with P = 1 for a batch that shares its positions.
+#[derive(Debug, Clone)]
+pub struct Rotary {
+    /// Cosines.
+    pub cos: Tensor,
+    /// Sines.
+    pub sin: Tensor,
+}
+
+impl Rotary {
+    /// Angles `position * base^(-2i/D)` in f64, for each sequence's positions.
+    ///
+    /// # Errors
+    /// If the sequences differ in length or the head dimension is odd.
+    pub fn new(positions: &[Vec<i64>], head_dim: usize, base: f64, device: &Device) -> Result<Self> {
+        let length = positions.first().map_or(0, Vec::len);
+        if positions.iter().any(|sequence| sequence.len() != length) {
+            return Err(Error::shape("rotary", "sequences of different lengths"));
+        }
+        if !head_dim.is_multiple_of(2) {
+            return Err(Error::shape("rotary", format!("head dimension {head_dim} is odd")));
+        }
+        let half = head_dim / 2;
+        let frequencies: Vec<f64> = (0..half).map(|i| base.powf(-2.0 * i as f64 / head_dim as f64)).collect();
+        let angles = || positions.iter().flatten().flat_map(|&p| frequencies.iter().map(move |f| p as f64 * f));
+        let shape = (positions.len(), length, half);
+        Ok(Self {
+            cos: Tensor::from_vec(angles().map(|a| a.cos() as f32).collect(), shape, device)?,
+            sin: Tensor::from_vec(angles().map(|a| a.sin() as f32).collect(), shape, device)?,
+        })
+    }
+}
+
+/// RMS norm of every head vector, times the gain, rotated by its position: `x: [B, T, H, D]`, `gain: [D]` f32.
+///
+/// # Errors
+/// If the shapes of `x`, `gain` and `rotary` do not fit.
+pub fn qk_norm_rope(x: &Tensor, gain: &Tensor, rotary: &Rotary) -> Result<Tensor> {
+    let (batch, length, _, head_dim) = x.dims4()?;
+    let (sequences, positions, half) = rotary.cos.dims3()?;
+    let fits = gain.dims() == [head_dim] && positions == length && 2 * half == head_dim;
+    if !fits || (sequences != 1 && sequences != batch) {
+        return Err(Error::shape(
+            NAME,
+            format!("x {:?}, gain {:?}, angles {:?}", x.dims(), gain.dims(), rotary.cos.dims()),
+        ));
+    }
+    let op = QkNormRope {
+        rotary: Rotary {
+            cos: rotary.cos.detach().contiguous()?,
+            sin: rotary.sin.detach().contiguous()?,
+        },
+    };
+    Ok(x.apply_op2(&gain.contiguous()?, op)?)
+}
+
+struct QkNormRope {
+    rotary: Rotary,
+}
+
+/// The angles of each row of `[B, T, H]`.
+struct Angles<'a> {
+    cos: &'a [f32],
+    sin: &'a [f32],
+    half: usize,
+    heads: usize,
+}
+
+impl<'a> Angles<'a> {
+    fn new((cos, sin): &'a (Operand<'_>, Operand<'_>), heads: usize, width: usize) -> candle_core::Result<Self> {
+        Ok(Self {
+            cos: cos.slice()?,
+            sin: sin.slice()?,
+            half: width / 2,
+            heads,
+        })
+    }
+
+    fn of_row(&self, row: usize) -> (&[f32], &[f32]) {
+        // One shared sequence of positions repeats over the batch.
+        let start = row / self.heads * self.half % self.cos.len();
+        (&self.cos[start..start + self.half], &self.sin[start..start + self.half])
+    }
+}
+
+fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
+    let (first, second) = row.split_at_mut(cos.len());
+    for ((a, b), (&cos, &sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
+        let sin = direction * sin;
+        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+    }
+}
+
+impl QkNormRope {
+    fn angles(&self) -> (Operand<'_>, Operand<'_>) {
+        (Operand::new(NAME, &self.rotary.cos), Operand::new(NAME, &self.rotary.sin))
+    }
+}
+
+fn forward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>) -> Vec<f32> {
+    let width = x.width();
+    let mut out = vec![0.0; x.count() * width];
+    if width > 0 {
+        out.par_chunks_mut(width * GROUP).enumerate().for_each(|(group, out)| {
+            for (index, out) in out.chunks_mut(width).enumerate() {
+                let row = group * GROUP + index;
+                let x = x.row(row);
+                let r = inverse_rms(x, EPS);
+                let scaled = x.iter().zip(gain);
+                out.iter_mut().zip(scaled).for_each(|(out, (&x, &gain))| *out = x * r * gain);
+                let (cos, sin) = angles.of_row(row);
+                rotate(out, cos, sin, 1.0);
+            }
+        });
+    }
+    out
+}
+
+fn backward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>, dy: &Rows<'_>) -> (Vec<f32>, Vec<f32>) {
+    let width = x.width();
+    let mut dx = vec![0.0; x.count() * width];
+    if width == 0 {
+        return (dx, Vec::new());
+    }
+    let partial: Vec<Vec<f32>> = dx
+        .par_chunks_mut(width * GROUP)
+        .enumerate()
+        .map(|(group, dx)| {
+            let mut dgain = vec![0.0; width];
+            let mut unrotated = vec![0.0; width];
+            for (index, dx) in dx.chunks_mut(width).enumerate() {
+                let row = group * GROUP + index;
+                unrotated.copy_from_slice(dy.row(row));
+                let (cos, sin) = angles.of_row(row);
+                rotate(&mut unrotated, cos, sin, -1.0);
+                dx.iter_mut().zip(unrotated.iter().zip(gain)).for_each(|(dx, (dy, gain))| *dx = dy * gain);
+                let x = x.row(row);
+                let r = row_backward(dx, x, EPS);
+                for (dgain, (x, dy)) in dgain.iter_mut().zip(x.iter().zip(&unrotated)) {
+                    *dgain += dy * x * r;
+                }
+            }
+            dgain
+        })
+        .collect();
+    (dx, sum_rows(&partial))
+}
+
+impl CustomOp2 for QkNormRope {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+        gain: &CpuStorage,
+        gain_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let x = Rows::new(NAME, storage, layout)?;
+        let gain = Rows::new(NAME, gain, gain_layout)?;
+        let angles = self.angles();
+        let angles = Angles::new(&angles, layout.dims()[2], x.width())?;
+        let out = forward(&x, gain.row(0), &angles);
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+        gain: &candle_core::CudaStorage,
+        gain_layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        let Rotary { cos, sin } = &self.rotary;
+        crate::cuda::rotary::forward(storage, layout, gain, gain_layout, cos, sin, EPS)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let Rotary { cos, sin } = &self.rotary;
+            let (dx, dgain) = crate::cuda::rotary::backward(&x.detach(), &gain.detach(), cos, sin, &dy.detach(), EPS)?;
+            return Ok((Some(dx), Some(dgain)));
+        }
+        let [rows, gains, dy] = [x, gain, dy].map(|tensor| Operand::new(NAME, tensor));
+        let angles = self.angles();
+        let angles = Angles::new(&angles, x.dim(2)?, x.dim(3)?)?;
+        let (dx, dgain) = backward(&rows.rows()?, gains.slice()?, &angles, &dy.rows()?);
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
+            Some(Tensor::from_vec(dgain, gain.shape(), gain.device())?),
+        ))
+    }
+}

@@ -1,0 +1,152 @@
+//! The optimiser's arithmetic: AdamW with moments, decay, clipping and moving average in f32, in place.
+
+use crate::ops::Operand;
+use crate::{Error, Result};
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor, Var, bail};
+use rayon::prelude::*;
+
+/// The numbers of one step (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWStep {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay; 0 for parameters that do not decay.
+    pub weight_decay: f64,
+    /// `1 - beta1^t`.
+    pub bias1: f64,
+    /// `1 - beta2^t`.
+    pub bias2: f64,
+    /// Decay of the moving average of the parameter.
+    pub ema_decay: f64,
+}
+
+/// One step on one parameter, in place on `param`, `m`, `v` and `ema` (all f32, contiguous, of one shape).
+///
+/// The gradient is multiplied by `clip_scale`, an f32 scalar on the parameter's device.
+///
+/// # Errors
+/// If shapes differ or a tensor is not f32.
+#[expect(clippy::disallowed_methods, reason = "in place is what an optimiser step is; nothing here is tracked")]
+pub fn adamw_step(
+    param: &Var,
+    grad: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    ema: Option<&Tensor>,
+    step: &AdamWStep,
+    clip_scale: &Tensor,
+) -> Result<()> {
+    let param = param.as_tensor();
+    let others = [Some(grad), Some(m), Some(v), ema];
+    if let Some(other) = others.into_iter().flatten().find(|other| other.shape() != param.shape()) {
+        return Err(Error::shape("adamw_step", format!("{:?} for a parameter of {:?}", other.dims(), param.dims())));
+    }
+    let grad = grad.detach().contiguous()?;
+    #[cfg(feature = "cuda")]
+    if param.device().is_cuda() {
+        return Ok(crate::cuda::adamw::step(param, &grad, m, v, ema, step, clip_scale)?);
+    }
+    let clip = clip_scale.to_scalar::<f32>()?;
+    let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
+    m.inplace_op2(&grad, &Zip2(|m: &mut f32, g: f32| *m = beta1 * *m + (1.0 - beta1) * g * clip))?;
+    v.inplace_op2(&grad, &Zip2(|v: &mut f32, g: f32| *v = beta2 * *v + (1.0 - beta2) * (g * clip) * (g * clip)))?;
+    let rate = (step.lr / step.bias1) as f32;
+    let keep = (1.0 - step.lr * step.weight_decay) as f32;
+    let root = (1.0 / step.bias2).sqrt() as f32;
+    let eps = step.eps as f32;
+    let advance = |p: &mut f32, m: f32, v: f32| *p = keep * *p - rate * m / (v.sqrt() * root + eps);
+    param.inplace_op3(m, v, &Zip3(advance))?;
+    if let Some(ema) = ema {
+        let decay = step.ema_decay as f32;
+        ema.inplace_op2(param, &Zip2(|e: &mut f32, p: f32| *e += (1.0 - decay) * (p - *e)))?;
+    }
+    Ok(())
+}
+
+/// The Euclidean norm of all gradients together, an f32 scalar on their device; the same whatever the threads.
+///
+/// # Errors
+/// If there is no gradient, or one is not f32.
+pub fn global_norm(grads: &[Tensor]) -> Result<Tensor> {
+    let Some(first) = grads.first() else {
+        return Err(Error::shape("global_norm", "no gradients"));
+    };
+    #[cfg(feature = "cuda")]
+    if first.device().is_cuda() {
+        return Ok(crate::cuda::norm::sum_squares(grads)?.sqrt()?);
+    }
+    let mut sum = 0.0;
+    for grad in grads {
+        let grad = grad.detach().contiguous()?;
+        let operand = Operand::new("global_norm", &grad);
+        let parts: Vec<f64> = operand
+            .slice()?
+            .par_chunks(CHUNK)
+            .map(|chunk| chunk.iter().map(|&g| f64::from(g) * f64::from(g)).sum())
+            .collect();
+        sum += parts.iter().sum::<f64>();
+    }
+    Ok(Tensor::new(sum.sqrt() as f32, first.device())?)
+}
+
+/// Numbers that one task handles.
+const CHUNK: usize = 1 << 14;
+
+struct Zip2<F>(F);
+struct Zip3<F>(F);
+
+fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(data), Some((start, end))) => Ok(&data[start..end]),
+        _ => bail!("the optimiser takes contiguous f32 tensors"),
+    }
+}
+
+fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(data), Some((start, end))) => Ok(&mut data[start..end]),
+        _ => bail!("the optimiser takes contiguous f32 tensors"),
+    }
+}
+
+impl<F: Fn(&mut f32, f32) + Sync> InplaceOp2 for Zip2<F> {
+    fn name(&self) -> &'static str {
+        "zip2"
+    }
+
+    fn cpu_fwd(&self, a: &mut CpuStorage, la: &Layout, b: &CpuStorage, lb: &Layout) -> candle_core::Result<()> {
+        let (a, b) = (slice_mut(a, la)?, slice(b, lb)?);
+        a.par_chunks_mut(CHUNK)
+            .zip(b.par_chunks(CHUNK))
+            .for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, &b)| self.0(a, b)));
+        Ok(())
+    }
+}
+
+impl<F: Fn(&mut f32, f32, f32) + Sync> InplaceOp3 for Zip3<F> {
+    fn name(&self) -> &'static str {
+        "zip3"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &mut CpuStorage,
+        la: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+        c: &CpuStorage,
+        lc: &Layout,
+    ) -> candle_core::Result<()> {
+        let (a, b, c) = (slice_mut(a, la)?, slice(b, lb)?, slice(c, lc)?);
+        a.par_chunks_mut(CHUNK).zip(b.par_chunks(CHUNK).zip(c.par_chunks(CHUNK))).for_each(|(a, (b, c))| {
+            a.iter_mut().zip(b.iter().zip(c)).for_each(|(a, (&b, &c))| self.0(a, b, c));
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! The parameters of a network: an ordered registry, and the builder through which layers create or receive them.
+
+mod builder;
+mod linear;
+
+pub use builder::{Builder, Init, LoadReport, Loaded, Source};
+pub use linear::Linear;
+
+use candle_core::quantized::QTensor;
+use candle_core::{Tensor, Var};
+use std::sync::Arc;
+
+/// One named parameter.
+#[derive(Debug, Clone)]
+pub enum Param {
+    /// Learned, always f32.
+    Trained(Var),
+    /// Loaded for use only: no graph is recorded through it.
+    Fixed(Tensor),
+    /// Loaded for use only, in blocks of a few bits.
+    Quantized(Arc<QTensor>),
+}
+
+/// All parameters in the order in which the layers asked for them, which is the same in every process.
+#[derive(Debug, Clone, Default)]
+pub struct Params {
+    entries: Vec<(String, Param)>,
+}
+
+impl Params {
+    /// Name and value of every parameter, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Param)> {
+        self.entries.iter().map(|(name, param)| (name.as_str(), param))
+    }
+
+    /// Name and variable of every learned parameter, in order.
+    pub fn vars(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.iter().filter_map(|(name, param)| match param {
+            Param::Trained(var) => Some((name, var)),
+            Param::Fixed(_) | Param::Quantized(_) => None,
+        })
+    }
+
+    /// The parameter of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Param> {
+        self.iter().find_map(|(known, param)| (known == name).then_some(param))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The sum of all element counts.
+    #[must_use]
+    pub fn element_count(&self) -> usize {
+        self.iter()
+            .map(|(_, param)| match param {
+                Param::Trained(var) => var.elem_count(),
+                Param::Fixed(tensor) => tensor.elem_count(),
+                Param::Quantized(tensor) => tensor.shape().elem_count(),
+            })
+            .sum()
+    }
+}

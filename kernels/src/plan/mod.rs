@@ -1,0 +1,170 @@
+//! Attention plans: which tiles of 64 keys each tile of 64 queries reads.
+
+mod classify;
+mod codes;
+mod csr;
+
+pub use codes::{KeyCode, QueryCode, Visibility, allowed};
+pub use csr::Csr;
+pub(crate) use csr::split;
+
+use crate::{Error, Result};
+use classify::{Kind, Summary};
+
+/// Positions in a tile.
+pub const TILE: usize = 64;
+
+/// What attention over a plan costs, for one head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlanCost {
+    /// Tiles whose every pair is allowed.
+    pub full_tiles: u64,
+    /// Tiles that need the rule.
+    pub partial_tiles: u64,
+    /// Allowed pairs.
+    pub pairs: u64,
+}
+
+/// The tiles to read, for one sequence that the whole batch shares or for each sequence of the batch.
+///
+/// Every allowed pair lies in exactly one listed tile. A key tile of fewer than [`TILE`] keys is always partial, so
+/// that a full tile can be read without bounds on the key side.
+#[derive(Debug)]
+pub struct TilePlan {
+    sequences: usize,
+    queries: usize,
+    keys: usize,
+    query_codes: Vec<QueryCode>,
+    key_codes: Vec<KeyCode>,
+    rows: Csr,
+    cols: Csr,
+    cost: PlanCost,
+}
+
+impl TilePlan {
+    /// Makes the plan of a batch; one entry serves a batch of any size.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if there is no sequence, if the counts differ between sequences, or if a key's time is negative
+    /// or a query's limit is `i32::MAX`.
+    pub fn new(batch: &[Visibility]) -> Result<Self> {
+        let first = batch.first().ok_or_else(|| Error::Plan("no sequences".to_owned()))?;
+        let (queries, keys) = (first.queries.len(), first.keys.len());
+        for (index, sequence) in batch.iter().enumerate() {
+            check(index, sequence, queries, keys)?;
+        }
+        let key_tiles = keys.div_ceil(TILE);
+        let mut cost = PlanCost::default();
+        let mut rows = Vec::with_capacity(batch.len() * queries.div_ceil(TILE));
+        let mut cols = Vec::with_capacity(batch.len() * key_tiles);
+        for sequence in batch {
+            let summaries: Vec<_> = sequence.keys.chunks(TILE).map(Summary::of_keys).collect();
+            let mut columns = vec![Vec::new(); key_tiles];
+            for (query_tile, codes) in sequence.queries.chunks(TILE).enumerate() {
+                let query = Summary::of_queries(codes);
+                let mut row = Vec::new();
+                for (key_tile, (codes_k, key)) in sequence.keys.chunks(TILE).zip(&summaries).enumerate() {
+                    let (pairs, kind) = classify::classify(codes, &query, codes_k, key);
+                    if kind == Kind::Empty {
+                        continue;
+                    }
+                    let partial = kind == Kind::Partial;
+                    cost.pairs += pairs;
+                    cost.partial_tiles += u64::from(partial);
+                    cost.full_tiles += u64::from(!partial);
+                    row.push(csr::entry(key_tile, partial));
+                    columns[key_tile].push(csr::entry(query_tile, partial));
+                }
+                rows.push(row);
+            }
+            cols.extend(columns);
+        }
+        Ok(Self {
+            sequences: batch.len(),
+            queries,
+            keys,
+            query_codes: batch.iter().flat_map(|s| s.queries.iter().copied()).collect(),
+            key_codes: batch.iter().flat_map(|s| s.keys.iter().copied()).collect(),
+            rows: Csr::from_rows(rows),
+            cols: Csr::from_rows(cols),
+            cost,
+        })
+    }
+
+    /// Sequences described; 1 serves a batch of any size.
+    #[must_use]
+    pub fn sequences(&self) -> usize {
+        self.sequences
+    }
+
+    /// Queries of a sequence.
+    #[must_use]
+    pub fn queries(&self) -> usize {
+        self.queries
+    }
+
+    /// Keys of a sequence.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// Query tiles of a sequence.
+    #[must_use]
+    pub fn query_tiles(&self) -> usize {
+        self.queries.div_ceil(TILE)
+    }
+
+    /// Key tiles of a sequence.
+    #[must_use]
+    pub fn key_tiles(&self) -> usize {
+        self.keys.div_ceil(TILE)
+    }
+
+    /// The key tiles of each (sequence, query tile).
+    #[must_use]
+    pub fn rows(&self) -> &Csr {
+        &self.rows
+    }
+
+    /// The query tiles of each (sequence, key tile): the transpose of [`TilePlan::rows`].
+    #[must_use]
+    pub fn cols(&self) -> &Csr {
+        &self.cols
+    }
+
+    /// The codes of all queries, `[sequence][position]`.
+    #[must_use]
+    pub fn query_codes(&self) -> &[QueryCode] {
+        &self.query_codes
+    }
+
+    /// The codes of all keys, `[sequence][position]`.
+    #[must_use]
+    pub fn key_codes(&self) -> &[KeyCode] {
+        &self.key_codes
+    }
+
+    /// Tiles and pairs, summed over the plan's sequences.
+    #[must_use]
+    pub fn cost(&self) -> PlanCost {
+        self.cost
+    }
+}
+
+fn check(index: usize, sequence: &Visibility, queries: usize, keys: usize) -> Result<()> {
+    let problem = if (sequence.queries.len(), sequence.keys.len()) != (queries, keys) {
+        format!(
+            "sequence {index} has {} queries and {} keys, the first has {queries} and {keys}",
+            sequence.queries.len(),
+            sequence.keys.len()
+        )
+    } else if sequence.keys.iter().any(|key| key.time < 0) {
+        format!("sequence {index} has a key with a negative time")
+    } else if sequence.queries.iter().any(|query| query.limit == i32::MAX) {
+        format!("sequence {index} has a query without a limit, which would see padding")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Plan(problem))
+}

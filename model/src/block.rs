@@ -1,0 +1,82 @@
+//! One pre-norm block: attention, then the feed-forward half.
+
+use candle_core::Tensor;
+use drdiff_attention::{Segment, SelfAttention, Shape as AttentionShape};
+use drdiff_kernels::{Builder, Init, rms_norm};
+use drdiff_routing::{AlwaysOn, ComputeReport, FeedForward, RouteContext, Shape as FeedForwardShape};
+
+use crate::noise_embedding::Modulation;
+use crate::{ModelConfig, Result};
+
+/// RMS norm with a gain and, if the network is conditioned on noise, a modulation.
+struct Norm {
+    gain: Tensor,
+    eps: f64,
+    modulation: Option<Modulation>,
+}
+
+impl Norm {
+    fn new(builder: &Builder, config: &ModelConfig) -> Result<Self> {
+        let modulation = config.noise_conditioning.then(|| Modulation::new(builder, config.width)).transpose()?;
+        Ok(Self { gain: builder.tensor("gain", config.width, Init::Const(1.0))?, eps: config.norm_eps, modulation })
+    }
+
+    fn forward(&self, x: &Tensor, mean_signal: Option<&Tensor>) -> Result<Tensor> {
+        let x = rms_norm(x, Some(&self.gain), self.eps)?;
+        match (&self.modulation, mean_signal) {
+            (Some(modulation), Some(signal)) => modulation.forward(&x, signal),
+            _ => Ok(x),
+        }
+    }
+}
+
+/// `x + attention(norm(x))`, then `x + feed_forward(norm(x))`.
+pub(crate) struct Block {
+    attention_norm: Norm,
+    attention: SelfAttention,
+    feed_forward_norm: Norm,
+    feed_forward: FeedForward,
+}
+
+impl Block {
+    pub(crate) fn new(builder: &Builder, config: &ModelConfig) -> Result<Self> {
+        // Residual branches are scaled down with depth, so that the stream's variance does not grow with it (GPT-2).
+        let depth = (2.0 * config.layers as f64).sqrt();
+        let attention = AttentionShape {
+            width: config.width,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+        };
+        let attention_std = ((config.heads * config.head_dim) as f64).powf(-0.5) / depth;
+        let feed_forward =
+            FeedForwardShape { width: config.width, hidden: config.hidden, experts: 0, expert_hidden: 0 };
+        let hidden_std = (config.hidden as f64).powf(-0.5) / depth;
+        Ok(Self {
+            attention_norm: Norm::new(&builder.scope("attention_norm"), config)?,
+            attention: SelfAttention::new(&builder.scope("attention"), attention, attention_std)?,
+            feed_forward_norm: Norm::new(&builder.scope("feed_forward_norm"), config)?,
+            feed_forward: FeedForward::new(
+                &builder.scope("feed_forward"),
+                feed_forward,
+                Box::new(AlwaysOn),
+                hidden_std,
+            )?,
+        })
+    }
+
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        mean_signal: Option<&Tensor>,
+        segments: &mut [Segment<'_>],
+        layer: usize,
+        report: &mut ComputeReport,
+    ) -> Result<Tensor> {
+        let mixed = self.attention.forward(&self.attention_norm.forward(x, mean_signal)?, segments, layer)?;
+        let x = (x + mixed)?;
+        let normed = self.feed_forward_norm.forward(&x, mean_signal)?;
+        let (y, _aux) = self.feed_forward.forward(&normed, &RouteContext::default(), layer, report)?;
+        Ok((x + y)?)
+    }
+}

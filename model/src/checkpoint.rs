@@ -1,0 +1,113 @@
+//! Weights on disk: safetensors with everything that explains them in the header.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use drdiff_kernels::Loaded;
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ModelConfig, Result};
+
+/// Key of the header entry that holds [`Metadata`] as JSON.
+pub(crate) const METADATA_KEY: &str = "drdiff";
+
+/// What a weights file says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The network's shape.
+    pub config: ModelConfig,
+    /// Optimiser steps taken.
+    pub step: u64,
+    /// Text tokens seen in training.
+    pub tokens: u64,
+    /// blake3 of the tokenizer's JSON.
+    pub tokenizer_hash: String,
+    /// Revision of the program that wrote the file.
+    pub commit: String,
+    /// The training configuration, as the trainer knew it.
+    #[serde(default)]
+    pub training: serde_json::Value,
+}
+
+/// A weights file in memory.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// What the file says about itself.
+    pub metadata: Metadata,
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, Loaded>,
+}
+
+/// Writes a file through a temporary neighbour and a rename, so that readers see the old content or the new, never
+/// a part of either.
+///
+/// # Errors
+/// If the folder cannot be written to or the disk is full; the old file is then untouched.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    let fail = |action| move |source| Error::File { action, path: path.to_owned(), source };
+    let temporary = path.with_extension("tmp");
+    let written = std::fs::File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    if let Err(source) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(fail("write")(source));
+    }
+    std::fs::rename(&temporary, path).map_err(fail("replace"))
+}
+
+/// Writes named tensors and their description, atomically.
+///
+/// # Errors
+/// If a tensor cannot be read from its device or the file cannot be written.
+pub fn save_checkpoint(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)]) -> Result<()> {
+    let describe = |e: &dyn std::fmt::Display| Error::Corrupt {
+        path: path.to_owned(),
+        expected: "checkpoint",
+        reason: e.to_string(),
+    };
+    let json = serde_json::to_string(metadata).map_err(|e| describe(&e))?;
+    let header = HashMap::from([(METADATA_KEY.to_owned(), json)]);
+    let on_cpu = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let bytes = safetensors::serialize(on_cpu.iter().map(|(name, t)| (*name, t)), Some(header)).map_err(|e| describe(&e))?;
+    write_atomically(path, &bytes)
+}
+
+/// Reads a checkpoint's bytes; `path` is for messages only.
+///
+/// # Errors
+/// If the bytes are truncated, damaged, or not a checkpoint of this program, or if a number is not finite.
+pub fn read_checkpoint(bytes: &[u8], path: &Path, device: &Device) -> Result<Checkpoint> {
+    let corrupt = |reason: String| Error::Corrupt { path: path.to_owned(), expected: "checkpoint", reason };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| corrupt(e.to_string()))?;
+    let json = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+    let json = json.ok_or_else(|| corrupt(format!("its header has no `{METADATA_KEY}` entry")))?;
+    let metadata = serde_json::from_str(json).map_err(|e| corrupt(format!("its header is not readable: {e}")))?;
+    let mut tensors = BTreeMap::new();
+    for (name, tensor) in candle_core::safetensors::load_buffer(bytes, device).map_err(|e| corrupt(e.to_string()))? {
+        // The sum is finite only if every number is (or, absurdly, if infinities were to cancel, which they cannot).
+        let sum = tensor.to_dtype(candle_core::DType::F32)?.abs()?.sum_all()?.to_scalar::<f32>()?;
+        if !sum.is_finite() {
+            return Err(corrupt(format!("`{name}` holds numbers that are not finite")));
+        }
+        tensors.insert(name, Loaded::Dense(tensor));
+    }
+    Ok(Checkpoint { metadata, tensors })
+}
+
+/// Reads a checkpoint file.
+///
+/// # Errors
+/// As [`read_checkpoint`], and if the file cannot be read.
+pub fn load_checkpoint(path: &Path, device: &Device) -> Result<Checkpoint> {
+    let bytes =
+        std::fs::read(path).map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
+    read_checkpoint(&bytes, path, device)
+}

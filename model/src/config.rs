@@ -1,0 +1,77 @@
+//! The shape of a network.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Everything that decides the names and shapes of a network's tensors, and the lengths it was made for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Vocabulary size.
+    pub vocab: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Dimension of the token embeddings, in which states and evidence live.
+    pub embed: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Hidden width of the shared expert.
+    pub hidden: usize,
+    /// Positions that a training sequence had.
+    pub context: usize,
+    /// Base of the rotary frequencies.
+    #[serde(default = "rope_base")]
+    pub rope_base: f64,
+    /// Added to mean squares before the root.
+    #[serde(default = "norm_eps")]
+    pub norm_eps: f64,
+    /// Whether blocks are modulated by the mean noise level (adaLN). Off by default: with unit embeddings the
+    /// posterior depends on the evidence alone, so no clock is needed.
+    #[serde(default)]
+    pub noise_conditioning: bool,
+}
+
+fn rope_base() -> f64 {
+    10_000.0
+}
+
+fn norm_eps() -> f64 {
+    1e-6
+}
+
+impl ModelConfig {
+    /// Checks that a network of this shape can exist.
+    ///
+    /// # Errors
+    /// Names the first thing that is impossible.
+    pub fn validate(&self) -> Result<()> {
+        let sizes = [
+            ("vocab", self.vocab),
+            ("width", self.width),
+            ("embed", self.embed),
+            ("layers", self.layers),
+            ("heads", self.heads),
+            ("kv_heads", self.kv_heads),
+            ("hidden", self.hidden),
+            ("context", self.context),
+        ];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::Config(format!("`{name}` is 0")));
+        }
+        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
+            return Err(Error::Config(format!("`head_dim` is {}, and rotary positions need an even one", self.head_dim)));
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            let (heads, kv_heads) = (self.heads, self.kv_heads);
+            return Err(Error::Config(format!("{heads} heads cannot share {kv_heads} key heads evenly")));
+        }
+        Ok(())
+    }
+}

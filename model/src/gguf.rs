@@ -1,0 +1,71 @@
+//! Small weights for CPUs: GGUF with the large matrices in Q8_0.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::Path;
+
+use candle_core::quantized::gguf_file::{self, Content, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Tensor};
+use drdiff_kernels::{Loaded, rms_norm};
+
+use crate::{Checkpoint, Error, Metadata, Result, write_atomically};
+
+const METADATA_KEY: &str = "drdiff.metadata";
+/// Elements that share one scale in Q8_0.
+const QUANT_BLOCK: usize = 32;
+/// Matrices below this many elements stay f32: they weigh nothing.
+const SMALL: usize = 16_384;
+
+/// Writes named f32 tensors as GGUF, matrices as `Q8_0`. The embedding table is stored as unit rows, which is what
+/// logits are computed with.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_gguf(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)]) -> Result<()> {
+    let json = serde_json::to_string(metadata).map_err(|e| Error::Config(e.to_string()))?;
+    let mut quantized = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let mut tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        if name == "embedding" {
+            let root = (metadata.config.embed as f64).sqrt();
+            tensor = rms_norm(&tensor, None, metadata.config.norm_eps)?.affine(root.recip(), 0.0)?;
+        }
+        let matrix = matches!(tensor.dims(), [_, inputs] if inputs.is_multiple_of(QUANT_BLOCK)) && tensor.elem_count() >= SMALL;
+        let kind = if matrix { GgmlDType::Q8_0 } else { GgmlDType::F32 };
+        quantized.push((name.as_str(), QTensor::quantize(&tensor, kind)?));
+    }
+    let entries = [
+        ("general.architecture", Value::String("drdiff".to_owned())),
+        (METADATA_KEY, Value::String(json)),
+    ];
+    let entries: Vec<_> = entries.iter().map(|(key, value)| (*key, value)).collect();
+    let tensors: Vec<_> = quantized.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    let mut bytes = Cursor::new(Vec::new());
+    gguf_file::write(&mut bytes, &entries, &tensors)?;
+    write_atomically(path, bytes.get_ref())
+}
+
+/// Reads GGUF bytes; `path` is for messages only. Tensors come dequantised on a GPU, as they are on a CPU.
+///
+/// # Errors
+/// If the bytes are truncated or not a model of this program.
+pub fn read_gguf(bytes: &[u8], path: &Path, device: &Device) -> Result<Checkpoint> {
+    let corrupt = |reason: String| Error::Corrupt { path: path.to_owned(), expected: "GGUF model", reason };
+    let mut reader = Cursor::new(bytes);
+    let content = Content::read(&mut reader).map_err(|e| corrupt(e.to_string()))?;
+    let json = content.metadata.get(METADATA_KEY).and_then(|v| v.to_string().ok());
+    let json = json.ok_or_else(|| corrupt(format!("it has no `{METADATA_KEY}` entry, so it is not a DrDiff model")))?;
+    let metadata: Metadata = serde_json::from_str(json).map_err(|e| corrupt(e.to_string()))?;
+    let mut tensors = BTreeMap::new();
+    for name in content.tensor_infos.keys() {
+        let tensor = content.tensor(&mut reader, name, &Device::Cpu).map_err(|e| corrupt(format!("`{name}`: {e}")))?;
+        let loaded = if device.is_cpu() && tensor.dtype() != GgmlDType::F32 {
+            Loaded::Quantized(tensor)
+        } else {
+            Loaded::Dense(tensor.dequantize(&Device::Cpu)?.to_device(device)?)
+        };
+        tensors.insert(name.clone(), loaded);
+    }
+    Ok(Checkpoint { metadata, tensors })
+}

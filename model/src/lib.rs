@@ -1,0 +1,24 @@
+//! The network, its files and its tokenizer.
+//!
+//! One pre-norm transformer serves every process of `drdiff-diffusion`: it reads evidence about each position and
+//! answers with more evidence, so logits are `<y + g, e(x)> + b(x)` and no noise clock is needed.
+
+mod block;
+mod checkpoint;
+mod config;
+mod error;
+mod gguf;
+mod input;
+mod load;
+mod network;
+mod noise_embedding;
+mod tokenizer;
+
+pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint, write_atomically};
+pub use config::ModelConfig;
+pub use error::{Error, Result};
+pub use gguf::{read_gguf, save_gguf};
+pub use input::{Input, Soft};
+pub use network::{Hidden, Network};
+pub use load::{Loading, build};
+pub use tokenizer::{DecodeStream, END_OF_TEXT, Tokenizer, TokenizerError, paragraphs};

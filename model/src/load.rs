@@ -1,0 +1,48 @@
+//! From a checkpoint to a network: strict, with one report of everything that does not fit.
+
+use candle_core::{DType, Device};
+use drdiff_kernels::{Builder, LoadReport, Params, Source};
+
+use crate::{Checkpoint, Error, Network, Result};
+
+/// What the loaded network is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loading {
+    /// Generation: parameters are fixed and tables that depend on them alone are computed once.
+    Inference,
+    /// Training goes on: parameters are f32 variables.
+    Training,
+}
+
+/// Builds the network that a checkpoint describes. Computes in bf16 on a GPU and in f32 on a CPU.
+///
+/// # Errors
+/// If a tensor is missing, unexpected or misshapen; the message names them all.
+pub fn build(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Result<(Network, Params)> {
+    let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
+    let source = Source::Loaded { tensors: checkpoint.tensors, trainable: loading == Loading::Training };
+    let builder = Builder::new(source, device);
+    let network = Network::new(&builder, &checkpoint.metadata.config, dtype)?;
+    let (params, report) = builder.finish();
+    if !report.fits() {
+        return Err(Error::Mismatch(describe(&report)));
+    }
+    let network = if loading == Loading::Inference { network.freeze()? } else { network };
+    Ok((network, params))
+}
+
+fn describe(report: &LoadReport) -> String {
+    const SHOWN: usize = 5;
+    let list = |what: &str, names: Vec<String>| match names.len() {
+        0 => None,
+        n if n > SHOWN => Some(format!("{n} {what}, among them {}", names[..SHOWN].join(", "))),
+        n => Some(format!("{n} {what}: {}", names.join(", "))),
+    };
+    let misshapen =
+        report.mismatched.iter().map(|(name, wanted, found)| format!("{name} (wants {wanted:?}, is {found:?})")).collect();
+    [list("missing", report.missing.clone()), list("unexpected", report.unexpected.clone()), list("misshapen", misshapen)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("; ")
+}

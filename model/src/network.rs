@@ -1,0 +1,201 @@
+//! The network: from what is known about each position to evidence about it.
+
+use candle_core::quantized::QMatMul;
+use candle_core::{DType, Device, Module, Tensor};
+use drdiff_attention::{KvCache, Segment};
+use drdiff_kernels::{Builder, Init, Linear, embedding, rms_norm};
+use drdiff_routing::ComputeReport;
+
+use crate::block::Block;
+use crate::{Input, ModelConfig, Result};
+
+/// The residual stream after the last block, `[rows, width]`.
+#[derive(Debug, Clone)]
+pub struct Hidden(Tensor);
+
+/// A pre-norm transformer over evidence.
+///
+/// Token embeddings are the unit rows `e(x)` of one table, which serves three ends: anchors enter as `e(x)`, soft
+/// positions as the direction of their evidence `y`, and logits are `<y + g, e(x)> + b(x)` where `g` is what the
+/// network adds from the context. With `y = 0` this is a masked language model with tied embeddings.
+pub struct Network {
+    config: ModelConfig,
+    dtype: DType,
+    embedding: Linear,
+    token_map: Linear,
+    anchor: Tensor,
+    absorbed: Tensor,
+    strength: Tensor,
+    self_condition: Linear,
+    blocks: Vec<Block>,
+    final_gain: Tensor,
+    evidence_map: Linear,
+    bias: Tensor,
+    frozen: Option<Tables>,
+}
+
+/// What depends on parameters alone: made anew for each training step, once for generation.
+#[derive(Debug, Clone)]
+struct Tables {
+    /// Unit rows, `[vocab, embed]`.
+    unit: Tensor,
+    /// Input rows of the anchors and, last, of the absorbed state, `[vocab + 1, width]`.
+    input: Tensor,
+}
+
+impl Network {
+    /// Builds or loads a network that computes in `dtype` (f32 on a CPU).
+    ///
+    /// # Errors
+    /// If the configuration is impossible or a tensor is missing or misshapen.
+    pub fn new(builder: &Builder, config: &ModelConfig, dtype: DType) -> Result<Self> {
+        config.validate()?;
+        let (width, embed) = (config.width, config.embed);
+        let small = Init::Normal(0.02);
+        let blocks = (0..config.layers)
+            .map(|layer| Block::new(&builder.scope("blocks").scope(layer), config))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            config: config.clone(),
+            dtype,
+            embedding: builder.linear("embedding", config.vocab, embed, Init::Normal(0.1))?,
+            token_map: builder.linear("token_map", width, embed, Init::Normal((embed as f64).powf(-0.5)))?,
+            anchor: builder.tensor("anchor", width, small)?,
+            absorbed: builder.tensor("absorbed", width, small)?,
+            strength: builder.tensor("strength", (1, width), small)?,
+            self_condition: builder.linear("self_condition", width, embed, Init::Const(0.0))?,
+            blocks,
+            final_gain: builder.tensor("final_norm.gain", width, Init::Const(1.0))?,
+            evidence_map: builder.linear("evidence_map", embed, width, small)?,
+            bias: builder.tensor("bias", config.vocab, Init::Const(0.0))?,
+            frozen: None,
+        })
+    }
+
+    /// The shape of the network.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The device that the parameters live on.
+    pub fn device(&self) -> &Device {
+        self.bias.device()
+    }
+
+    /// Computes once what depends on the parameters alone. For generation; a frozen network does not learn.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn freeze(mut self) -> Result<Self> {
+        let Tables { unit, input } = self.tables()?;
+        self.frozen = Some(Tables { unit: unit.detach(), input: input.detach() });
+        Ok(self)
+    }
+
+    /// The dtype that activations have.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// An empty cache for one sequence that sees `window` committed positions and takes passes of up to `pass`.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn cache(&self, window: usize, pass: usize) -> Result<KvCache> {
+        let c = &self.config;
+        Ok(KvCache::new(c.layers, (window, pass), (c.kv_heads, c.head_dim), self.dtype, self.device())?)
+    }
+
+    /// Unit embeddings `e(x)`, `[vocab, embed]`.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn unit_embeddings(&self) -> Result<Tensor> {
+        match &self.frozen {
+            Some(tables) => Ok(tables.unit.clone()),
+            None => {
+                let table = match &self.embedding {
+                    Linear::Dense(table) => table.clone(),
+                    Linear::Quantized(QMatMul::QTensor(table)) => table.dequantize(self.device())?,
+                    Linear::Quantized(QMatMul::Tensor(table) | QMatMul::TensorF16(table)) => {
+                        table.to_dtype(DType::F32)?
+                    }
+                };
+                let root = (self.config.embed as f64).sqrt();
+                Ok(rms_norm(&table, None, self.config.norm_eps)?.affine(root.recip(), 0.0)?)
+            }
+        }
+    }
+
+    /// Per-token bias `b(x)` of the logits, `[vocab]`.
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
+    fn tables(&self) -> Result<Tables> {
+        if let Some(tables) = &self.frozen {
+            return Ok(tables.clone());
+        }
+        let unit = self.unit_embeddings()?;
+        let anchors = self.soft_map(&unit)?.broadcast_add(&self.anchor.to_dtype(self.dtype)?)?;
+        let absorbed = self.absorbed.to_dtype(self.dtype)?.unsqueeze(0)?;
+        Ok(Tables { unit, input: Tensor::cat(&[anchors, absorbed], 0)? })
+    }
+
+    /// The direction of evidence, scaled to unit mean square and mapped into the residual stream.
+    fn soft_map(&self, evidence: &Tensor) -> Result<Tensor> {
+        let direction = rms_norm(evidence, None, self.config.norm_eps)?;
+        Ok(self.token_map.forward(&direction.to_dtype(self.dtype)?)?)
+    }
+
+    fn embed(&self, input: &Input) -> Result<Tensor> {
+        let mut table = self.tables()?.input;
+        if let Some(soft) = &input.soft {
+            let strength = soft.strength.matmul(&self.strength)?.to_dtype(self.dtype)?;
+            table = Tensor::cat(&[table, (self.soft_map(&soft.evidence)? + strength)?], 0)?;
+        }
+        let x = embedding(&input.index, &table)?;
+        match &input.self_condition {
+            None => Ok(x),
+            Some((x_hat, rows)) => {
+                let mapped = self.self_condition.forward(&x_hat.to_dtype(self.dtype)?)?;
+                let none = Tensor::zeros((1, self.config.width), self.dtype, x.device())?;
+                Ok((x + embedding(rows, &Tensor::cat(&[none, mapped], 0)?)?)?)
+            }
+        }
+    }
+
+    /// Runs all blocks. The rows of `input` are those of `segments`, one after another.
+    ///
+    /// # Errors
+    /// If shapes do not fit or a cache is full.
+    pub fn forward(&self, input: &Input, segments: &mut [Segment<'_>], report: &mut ComputeReport) -> Result<Hidden> {
+        let mut x = self.embed(input)?;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, input.mean_signal.as_ref(), segments, layer, report)?;
+        }
+        Ok(Hidden(x))
+    }
+
+    /// Evidence `g` that the network adds at some rows (`[n]` u32): `[n, embed]` in the network's dtype.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn evidence(&self, hidden: &Hidden, rows: &Tensor) -> Result<Tensor> {
+        let picked = embedding(rows, &hidden.0)?;
+        Ok(self.evidence_map.forward(&rms_norm(&picked, Some(&self.final_gain), self.config.norm_eps)?)?)
+    }
+
+    /// Logits `[n, vocab]` f32 from evidence `y + g`, `[n, embed]`. For generation; training uses the fused loss.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn logits(&self, evidence: &Tensor) -> Result<Tensor> {
+        let products = match &self.embedding {
+            // A quantised table holds unit rows already (see `save_gguf`).
+            Linear::Quantized(table) => table.forward(&evidence.to_dtype(DType::F32)?)?,
+            Linear::Dense(_) => evidence.matmul(&self.unit_embeddings()?.to_dtype(evidence.dtype())?.t()?)?,
+        };
+        Ok(products.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
+    }
+}

@@ -1,0 +1,45 @@
+//! One expert: a gated linear unit.
+
+use candle_core::Tensor;
+use drdiff_kernels::{Builder, Init, Linear, swiglu};
+
+use crate::Result;
+
+/// `down(silu(gate(x)) * up(x))` (Shazeer, arXiv 2002.05202), gate and up as one product.
+#[derive(Debug)]
+pub struct SwiGlu {
+    gate_up: Linear,
+    down: Linear,
+    width: usize,
+    hidden: usize,
+}
+
+impl SwiGlu {
+    /// Builds or loads an expert from `width` through `hidden` back to `width`; `out_std` is the standard deviation
+    /// of the last map at initialisation.
+    ///
+    /// # Errors
+    /// If a tensor is missing or has another shape.
+    pub fn new(builder: &Builder, width: usize, hidden: usize, out_std: f64) -> Result<Self> {
+        let std = (width as f64).powf(-0.5);
+        Ok(Self {
+            gate_up: builder.linear("gate_up", 2 * hidden, width, Init::Normal(std))?,
+            down: builder.linear("down", width, hidden, Init::Normal(out_std))?,
+            width,
+            hidden,
+        })
+    }
+
+    /// `x`: `[rows, width]`; returns the same shape.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.down.forward(&swiglu(&self.gate_up.forward(x)?)?)?)
+    }
+
+    /// Floating-point operations of one row, forward only.
+    pub fn flops_per_row(&self) -> u64 {
+        6 * (self.width * self.hidden) as u64
+    }
+}

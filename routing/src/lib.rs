@@ -1,0 +1,17 @@
+//! Which part of the network runs for which token: routers, experts and the account of what was spent.
+//!
+//! The feed-forward half of a block is one always-on shared expert and, in layers that have them, routed experts.
+//! A [`Router`] reads a detached hidden state and returns a [`Routing`]; the layer runs what the routing says and the
+//! [`ComputeReport`] counts the floating-point operations that were really spent.
+
+mod error;
+mod expert;
+mod feed_forward;
+mod report;
+mod router;
+
+pub use error::{Error, Result};
+pub use expert::SwiGlu;
+pub use feed_forward::{FeedForward, Shape};
+pub use report::ComputeReport;
+pub use router::{AlwaysOn, RouteContext, Router, Routing};

@@ -1,0 +1,196 @@
+//! Which open positions become anchors next.
+
+use drdiff_kernels::{Noise, Purpose};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, require};
+use crate::sampling::Draw;
+
+/// The order in which positions are committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CommitSchedule {
+    /// Uniformly random: the ancestral sampler of masked diffusion (MDLM, arXiv 2406.07524).
+    #[default]
+    Random,
+    /// Largest probability of the drawn token first (MaskGIT, arXiv 2202.04200; LLaDA, arXiv 2502.09992).
+    Confidence,
+    /// Largest difference between the two best probabilities first (Kim et al., arXiv 2502.06768).
+    Margin,
+    /// Least entropy first (Dream, arXiv 2508.15487).
+    Entropy,
+    /// Adaptive: the largest set of least-entropy positions whose summed entropy without its largest member stays
+    /// within `bound` nats, which bounds the error of drawing them independently (EB-sampler, arXiv 2505.24857,
+    /// equation 8). Never fewer than an even pace asks for, so a block may end early but never late.
+    EntropyBound {
+        /// Nats, 0 or more. 0 commits one position at a time plus all that are certain.
+        bound: f64,
+    },
+}
+
+/// `random`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats) or `entropy-bound:NATS`.
+impl std::str::FromStr for CommitSchedule {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let unknown = || Error::UnknownName {
+            kind: "commit schedule",
+            name: name.to_owned(),
+            known: "random, confidence, margin, entropy, entropy-bound, entropy-bound:NATS".to_owned(),
+        };
+        let schedule = match name {
+            "random" => Self::Random,
+            "confidence" => Self::Confidence,
+            "margin" => Self::Margin,
+            "entropy" => Self::Entropy,
+            "entropy-bound" => Self::EntropyBound { bound: 0.5 },
+            _ => {
+                let nats = name.strip_prefix("entropy-bound:").ok_or_else(unknown)?;
+                Self::EntropyBound { bound: nats.parse().map_err(|_| unknown())? }
+            }
+        };
+        schedule.validate()?;
+        Ok(schedule)
+    }
+}
+
+impl std::fmt::Display for CommitSchedule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Random => f.pad("random"),
+            Self::Confidence => f.pad("confidence"),
+            Self::Margin => f.pad("margin"),
+            Self::Entropy => f.pad("entropy"),
+            Self::EntropyBound { bound } => f.pad(&format!("entropy-bound:{bound}")),
+        }
+    }
+}
+
+/// One open position that could be committed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Position in the block.
+    pub position: usize,
+    /// The token drawn for it.
+    pub draw: Draw,
+}
+
+impl CommitSchedule {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfRange`].
+    pub fn validate(&self) -> Result<()> {
+        match *self {
+            Self::EntropyBound { bound } => require(bound >= 0.0, "entropy bound", bound, "0 or more"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The positions to commit now, ascending: `count` of them (all when fewer are open), or more under
+    /// [`CommitSchedule::EntropyBound`]. Ties go to the earlier position. The random order is keyed by `step` and by
+    /// the absolute position, `first_position` plus the position in the block.
+    #[must_use]
+    pub fn select(
+        &self,
+        candidates: &[Candidate],
+        count: usize,
+        noise: &Noise,
+        step: u64,
+        first_position: u64,
+    ) -> Vec<usize> {
+        let mut ranked: Vec<(f64, &Candidate)> = candidates
+            .iter()
+            .map(|c| {
+                let score = match self {
+                    Self::Random => noise.uniform(Purpose::Commit, step, first_position + c.position as u64),
+                    Self::Confidence => -c.draw.probability,
+                    Self::Margin => -c.draw.margin,
+                    Self::Entropy | Self::EntropyBound { .. } => c.draw.entropy,
+                };
+                (score, c)
+            })
+            .collect();
+        ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.position.cmp(&b.1.position)));
+        let count = match *self {
+            Self::EntropyBound { bound } => count.max(within_bound(&ranked, bound)),
+            _ => count,
+        };
+        let mut chosen: Vec<usize> = ranked.iter().take(count).map(|(_, c)| c.position).collect();
+        chosen.sort_unstable();
+        chosen
+    }
+}
+
+/// Longest prefix whose entropies, ascending, sum to at most `bound` when the last is left out.
+fn within_bound(ranked: &[(f64, &Candidate)], bound: f64) -> usize {
+    let mut sum = 0.0;
+    ranked
+        .iter()
+        .take_while(|(entropy, _)| {
+            let fits = sum <= bound;
+            sum += entropy;
+            fits
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOISE: Noise = Noise::new(2, 0);
+
+    fn candidates(rows: &[(f64, f64, f64)]) -> Vec<Candidate> {
+        rows.iter()
+            .enumerate()
+            .map(|(position, &(probability, margin, entropy))| Candidate {
+                position,
+                draw: Draw { token: 0, probability, top: 0, top_probability: probability, margin, entropy },
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_schedule_ranks_by_its_own_measure() {
+        let all = candidates(&[(0.5, 0.1, 0.4), (0.9, 0.2, 0.9), (0.2, 0.8, 0.3), (0.9, 0.0, 2.0)]);
+        let pick = |s: CommitSchedule, n| s.select(&all, n, &NOISE, 0, 0);
+        assert_eq!(pick(CommitSchedule::Confidence, 1), [1], "ties go to the earlier position");
+        assert_eq!(pick(CommitSchedule::Confidence, 2), [1, 3]);
+        assert_eq!(pick(CommitSchedule::Margin, 2), [1, 2]);
+        assert_eq!(pick(CommitSchedule::Entropy, 2), [0, 2]);
+        assert_eq!(pick(CommitSchedule::Entropy, 9).len(), 4);
+    }
+
+    #[test]
+    fn the_entropy_bound_commits_what_fits_and_keeps_the_pace() {
+        let all = candidates(&[(0.0, 0.0, 0.4), (0.0, 0.0, 0.9), (0.0, 0.0, 0.3), (0.0, 0.0, 2.0)]);
+        let pick = |bound, n| CommitSchedule::EntropyBound { bound }.select(&all, n, &NOISE, 0, 0);
+        assert_eq!(pick(0.0, 0), [2], "at least one");
+        assert_eq!(pick(0.35, 1), [0, 2], "0.3 before the largest member");
+        assert_eq!(pick(0.7, 1), [0, 1, 2]);
+        assert_eq!(pick(99.0, 1).len(), 4);
+        assert_eq!(pick(0.0, 3).len(), 3, "never slower than the even pace");
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for name in ["random", "confidence", "margin", "entropy", "entropy-bound:0.25"] {
+            assert_eq!(name.parse::<CommitSchedule>().unwrap().to_string(), name);
+        }
+        assert!("entropy-bound:-1".parse::<CommitSchedule>().is_err());
+        assert!("best".parse::<CommitSchedule>().unwrap_err().to_string().contains("margin"));
+    }
+
+    #[test]
+    fn random_is_uniform_and_repeats() {
+        let all = candidates(&[(0.0, 0.0, 0.0); 4]);
+        let mut hits = [0_u32; 4];
+        for step in 0..4000 {
+            let chosen = CommitSchedule::Random.select(&all, 1, &NOISE, step, 16);
+            assert_eq!(chosen, CommitSchedule::Random.select(&all, 1, &NOISE, step, 16));
+            hits[chosen[0]] += 1;
+        }
+        assert!(hits.iter().all(|h| h.abs_diff(1000) < 120), "{hits:?}");
+    }
+}

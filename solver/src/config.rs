@@ -1,0 +1,116 @@
+//! Everything that decides how a block is sampled.
+
+use drdiff_diffusion::ScheduleConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::absorbing::Pace;
+use crate::commit::CommitSchedule;
+use crate::dpm::SolverConfig;
+use crate::error::{Result, require};
+use crate::grid::GridConfig;
+use crate::guidance::{GuidanceConfig, ReabsorbConfig};
+use crate::names::named;
+use crate::sampling::SamplingConfig;
+
+/// The path that the levels of a block take from nothing known to all known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Process {
+    /// From absorbed straight to anchor, position by position: masked diffusion.
+    #[default]
+    Absorbing,
+    /// All positions rise together through soft levels; tokens are read off at the end.
+    Gaussian,
+    /// Soft levels that rise at their own pace; sure positions become anchors on the way.
+    SoftAbsorbing,
+}
+
+named!(Process, "process", {
+    Absorbing => "absorbing",
+    Gaussian => "gaussian",
+    SoftAbsorbing => "soft-absorbing" | "soft_absorbing",
+});
+
+impl Process {
+    /// Whether open positions carry soft evidence, so that predictions must hold data in embedding space.
+    #[must_use]
+    pub fn is_soft(self) -> bool {
+        self != Self::Absorbing
+    }
+}
+
+/// Configuration of the sampler of a block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplerConfig {
+    /// The path of the levels.
+    pub process: Process,
+    /// Network evaluations for a block, at least 1; the absorbing process never needs more than open positions.
+    pub steps: usize,
+    /// Solver of soft positions.
+    pub solver: SolverConfig,
+    /// Noise schedule of soft positions; training's own is best.
+    pub schedule: ScheduleConfig,
+    /// Grid of soft positions.
+    pub grid: GridConfig,
+    /// Lowers the solver's order over the last updates when there are fewer than 10, as DPM-Solver++'s authors do.
+    pub lower_order_final: bool,
+    /// Score temperature of soft positions: the implied noise is divided by it, so below 1 is colder (the
+    /// form of Plaid, arXiv 2305.18619). Above 0; left out where alpha is at most 0.05, where it is ill-conditioned.
+    pub score_temperature: f64,
+    /// Which positions are committed first.
+    pub commit: CommitSchedule,
+    /// How many positions are committed in each step.
+    pub pace: Pace,
+    /// Second-order extrapolation of log-probabilities on the absorbing path.
+    pub extrapolate: bool,
+    /// How tokens are drawn.
+    pub sampling: SamplingConfig,
+    /// Guidance of the soft absorbing path.
+    pub guidance: GuidanceConfig,
+    /// Opening doubtful commitments again; off by default.
+    pub reabsorb: Option<ReabsorbConfig>,
+}
+
+impl Default for SamplerConfig {
+    fn default() -> Self {
+        Self {
+            process: Process::default(),
+            steps: 16,
+            solver: SolverConfig::default(),
+            schedule: ScheduleConfig::default(),
+            grid: GridConfig::default(),
+            lower_order_final: true,
+            score_temperature: 1.0,
+            commit: CommitSchedule::default(),
+            pace: Pace::default(),
+            extrapolate: false,
+            sampling: SamplingConfig::default(),
+            guidance: GuidanceConfig::default(),
+            reabsorb: None,
+        }
+    }
+}
+
+impl SamplerConfig {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfRange`] naming the first value that is not usable.
+    pub fn validate(&self) -> Result<()> {
+        require(self.steps >= 1, "steps", self.steps as f64, "at least 1")?;
+        let tau = self.score_temperature;
+        require(tau > 0.0 && tau.is_finite(), "score_temperature", tau, "above 0")?;
+        self.schedule.validate()?;
+        self.commit.validate()?;
+        self.sampling.validate()?;
+        self.guidance.validate()?;
+        self.reabsorb.map_or(Ok(()), |reabsorb| reabsorb.validate())
+    }
+
+    /// Highest order of the update that follows evaluation `step` (from 0): there are `steps - 1` updates.
+    pub(crate) fn max_order(&self, step: usize) -> usize {
+        let updates = self.steps - 1;
+        if self.lower_order_final && updates < 10 { updates.saturating_sub(step).max(1) } else { 3 }
+    }
+}

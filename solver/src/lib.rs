@@ -1,0 +1,31 @@
+//! From predictions to text: time grids, DPM-Solver++, commit schedules, guidance. No network lives here.
+//!
+//! A block of text is a [`BlockRun`]: a pure state machine that says what the network must see ([`BlockState`]), takes
+//! a [`Prediction`] and moves on. A caller that batches requests advances many runs with one network call; [`drive`]
+//! does so for any [`Denoiser`]. All level and solver arithmetic is f64, and all noise is keyed by request, step and
+//! position, so batch mates never matter.
+
+pub mod absorbing;
+mod commit;
+mod config;
+mod denoiser;
+pub mod dpm;
+mod error;
+mod grid;
+mod guidance;
+mod names;
+mod run;
+mod sampling;
+mod table;
+
+pub use absorbing::Pace;
+pub use commit::{Candidate, CommitSchedule};
+pub use config::{Process, SamplerConfig};
+pub use denoiser::{Denoiser, Prediction, drive};
+pub use dpm::{History, SolverConfig};
+pub use error::{Error, Result};
+pub use grid::{GridConfig, Spacing, TimeGrid};
+pub use guidance::{GuidanceConfig, ReabsorbConfig};
+pub use run::{BlockRun, BlockState, Choice, StepReport};
+pub use sampling::{Draw, SamplingConfig, draw};
+pub use table::Table;

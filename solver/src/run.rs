@@ -1,0 +1,371 @@
+//! One block of text on its way from nothing known to all known.
+
+use drdiff_diffusion::{Level, ScheduleConfig, Vp, evidence_from_latent};
+use drdiff_kernels::{Noise, Purpose};
+
+use crate::absorbing::LogitHistory;
+use crate::commit::Candidate;
+use crate::config::{Process, SamplerConfig};
+use crate::denoiser::Prediction;
+use crate::dpm::{self, History, Update};
+use crate::error::{Error, Result, require, require_len};
+use crate::grid::TimeGrid;
+use crate::sampling::draw;
+use crate::table::Table;
+
+/// What the network must see of a block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockState {
+    /// Length of a row of evidence.
+    pub dim: usize,
+    /// `[positions]`.
+    pub levels: Vec<Level>,
+    /// Tokens of anchors, `[positions]`; `None` where the position is open.
+    pub tokens: Vec<Option<u32>>,
+    /// Evidence `y` of soft positions, `[positions * dim]`; zeros at absorbed positions and at anchors, whose clean
+    /// embedding the network looks up itself.
+    pub evidence: Vec<f64>,
+}
+
+/// A token at a position of the block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Choice {
+    /// Position in the block.
+    pub position: usize,
+    /// The token.
+    pub token: u32,
+    /// Its probability, untempered.
+    pub probability: f64,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepReport {
+    /// Positions that became anchors, ascending.
+    pub committed: Vec<Choice>,
+    /// Positions that are open again, ascending.
+    pub reabsorbed: Vec<usize>,
+    /// The most probable tokens of positions that stay open, for showing.
+    pub provisional: Vec<Choice>,
+    /// Whether the block is done.
+    pub finished: bool,
+}
+
+/// A position's own bookkeeping.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Given by the caller; never changes.
+    pinned: bool,
+    /// Share of its path that a soft position has covered.
+    progress: f64,
+    /// Probability of its token when it was committed.
+    confidence: f64,
+    /// Committed, and opened again once.
+    reopened: bool,
+}
+
+/// The sampler of one block: a state machine without a network. See the crate's documentation for its use.
+#[derive(Debug, Clone)]
+pub struct BlockRun {
+    config: SamplerConfig,
+    grid: TimeGrid<ScheduleConfig>,
+    table: Table,
+    noise: Noise,
+    first_position: u64,
+    step: usize,
+    total: usize,
+    places: Vec<Place>,
+    latents: Vec<f64>,
+    history: History,
+    logits: LogitHistory,
+    state: BlockState,
+}
+
+impl BlockRun {
+    /// A block of `tokens.len()` positions; `Some` pins a token (an anchor from the start), `None` is to be written.
+    /// `first_position` is the absolute index of its first position in the text: with the request's `noise` it keys
+    /// all randomness, so it must differ between the blocks of a request.
+    ///
+    /// # Errors
+    /// When the configuration is not usable or a pinned token is not in the table.
+    pub fn new(
+        config: SamplerConfig,
+        table: Table,
+        noise: Noise,
+        first_position: u64,
+        tokens: &[Option<u32>],
+    ) -> Result<Self> {
+        config.validate()?;
+        for token in tokens.iter().flatten() {
+            table.row(*token)?;
+        }
+        let dim = table.dim();
+        let grid = TimeGrid::new(config.schedule, config.grid)?;
+        let place = |token: &Option<u32>| Place {
+            pinned: token.is_some(),
+            progress: 0.0,
+            confidence: 1.0,
+            reopened: false,
+        };
+        let mut run = Self {
+            grid,
+            noise,
+            first_position,
+            step: 0,
+            total: tokens.iter().filter(|t| t.is_none()).count(),
+            places: tokens.iter().map(place).collect(),
+            latents: vec![0.0; tokens.len() * dim],
+            history: History::default(),
+            logits: LogitHistory::default(),
+            state: BlockState {
+                dim,
+                levels: vec![Level::Anchor; tokens.len()],
+                tokens: tokens.to_vec(),
+                evidence: vec![0.0; tokens.len() * dim],
+            },
+            config,
+            table,
+        };
+        for position in 0..tokens.len() {
+            if tokens[position].is_none() {
+                run.open_up(position);
+            }
+        }
+        Ok(run)
+    }
+
+    /// What the network must see now.
+    #[must_use]
+    pub fn state(&self) -> &BlockState {
+        &self.state
+    }
+
+    /// The positions that need a prediction, ascending.
+    #[must_use]
+    pub fn open(&self) -> Vec<usize> {
+        (0..self.places.len()).filter(|p| self.state.tokens[*p].is_none()).collect()
+    }
+
+    /// Whether the next prediction must hold data in embedding space: soft positions move after it.
+    #[must_use]
+    pub fn needs_data(&self) -> bool {
+        self.config.process.is_soft() && self.step + 1 < self.config.steps
+    }
+
+    /// Network evaluations so far.
+    #[must_use]
+    pub fn nfe(&self) -> usize {
+        self.step
+    }
+
+    /// Whether every position has its token.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.state.tokens.iter().all(Option::is_some)
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &SamplerConfig {
+        &self.config
+    }
+
+    /// The embedding table.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Moves on by one step with what the network says about [`BlockRun::state`].
+    ///
+    /// # Errors
+    /// [`Error::Finished`], [`Error::Shape`] when the prediction does not fit, [`Error::BadLogits`].
+    pub fn advance(&mut self, mut prediction: Prediction) -> Result<StepReport> {
+        let open = self.open();
+        if open.is_empty() {
+            return Err(Error::Finished);
+        }
+        require_len("logits", prediction.logits.len(), open.len() * self.table.vocabulary())?;
+        let last = self.step + 1 >= self.config.steps;
+        let soft = self.needs_data();
+        if soft {
+            require_len("data prediction", prediction.data.len(), open.len() * self.state.dim)?;
+        }
+        if self.config.extrapolate && self.config.process == Process::Absorbing {
+            self.extrapolate(&open, &mut prediction.logits);
+        }
+        let candidates = self.draw_all(&open, &prediction.logits)?;
+        let count = if last { open.len() } else { self.commit_count(open.len()) };
+        let chosen = if count == 0 {
+            Vec::new()
+        } else {
+            self.config.commit.select(&candidates, count, &self.noise, self.step as u64, self.first_position)
+        };
+
+        let doubtful = if last { Vec::new() } else { self.doubtful() };
+        if soft {
+            self.move_soft(&candidates, &chosen, &prediction.data)?;
+        }
+        let mut report = StepReport::default();
+        for candidate in &candidates {
+            let Candidate { position, draw } = *candidate;
+            if chosen.binary_search(&position).is_ok() {
+                report.committed.push(Choice { position, token: draw.token, probability: draw.probability });
+                self.commit(position, draw.token, draw.probability);
+            } else {
+                report.provisional.push(Choice { position, token: draw.top, probability: draw.top_probability });
+            }
+        }
+        self.step += 1;
+        for position in doubtful {
+            self.places[position].reopened = true;
+            self.open_up(position);
+            report.reabsorbed.push(position);
+        }
+        report.finished = self.is_finished();
+        Ok(report)
+    }
+
+    /// How many positions to commit in this step, which is not the last.
+    fn commit_count(&self, open: usize) -> usize {
+        let steps = self.config.steps;
+        match self.config.process {
+            Process::Gaussian => 0,
+            Process::Absorbing => self.config.pace.commits(self.step, steps, self.total, open),
+            Process::SoftAbsorbing => {
+                let wait = ((self.config.guidance.anchor_after * steps as f64).ceil() as usize).min(steps - 1);
+                match self.step.checked_sub(wait) {
+                    Some(step) => self.config.pace.commits(step, steps - wait, self.total, open),
+                    None => 0,
+                }
+            }
+        }
+    }
+
+    /// Replaces logits by their second-order extrapolation over the coming step.
+    fn extrapolate(&mut self, open: &[usize], logits: &mut [f32]) {
+        let share = |left: usize| 1.0 - left as f64 / self.total as f64;
+        let left = self.config.pace.open_after(self.step + 1, self.config.steps, self.total).min(open.len() - 1);
+        let (done, next) = (share(open.len()), share(left));
+        for (position, row) in open.iter().zip(logits.chunks_exact_mut(self.table.vocabulary())) {
+            self.logits.extrapolate(*position, row, done, next);
+        }
+    }
+
+    fn draw_all(&self, open: &[usize], logits: &[f32]) -> Result<Vec<Candidate>> {
+        open.iter()
+            .zip(logits.chunks_exact(self.table.vocabulary()))
+            .map(|(&position, row)| {
+                let u = self.noise.uniform(Purpose::Sample, self.step as u64, self.first_position + position as u64);
+                let draw = draw(row, &self.config.sampling, u).ok_or(Error::BadLogits { position })?;
+                Ok(Candidate { position, draw })
+            })
+            .collect()
+    }
+
+    /// Committed positions to open again after this step, ascending.
+    fn doubtful(&self) -> Vec<usize> {
+        let Some(reabsorb) = self.config.reabsorb else { return Vec::new() };
+        let mut found: Vec<usize> = (0..self.places.len())
+            .filter(|&p| {
+                let place = &self.places[p];
+                let committed = self.state.tokens[p].is_some() && !place.pinned;
+                committed && !place.reopened && place.confidence < reabsorb.below
+            })
+            .collect();
+        found.sort_by(|a, b| self.places[*a].confidence.total_cmp(&self.places[*b].confidence).then(a.cmp(b)));
+        found.truncate(reabsorb.per_step);
+        found.sort_unstable();
+        found
+    }
+
+    /// Advances the soft positions that stay open along their paths.
+    fn move_soft(&mut self, candidates: &[Candidate], chosen: &[usize], data: &[f64]) -> Result<()> {
+        let (n, dim) = (self.places.len(), self.state.dim);
+        let width = 1.0 / (self.config.steps - 1) as f64;
+        let base = (self.step + 1) as f64 * width;
+        let guided = self.config.process == Process::SoftAbsorbing;
+        let mut rows = vec![0.0; n * dim];
+        let (mut from, mut to) = (vec![f64::NAN; n], vec![f64::NAN; n]);
+        for (candidate, given) in candidates.iter().zip(data.chunks_exact(dim)) {
+            let Candidate { position, draw } = *candidate;
+            let span = position * dim..(position + 1) * dim;
+            let place = &mut self.places[position];
+            let (time, log_snr) = self.grid.at(place.progress);
+            let row = &mut rows[span.clone()];
+            row.copy_from_slice(given);
+            for x in row.iter() {
+                require(x.is_finite(), "data prediction", *x, "finite")?;
+            }
+            cool(row, &self.latents[span], log_snr, self.config.score_temperature);
+            let guidance = &self.config.guidance;
+            if guided {
+                guidance.pull(row, self.table.row(draw.top)?, draw.top_probability, time);
+            }
+            from[position] = 0.5 * log_snr;
+            if chosen.binary_search(&position).is_err() {
+                let sure = guided && guidance.is_sure(draw.top_probability);
+                place.progress = guidance.advance(place.progress, base, width, sure);
+                to[position] = 0.5 * self.grid.at(place.progress).1;
+            }
+        }
+        self.history.push(&from, &rows);
+        let update = Update {
+            solver: self.config.solver,
+            to: &to,
+            dim,
+            max_order: self.config.max_order(self.step),
+            noise: &self.noise,
+            step: self.step as u64,
+            first_position: self.first_position,
+        };
+        dpm::step(&update, &self.history, &mut self.latents)?;
+        for (position, lambda) in to.iter().enumerate() {
+            if !lambda.is_nan() {
+                self.show(position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a position at the start of its path.
+    fn open_up(&mut self, position: usize) {
+        self.state.tokens[position] = None;
+        self.logits.forget(position);
+        self.places[position].progress = 0.0;
+        if self.config.process.is_soft() {
+            let latent = &mut self.latents[position * self.state.dim..][..self.state.dim];
+            self.noise.normal(Purpose::Prior, self.step as u64, self.first_position + position as u64, latent);
+            self.show(position);
+        } else {
+            self.state.levels[position] = Level::Absorbed;
+        }
+    }
+
+    /// Writes the level and the evidence of a soft position into the state.
+    fn show(&mut self, position: usize) {
+        let dim = self.state.dim;
+        let snr = self.grid.at(self.places[position].progress).1.exp();
+        let span = position * dim..(position + 1) * dim;
+        self.state.levels[position] = Level::Soft(snr);
+        evidence_from_latent(&self.latents[span.clone()], snr, &mut self.state.evidence[span]);
+    }
+
+    fn commit(&mut self, position: usize, token: u32, probability: f64) {
+        let dim = self.state.dim;
+        self.state.tokens[position] = Some(token);
+        self.state.levels[position] = Level::Anchor;
+        self.state.evidence[position * dim..][..dim].fill(0.0);
+        self.places[position].confidence = probability;
+    }
+}
+
+/// Score temperature: divides the noise `z - alpha x` that a data prediction implies.
+fn cool(data: &mut [f64], latent: &[f64], log_snr: f64, temperature: f64) {
+    let alpha = Vp::from_lambda(0.5 * log_snr).alpha;
+    if temperature != 1.0 && alpha > 0.05 {
+        for (x, z) in data.iter_mut().zip(latent) {
+            *x = (z - (z - alpha * *x) / temperature) / alpha;
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The same tests for every solver and every commit schedule, on a closed-form denoiser.
+
+use drdiff_diffusion::Level;
+use drdiff_kernels::Noise;
+use drdiff_solver::{
+    BlockRun, CommitSchedule, Denoiser, Error, Pace, Prediction, Process, ReabsorbConfig, SamplerConfig,
+    SamplingConfig, SolverConfig, StepReport, Table, drive,
+};
+
+const V: usize = 7;
+const D: usize = 4;
+const N: usize = 12;
+const PINNED: [(usize, u32); 2] = [(3, 5), (8, 1)];
+
+fn table() -> Table {
+    let rows: Vec<f32> = (0..V)
+        .flat_map(|v| {
+            let row: [f64; D] = std::array::from_fn(|j| ((v * 5 + j * 3) as f64 * 0.9).sin());
+            let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+            row.map(|x| (x / norm) as f32)
+        })
+        .collect();
+    Table::new(rows, D).unwrap()
+}
+
+/// An exact posterior given independent evidence, with anchors that attract their neighbours.
+#[derive(Default)]
+struct Toy {
+    calls: usize,
+}
+
+impl Denoiser for Toy {
+    type Error = Error;
+
+    fn predict(&mut self, blocks: &[&BlockRun]) -> Result<Vec<Prediction>, Error> {
+        self.calls += 1;
+        blocks.iter().map(|run| predict(run)).collect()
+    }
+}
+
+fn predict(run: &BlockRun) -> Result<Prediction, Error> {
+    let (state, table) = (run.state(), run.table());
+    let mut prediction = Prediction::default();
+    for position in run.open() {
+        let start = prediction.logits.len();
+        for v in 0..V as u32 {
+            let y = &state.evidence[position * D..][..D];
+            let mut logit: f64 = table.row(v)?.iter().zip(y).map(|(e, y)| f64::from(*e) * y).sum();
+            for (other, token) in state.tokens.iter().enumerate() {
+                if let Some(token) = token {
+                    let near = 1.0 / position.abs_diff(other) as f64;
+                    logit += 2.0 * near * f64::from(u8::from(*token == v)) + 0.1 * f64::from(v % 3) * near;
+                }
+            }
+            prediction.logits.push(logit as f32);
+        }
+        if run.needs_data() {
+            let mut row = [0.0; D];
+            table.expectation(&prediction.logits[start..], 1.0, &mut row)?;
+            prediction.data.extend(row);
+        }
+    }
+    Ok(prediction)
+}
+
+fn tokens() -> Vec<Option<u32>> {
+    let mut tokens = vec![None; N];
+    PINNED.iter().for_each(|(p, t)| tokens[*p] = Some(*t));
+    tokens
+}
+
+fn start(config: &SamplerConfig, request: u64) -> BlockRun {
+    BlockRun::new(config.clone(), table(), Noise::new(5, request), 100 * request, &tokens()).unwrap()
+}
+
+fn run(config: &SamplerConfig, requests: std::ops::Range<u64>) -> (Vec<Vec<u32>>, Vec<(usize, StepReport)>, usize) {
+    let mut runs: Vec<BlockRun> = requests.map(|r| start(config, r)).collect();
+    let mut reports = Vec::new();
+    let mut toy = Toy::default();
+    drive(&mut toy, &mut runs, |i, report| reports.push((i, report.clone()))).unwrap();
+    let texts = runs.iter().map(|r| r.state().tokens.iter().map(|t| t.unwrap()).collect()).collect();
+    (texts, reports, toy.calls)
+}
+
+fn check_one_step(config: &SamplerConfig) {
+    let (_, reports, calls) = run(&SamplerConfig { steps: 1, ..config.clone() }, 0..1);
+    assert_eq!((calls, reports.len()), (1, 1));
+    assert_eq!(reports[0].1.committed.len(), N - PINNED.len());
+    assert!(reports[0].1.finished);
+}
+
+fn check_levels_rise(config: &SamplerConfig) {
+    let mut block = start(config, 0);
+    let mut before: Vec<f64> = block.state().levels.iter().map(|l| l.snr()).collect();
+    let mut toy = Toy::default();
+    while !block.is_finished() {
+        assert!(block.nfe() < config.steps, "every block ends in time");
+        let prediction = toy.predict(&[&block]).unwrap().remove(0);
+        let report = block.advance(prediction).unwrap();
+        for (position, level) in block.state().levels.iter().enumerate() {
+            if !report.reabsorbed.contains(&position) {
+                assert!(level.snr() >= before[position], "position {position} lost evidence");
+            }
+            let soft = matches!(level, Level::Soft(_));
+            assert!(!soft || config.process.is_soft());
+            assert_eq!(*level == Level::Anchor, block.state().tokens[position].is_some());
+        }
+        before = block.state().levels.iter().map(|l| l.snr()).collect();
+    }
+    assert!(before.iter().all(|s| *s == f64::INFINITY));
+    assert_eq!(block.advance(Prediction::default()), Err(Error::Finished));
+}
+
+fn check_commitments_hold(config: &SamplerConfig) {
+    let (texts, reports, _) = run(config, 0..1);
+    let mut known: Vec<Option<u32>> = tokens();
+    for (_, report) in &reports {
+        report.reabsorbed.iter().for_each(|p| known[*p] = None);
+        for choice in &report.committed {
+            assert_eq!(known[choice.position].replace(choice.token), None, "committed twice");
+        }
+    }
+    assert!(known.iter().zip(&texts[0]).all(|(a, b)| *a == Some(*b)));
+    PINNED.iter().for_each(|(p, t)| assert_eq!(texts[0][*p], *t, "pinned"));
+    let reabsorbed: usize = reports.iter().map(|(_, r)| r.reabsorbed.len()).sum();
+    assert!(reabsorbed == 0 || config.reabsorb.is_some());
+}
+
+fn check_batch_mates_do_not_matter(config: &SamplerConfig) {
+    let (together, _, _) = run(config, 0..8);
+    for (request, text) in together.iter().enumerate() {
+        let alone = run(config, request as u64..request as u64 + 1).0;
+        assert_eq!(&alone[0], text, "request {request}");
+    }
+    assert!(together.iter().any(|t| *t != together[0]), "requests differ by their noise");
+    assert_eq!(together, run(config, 0..8).0, "runs repeat");
+}
+
+fn check_interleaving(config: &SamplerConfig) {
+    // One request runs two steps ahead of the other.
+    let (mut a, mut b) = (start(config, 1), start(config, 2));
+    let mut toy = Toy::default();
+    let mut turn = 0;
+    while !(a.is_finished() && b.is_finished()) {
+        for block in if turn < 2 { vec![&mut a] } else { vec![&mut a, &mut b] } {
+            if !block.is_finished() {
+                let prediction = toy.predict(&[block]).unwrap().remove(0);
+                block.advance(prediction).unwrap();
+            }
+        }
+        turn += 1;
+    }
+    let expected = run(config, 1..3).0;
+    for (block, text) in [a, b].iter().zip(expected) {
+        assert!(block.state().tokens.iter().zip(text).all(|(t, e)| *t == Some(e)));
+    }
+}
+
+macro_rules! battery {
+    ($($name:ident => $config:expr),+ $(,)?) => { $(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn one_step_works() { check_one_step(&$config); }
+            #[test]
+            fn levels_rise_to_the_end() { check_levels_rise(&$config); }
+            #[test]
+            fn commitments_hold() { check_commitments_hold(&$config); }
+            #[test]
+            fn batch_mates_do_not_matter() { check_batch_mates_do_not_matter(&$config); }
+            #[test]
+            fn interleaving_changes_nothing() { check_interleaving(&$config); }
+        }
+    )+ };
+}
+
+fn gaussian(solver: SolverConfig) -> SamplerConfig {
+    SamplerConfig { process: Process::Gaussian, solver, steps: 9, score_temperature: 0.9, ..SamplerConfig::default() }
+}
+
+fn soft(solver: SolverConfig) -> SamplerConfig {
+    let commit = CommitSchedule::Confidence;
+    SamplerConfig { process: Process::SoftAbsorbing, solver, commit, steps: 8, ..SamplerConfig::default() }
+}
+
+fn absorbing(commit: CommitSchedule) -> SamplerConfig {
+    let sampling = SamplingConfig { temperature: 0.9, top_p: 0.95 };
+    SamplerConfig { commit, sampling, steps: 5, ..SamplerConfig::default() }
+}
+
+battery! {
+    ddim => gaussian(SolverConfig::Ddim),
+    dpmpp_2m => gaussian(SolverConfig::Dpmpp2m),
+    dpmpp_2m_heun => gaussian(SolverConfig::Dpmpp2mHeun),
+    dpmpp_3m => gaussian(SolverConfig::Dpmpp3m),
+    dpmpp_3m_taylor => gaussian(SolverConfig::Dpmpp3mTaylor),
+    sde_1 => gaussian(SolverConfig::Sde1),
+    sde_2m => gaussian(SolverConfig::Sde2m),
+    sde_2m_heun => gaussian(SolverConfig::Sde2mHeun),
+    sde_3m => gaussian(SolverConfig::Sde3m),
+    soft_dpmpp_2m => soft(SolverConfig::Dpmpp2m),
+    soft_dpmpp_3m => soft(SolverConfig::Dpmpp3m),
+    soft_sde_2m => soft(SolverConfig::Sde2m),
+    soft_reabsorbing => SamplerConfig {
+        reabsorb: Some(ReabsorbConfig { below: 0.9, per_step: 2 }),
+        ..soft(SolverConfig::Dpmpp2m)
+    },
+    random => absorbing(CommitSchedule::Random),
+    confidence => absorbing(CommitSchedule::Confidence),
+    margin => absorbing(CommitSchedule::Margin),
+    entropy => absorbing(CommitSchedule::Entropy),
+    entropy_bound => absorbing(CommitSchedule::EntropyBound { bound: 2.0 }),
+    cosine_pace => SamplerConfig { pace: Pace::Cosine, ..absorbing(CommitSchedule::Random) },
+    extrapolated => SamplerConfig { extrapolate: true, ..absorbing(CommitSchedule::Random) },
+    more_steps_than_positions => SamplerConfig { steps: 40, ..absorbing(CommitSchedule::Random) },
+    reabsorbing => SamplerConfig {
+        reabsorb: Some(ReabsorbConfig { below: 0.9, per_step: 2 }),
+        steps: 9,
+        ..absorbing(CommitSchedule::Confidence)
+    },
+}
+
+#[test]
+fn evaluations_are_counted() {
+    assert_eq!(run(&gaussian(SolverConfig::Dpmpp2m), 0..1).2, 9);
+    assert_eq!(run(&absorbing(CommitSchedule::Random), 0..3).2, 5, "one call serves the batch");
+    let many = SamplerConfig { steps: 40, ..absorbing(CommitSchedule::Random) };
+    assert_eq!(run(&many, 0..1).2, N - PINNED.len(), "an absorbing block never needs more steps than positions");
+    let adaptive = absorbing(CommitSchedule::EntropyBound { bound: 1e9 });
+    assert_eq!(run(&adaptive, 0..1).2, 1, "everything fits the bound");
+}
+
+#[test]
+fn doubtful_positions_are_opened_again_once() {
+    let config = SamplerConfig {
+        reabsorb: Some(ReabsorbConfig { below: 1.0, per_step: 1 }),
+        steps: 9,
+        ..absorbing(CommitSchedule::Random)
+    };
+    let (_, reports, _) = run(&config, 0..1);
+    let opened: Vec<usize> = reports.iter().flat_map(|(_, r)| r.reabsorbed.clone()).collect();
+    assert!(opened.len() > 3);
+    let mut once = opened.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), opened.len());
+    assert!(PINNED.iter().all(|(p, _)| !opened.contains(p)));
+}
+
+#[test]
+fn sure_positions_run_ahead_on_the_soft_path() {
+    let config = SamplerConfig { steps: 12, ..soft(SolverConfig::Dpmpp2m) };
+    let mut block = start(&config, 3);
+    let mut spread = false;
+    let mut anchored_early = false;
+    while !block.is_finished() {
+        let prediction = predict(&block).unwrap();
+        let report = block.advance(prediction).unwrap();
+        let soft: Vec<f64> = block.state().levels.iter().map(|l| l.snr()).filter(|s| s.is_finite()).collect();
+        spread |= soft.iter().any(|s| *s > 1.5 * soft[0] || *s < soft[0] / 1.5);
+        anchored_early |= block.nfe() <= 6 && !report.committed.is_empty();
+    }
+    assert!(spread, "levels differ between positions");
+    assert!(!anchored_early, "no anchors in the first half");
+}
+
+#[test]
+fn predictions_that_do_not_fit_are_refused() {
+    let mut block = start(&gaussian(SolverConfig::Ddim), 0);
+    let good = predict(&block).unwrap();
+    assert!(matches!(block.advance(Prediction { logits: vec![0.0; 3], ..good.clone() }), Err(Error::Shape { .. })));
+    assert!(matches!(block.advance(Prediction { data: vec![], ..good.clone() }), Err(Error::Shape { .. })));
+    let broken = Prediction { logits: vec![f32::NAN; good.logits.len()], ..good.clone() };
+    assert_eq!(block.advance(broken), Err(Error::BadLogits { position: 0 }));
+    let broken = Prediction { data: vec![f64::NAN; good.data.len()], ..good.clone() };
+    assert!(block.advance(broken).is_err());
+    assert_eq!(block.nfe(), 0);
+    block.advance(good).unwrap();
+}
+
+#[test]
+fn configuration_is_strict() {
+    let config: SamplerConfig = serde_json::from_str(
+        r#"{"process":"soft_absorbing","solver":"sde-2m","commit":{"type":"entropy_bound","bound":0.3},"pace":"cosine"}"#,
+    )
+    .unwrap();
+    assert_eq!(config.process, Process::SoftAbsorbing);
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<SamplerConfig>(&text).unwrap(), config);
+    assert!(serde_json::from_str::<SamplerConfig>(r#"{"solver":"dpm"}"#).is_err());
+    assert!(serde_json::from_str::<SamplerConfig>(r#"{"step":3}"#).is_err());
+    let zero = SamplerConfig { steps: 0, ..SamplerConfig::default() };
+    assert!(zero.validate().unwrap_err().to_string().contains("steps is 0; it must be at least 1"));
+}

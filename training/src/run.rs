@@ -1,0 +1,206 @@
+//! The loop: steps, log, validation, checkpoints, and an orderly end whatever happens.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::{BlockBound, Error, MODEL_FILE, Result, StepOutput, Trainer};
+
+/// A loss this far above its running mean is a divergence.
+const RUNAWAY: f64 = 3.0;
+
+/// Where a run writes and when it ends early.
+pub struct Run<'a> {
+    /// Output folder.
+    pub dir: &'a Path,
+    /// Revision of the program, for the headers.
+    pub commit: &'a str,
+    /// Set from outside to end after the current step.
+    pub stop: &'a AtomicBool,
+    /// Ends in good order after this time.
+    pub limit: Option<Duration>,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepRecord {
+    /// Steps taken.
+    pub step: u64,
+    /// Text tokens seen.
+    pub tokens: u64,
+    /// Mean weighted loss since the last line, in nats.
+    pub loss: f64,
+    /// Norm of the last gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// Text tokens per second since the last line.
+    pub tokens_per_second: f64,
+}
+
+/// What happens during a run, in the order of its log.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Some steps were taken.
+    Steps(StepRecord),
+    /// The bound on held-out text.
+    Validation {
+        /// Steps taken.
+        step: u64,
+        /// By block size.
+        bounds: Vec<BlockBound>,
+    },
+    /// A checkpoint was written.
+    Saved {
+        /// Steps taken.
+        step: u64,
+        /// The weights file.
+        path: PathBuf,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps were taken.
+    Finished,
+    /// It was asked to stop, or its time was over; it can be resumed.
+    Stopped,
+}
+
+/// Takes steps until the configured number, a stop or the time limit; `observe` sees every event after it is logged.
+///
+/// The device is read only when a log line is due, so that steps queue up without waiting for one another.
+///
+/// # Errors
+/// If the loss diverges (the last checkpoint is then named and left alone), or files cannot be written.
+pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Event)) -> Result<Outcome> {
+    let mut log = Log::open(run.dir.join("train.jsonl"))?;
+    let mut report = |event: Event| -> Result<()> {
+        log.write(&event)?;
+        observe(&event);
+        Ok(())
+    };
+    let started = Instant::now();
+    let mut watch = Watch::default();
+    let mut saved = None;
+    let total = trainer.config.steps;
+    let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
+    let mut outcome = Outcome::Finished;
+    while trainer.step < total {
+        let output = trainer.step()?;
+        let step = trainer.step;
+        watch.add(&output)?;
+        let late = run.limit.is_some_and(|limit| started.elapsed() >= limit);
+        if late || run.stop.load(Ordering::Relaxed) {
+            outcome = Outcome::Stopped;
+        }
+        let last = step == total || outcome == Outcome::Stopped;
+        let saves = last || due(trainer.config.checkpoint_every, step);
+        if saves || due(trainer.config.log_every, step) {
+            report(Event::Steps(watch.read(trainer, &output, saved)?))?;
+        }
+        if due(trainer.config.validate_every, step) || step == total {
+            report(Event::Validation { step, bounds: trainer.validate()? })?;
+            watch.restart();
+        }
+        if saves {
+            trainer.save(run.dir, run.commit)?;
+            saved = Some(step);
+            report(Event::Saved { step, path: run.dir.join(MODEL_FILE) })?;
+            watch.restart();
+        }
+        if outcome == Outcome::Stopped {
+            break;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Sums losses on the device between log lines.
+#[derive(Default)]
+struct Watch {
+    sum: Option<candle_core::Tensor>,
+    steps: u64,
+    since: Option<Instant>,
+    mean: Option<f64>,
+}
+
+impl Watch {
+    fn add(&mut self, output: &StepOutput) -> Result<()> {
+        self.since.get_or_insert_with(Instant::now);
+        self.sum = Some(match self.sum.take() {
+            Some(sum) => (sum + &output.loss)?,
+            None => output.loss.clone(),
+        });
+        self.steps += 1;
+        Ok(())
+    }
+
+    fn read(&mut self, trainer: &Trainer<'_>, output: &StepOutput, saved: Option<u64>) -> Result<StepRecord> {
+        let step = trainer.step;
+        let sum = match &self.sum {
+            Some(sum) => f64::from(sum.to_scalar::<f32>()?),
+            None => f64::NAN,
+        };
+        let loss = sum / self.steps as f64;
+        let gradient_norm = f64::from(output.norm.to_scalar::<f32>()?);
+        let mean = self.mean.unwrap_or(loss);
+        let reason = match loss {
+            _ if !loss.is_finite() || !gradient_norm.is_finite() => Some(format!("loss {loss}, gradient norm {gradient_norm}")),
+            _ if loss > RUNAWAY * mean.max(1.0) => Some(format!("loss {loss:.3} after a mean of {mean:.3}")),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            let checkpoint = saved.map_or("none: none was written yet".to_owned(), |step| format!("that of step {step}"));
+            return Err(Error::Diverged { step, reason, checkpoint });
+        }
+        self.mean = Some(0.9 * mean + 0.1 * loss);
+        let config = &trainer.config;
+        let tokens = self.steps * (config.accumulate * config.batch * config.model.context) as u64;
+        let seconds = self.since.map_or(f64::NAN, |since| since.elapsed().as_secs_f64());
+        let record = StepRecord {
+            step,
+            tokens: trainer.tokens,
+            loss,
+            gradient_norm,
+            learning_rate: config.optimizer.rate(step.saturating_sub(1), config.steps),
+            tokens_per_second: tokens as f64 / seconds,
+        };
+        self.restart();
+        self.since = Some(Instant::now());
+        Ok(record)
+    }
+
+    /// Forgets what is not yet reported, so that validation and saving do not count as training time.
+    fn restart(&mut self) {
+        self.sum = None;
+        self.steps = 0;
+        self.since = None;
+    }
+}
+
+struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+impl Log {
+    fn open(path: PathBuf) -> Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        match file {
+            Ok(file) => Ok(Self { file, path }),
+            Err(source) => Err(Error::Log { path, source }),
+        }
+    }
+
+    fn write(&mut self, event: &Event) -> Result<()> {
+        let line = serde_json::to_string(event).map_err(|e| Error::Config(e.to_string()))?;
+        writeln!(self.file, "{line}").map_err(|source| Error::Log { path: self.path.clone(), source })
+    }
+}

@@ -1,0 +1,134 @@
+//! One training step after another, each a function of the configuration, the corpus and the step's number.
+
+use candle_core::{DType, Device, Tensor};
+use drdiff_attention::{NoisyClean, PlanCache};
+use drdiff_kernels::{Builder, Noise, Params, Purpose, Rotary, Source};
+use drdiff_model::{Checkpoint, Loading, Network, build};
+
+use crate::data::{Corpus, Sampler};
+use crate::{AdamW, Corrupted, Error, Layout, Result, TrainConfig, loss};
+
+/// Everything that a run carries from step to step.
+pub struct Trainer<'a> {
+    pub(crate) config: TrainConfig,
+    pub(crate) corpus: &'a Corpus,
+    pub(crate) network: Network,
+    pub(crate) optimizer: AdamW,
+    pub(crate) plans: PlanCache<NoisyClean>,
+    pub(crate) rotary: Rotary,
+    /// Steps taken.
+    pub(crate) step: u64,
+    /// Text tokens seen.
+    pub(crate) tokens: u64,
+    sampler: Sampler<'a>,
+    noise: Noise,
+}
+
+/// What a step leaves behind, still on the device: reading it waits for the step to end.
+pub struct StepOutput {
+    /// Loss, a scalar.
+    pub loss: Tensor,
+    /// Norm of the gradient before clipping, a scalar.
+    pub norm: Tensor,
+}
+
+impl<'a> Trainer<'a> {
+    /// A new run; `weights` are taken as a start if given, with fresh optimiser state.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense, or does not fit the corpus or the weights.
+    pub fn new(config: TrainConfig, corpus: &'a Corpus, weights: Option<Checkpoint>, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let vocab = corpus.tokenizer().vocab_size();
+        if config.model.vocab != vocab {
+            let wanted = config.model.vocab;
+            return Err(Error::Config(format!("`model.vocab` is {wanted}, the corpus has {vocab} tokens; set it to {vocab}")));
+        }
+        let noise = Noise::new(config.seed, 0);
+        let (network, params) = match weights {
+            Some(checkpoint) if checkpoint.metadata.config != config.model => {
+                return Err(Error::Config("`model` differs from the shape of the starting weights".to_owned()));
+            }
+            Some(checkpoint) => build(checkpoint, device, Loading::Training)?,
+            None => initialise(&config, noise, device)?,
+        };
+        let len = config.model.context;
+        let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
+        Ok(Self {
+            optimizer: AdamW::new(&params, &config.optimizer)?,
+            plans: PlanCache::new(NoisyClean),
+            rotary: Rotary::new(&[positions], config.model.head_dim, config.model.rope_base, device)?,
+            sampler: corpus.sampler(&config.sampling, len, noise)?,
+            step: 0,
+            tokens: 0,
+            corpus,
+            network,
+            noise,
+            config,
+        })
+    }
+
+    /// Steps taken so far.
+    pub fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
+    /// Text tokens seen so far.
+    pub fn tokens_seen(&self) -> u64 {
+        self.tokens
+    }
+
+    /// The network with its current weights.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// One optimiser step.
+    ///
+    /// # Errors
+    /// If the corpus cannot be read or an operation fails.
+    pub fn step(&mut self) -> Result<StepOutput> {
+        let passes = self.config.accumulate as u64;
+        let mut gradients = None;
+        let mut total: Option<Tensor> = None;
+        for pass in 0..passes {
+            let key = self.step * passes + pass;
+            let loss = self.pass(key)?.affine((passes as f64).recip(), 0.0)?;
+            let mut store = loss.backward()?;
+            gradients = Some(self.optimizer.gather(&mut store, gradients)?);
+            let loss = loss.detach();
+            total = Some(match total {
+                Some(sum) => (sum + loss)?,
+                None => loss,
+            });
+        }
+        let (Some(gradients), Some(loss)) = (gradients, total) else {
+            return Err(Error::Config("`accumulate` is 0; give it at least 1".to_owned()));
+        };
+        let rate = self.config.optimizer.rate(self.step, self.config.steps);
+        let norm = self.optimizer.step(&gradients, rate, &self.config.optimizer)?;
+        self.step += 1;
+        self.tokens += passes * (self.config.batch * self.config.model.context) as u64;
+        Ok(StepOutput { loss, norm })
+    }
+
+    /// The loss of forward pass `key`.
+    fn pass(&self, key: u64) -> Result<Tensor> {
+        let TrainConfig { batch, model, levels, .. } = &self.config;
+        let windows = self.sampler.batch(key, 0..*batch as u64)?;
+        let tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
+        let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
+        let levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
+        let corrupted = Corrupted { tokens: &tokens, levels: &levels, batch: *batch, noise: self.noise, step: key };
+        let layout = Layout { plan: self.plans.get(model.context, block_size)?, rotary: &self.rotary };
+        let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
+        Ok(loss(&self.network, &corrupted, &layout, conditioned)?.loss)
+    }
+}
+
+fn initialise(config: &TrainConfig, noise: Noise, device: &Device) -> Result<(Network, Params)> {
+    let builder = Builder::new(Source::Init(noise), device);
+    let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
+    let network = Network::new(&builder, &config.model, dtype)?;
+    Ok((network, builder.finish().0))
+}
