@@ -36,7 +36,12 @@ impl KvCache {
         let capacity = 2 * window + pass;
         let zeros = || Tensor::zeros((1, capacity, kv_heads, head_dim), dtype, device);
         let layers = (0..layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
-        Ok(Self { layers, window, capacity, filled: 0 })
+        Ok(Self {
+            layers,
+            window,
+            capacity,
+            filled: 0,
+        })
     }
 
     /// Committed positions that the next pass sees.
@@ -53,7 +58,10 @@ impl KvCache {
         let len = k.dim(1)?;
         let needed = self.filled + len;
         if needed > self.capacity {
-            return Err(Error::CacheFull { capacity: self.capacity, needed });
+            return Err(Error::CacheFull {
+                capacity: self.capacity,
+                needed,
+            });
         }
         let (keys, values) = &self.layers[layer];
         write(keys, k, self.filled)?;
@@ -81,7 +89,10 @@ impl KvCache {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the cache holds committed blocks, which carry no gradient")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the cache holds committed blocks, which carry no gradient"
+)]
 fn write(slots: &Tensor, new: &Tensor, at: usize) -> Result<()> {
     Ok(slots.slice_set(&new.contiguous()?, 1, at)?)
 }
@@ -106,7 +117,13 @@ mod tests {
         cache.commit(1, 3).unwrap();
         assert_eq!(pass(&mut cache, &[7., 8.]), [1., 7., 8.]);
         let long = tensor(&[0.; 11]);
-        assert!(matches!(cache.extend(0, &long, &long), Err(Error::CacheFull { capacity: 11, needed: 12 })));
+        assert!(matches!(
+            cache.extend(0, &long, &long),
+            Err(Error::CacheFull {
+                capacity: 11,
+                needed: 12
+            })
+        ));
     }
 
     #[test]

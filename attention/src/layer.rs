@@ -53,7 +53,12 @@ impl SelfAttention {
     /// # Errors
     /// If a tensor is missing or has another shape.
     pub fn new(builder: &Builder, shape: Shape, out_std: f64) -> Result<Self> {
-        let Shape { width, heads, kv_heads, head_dim } = shape;
+        let Shape {
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+        } = shape;
         let std = (width as f64).powf(-0.5);
         Ok(Self {
             shape,
@@ -75,7 +80,11 @@ impl SelfAttention {
         let mut first = 0;
         for segment in segments.iter_mut() {
             let rows = segment.batch * segment.len;
-            let own = if rows == qkv.dim(0)? { qkv.clone() } else { qkv.narrow(0, first, rows)? };
+            let own = if rows == qkv.dim(0)? {
+                qkv.clone()
+            } else {
+                qkv.narrow(0, first, rows)?
+            };
             parts.push(self.attend(&own, segment, layer)?);
             first += rows;
         }
@@ -87,7 +96,12 @@ impl SelfAttention {
     }
 
     fn attend(&self, qkv: &Tensor, segment: &mut Segment<'_>, layer: usize) -> Result<Tensor> {
-        let Shape { heads, kv_heads, head_dim, .. } = self.shape;
+        let Shape {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.shape;
         let (b, t) = (segment.batch, segment.len);
         let qkv = qkv.reshape((b, t, heads + 2 * kv_heads, head_dim))?;
         let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, &self.q_gain, segment.rotary)?;

@@ -20,8 +20,14 @@ pub fn block_causal(len: usize, block_size: usize) -> Result<Visibility> {
     let (mut queries, mut keys) = (Vec::with_capacity(len), Vec::with_capacity(len));
     for i in 0..len {
         let block = (i / block_size) as i32;
-        queries.push(QueryCode { limit: block, group: NO_GROUP });
-        keys.push(KeyCode { time: block, group: NO_GROUP });
+        queries.push(QueryCode {
+            limit: block,
+            group: NO_GROUP,
+        });
+        keys.push(KeyCode {
+            time: block,
+            group: NO_GROUP,
+        });
     }
     Ok(Visibility { queries, keys })
 }
@@ -37,8 +43,14 @@ pub fn noisy_clean(len: usize, block_size: usize) -> Result<Visibility> {
     let (mut queries, mut keys) = (Vec::with_capacity(2 * len), Vec::with_capacity(2 * len));
     for i in 0..len {
         let block = (i / block_size) as i32;
-        queries.push(QueryCode { limit: block - 1, group: block });
-        keys.push(KeyCode { time: NEVER, group: block });
+        queries.push(QueryCode {
+            limit: block - 1,
+            group: block,
+        });
+        keys.push(KeyCode {
+            time: NEVER,
+            group: block,
+        });
     }
     queries.extend(clean.queries);
     keys.extend(clean.keys);
@@ -69,13 +81,25 @@ pub fn pass(layout: PassLayout) -> Result<Visibility> {
     if layout.clean > 0 {
         check(layout.clean.max(layout.clean_block), layout.clean_block)?;
     }
-    let mut keys = vec![KeyCode { time: 0, group: NO_GROUP }; layout.committed];
+    let mut keys = vec![
+        KeyCode {
+            time: 0,
+            group: NO_GROUP
+        };
+        layout.committed
+    ];
     let mut queries = Vec::with_capacity(layout.clean + layout.noisy);
     let mut last = 0;
     for i in 0..layout.clean {
         last = 1 + (i / layout.clean_block) as i32;
-        queries.push(QueryCode { limit: last, group: NO_GROUP });
-        keys.push(KeyCode { time: last, group: NO_GROUP });
+        queries.push(QueryCode {
+            limit: last,
+            group: NO_GROUP,
+        });
+        keys.push(KeyCode {
+            time: last,
+            group: NO_GROUP,
+        });
     }
     queries.extend(vec![QueryCode { limit: last, group: 0 }; layout.noisy]);
     keys.extend(vec![KeyCode { time: NEVER, group: 0 }; layout.noisy]);
@@ -114,10 +138,19 @@ mod tests {
 
     #[test]
     fn a_pass_shows_cache_and_clean_blocks_to_the_noisy_block() {
-        let v = pass(PassLayout { committed: 3, clean: 4, clean_block: 2, noisy: 2 }).unwrap();
+        let v = pass(PassLayout {
+            committed: 3,
+            clean: 4,
+            clean_block: 2,
+            noisy: 2,
+        })
+        .unwrap();
         assert_eq!((v.queries.len(), v.keys.len()), (6, 9));
         assert!((0..9).all(|k| sees(&v, 4, k)), "the noisy block sees everything");
-        assert!((0..5).all(|k| sees(&v, 0, k)) && (5..9).all(|k| !sees(&v, 0, k)), "the first clean block sees the cache and itself");
+        assert!(
+            (0..5).all(|k| sees(&v, 0, k)) && (5..9).all(|k| !sees(&v, 0, k)),
+            "the first clean block sees the cache and itself"
+        );
         assert!((0..7).all(|k| sees(&v, 2, k)) && (7..9).all(|k| !sees(&v, 2, k)));
     }
 

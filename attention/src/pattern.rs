@@ -46,7 +46,10 @@ pub struct PlanCache<P> {
 impl<P: Pattern> PlanCache<P> {
     /// An empty cache for `pattern`.
     pub fn new(pattern: P) -> Self {
-        Self { pattern, plans: Mutex::default() }
+        Self {
+            pattern,
+            plans: Mutex::default(),
+        }
     }
 
     /// The plan for this shape, made on first use.

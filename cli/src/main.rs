@@ -1,1 +1,49 @@
-fn main(){}
+//! The `drdiff` program: what was typed becomes calls of the libraries, and what they answer becomes text, progress
+//! and an exit code. Nothing else in the workspace prints.
+
+mod args;
+mod commands;
+mod device;
+mod exit;
+mod interrupt;
+mod model;
+mod output;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::Exit;
+
+// glibc gives every large tensor back to the kernel, and the page faults then cost several times the arithmetic. What
+// makes jemalloc keep them (`dirty_decay_ms:-1`) is set where it is built, in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Revision that this program was built from.
+const COMMIT: &str = env!("DRDIFF_COMMIT");
+
+fn main() -> ExitCode {
+    let exit = run(Cli::parse()).unwrap_or_else(|error| {
+        let exit = exit::of(&error);
+        if exit != Exit::Done {
+            output::complain(&exit::sentence(&error));
+        }
+        exit
+    });
+    exit.into()
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Generate(args) => commands::generate::run(args),
+        Command::Data(args) => commands::data::run(args),
+        Command::Train(args) => commands::train::run(args),
+        Command::Export(args) => commands::export::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Config(args) => commands::config::run(args),
+        Command::Completions(args) => commands::completions::run(&args),
+    }
+}

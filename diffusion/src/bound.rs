@@ -2,7 +2,7 @@
 //!
 //! Unmask the `B` positions of a block in a uniformly random order `o`. By Jensen's inequality
 //! `-ln p(x) <= E_o sum_i CE(x_{o_i} | x_{o_<i})` (order-agnostic autoregression: Uria et al., arXiv 1310.1757;
-//! Hoogeboom et al., arXiv 2110.02037, equation 3). With `k` positions still masked each of them is equally likely to
+//! Hoogeboom et al., arXiv 2110.02037). With `k` positions still masked each of them is equally likely to
 //! be next, so the right side is `B E_k [mean CE over the masked positions]`, `k` uniform in `1..=B`: the bound of
 //! masked diffusion without its integral over time, block after block as in BD3-LM (arXiv 2503.09573).
 

@@ -50,5 +50,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Accepts `value` when `ok`, and otherwise names it.
 pub(crate) fn require(ok: bool, name: &'static str, value: f64, expected: &'static str) -> Result<()> {
-    if ok { Ok(()) } else { Err(Error::OutOfRange { name, value, expected }) }
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::OutOfRange { name, value, expected })
+    }
 }

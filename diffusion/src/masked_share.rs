@@ -22,7 +22,8 @@ pub enum MaskedShare {
         /// Width, above 0.
         width: f64,
     },
-    /// Uniform between two shares, which lowers the variance of the gradient (BD3-LM, arXiv 2503.09573, section 5).
+    /// Uniform between two shares, which lowers the variance of the gradient (the clipped schedules of BD3-LM,
+    /// arXiv 2503.09573).
     Clipped {
         /// Least share, in [0, 1).
         low: f64,
@@ -40,12 +41,27 @@ impl MaskedShare {
         match *self {
             Self::Uniform => Ok(()),
             Self::Bell { centre, width } => {
-                require(centre > 0.0 && centre < 1.0, "masked share centre", centre, "above 0 and below 1")?;
+                require(
+                    centre > 0.0 && centre < 1.0,
+                    "masked share centre",
+                    centre,
+                    "above 0 and below 1",
+                )?;
                 require(width > 0.0 && width.is_finite(), "masked share width", width, "above 0")
             }
             Self::Clipped { low, high } => {
-                require((0.0..1.0).contains(&low), "masked share low", low, "at least 0 and below 1")?;
-                require(high > low && high <= 1.0, "masked share high", high, "above low and at most 1")
+                require(
+                    (0.0..1.0).contains(&low),
+                    "masked share low",
+                    low,
+                    "at least 0 and below 1",
+                )?;
+                require(
+                    high > low && high <= 1.0,
+                    "masked share high",
+                    high,
+                    "above low and at most 1",
+                )
             }
         }
     }
@@ -72,10 +88,12 @@ impl MaskedShare {
 }
 
 /// `count` uniform draws in `[0, 1)`, one in each of `count` equal strata, in random order: `t_i = (i + u_i) / count`
-/// (low-discrepancy sampler of VDM, arXiv 2107.00630, appendix I.1, with a fresh offset for each stratum).
+/// (low-discrepancy sampler of VDM, arXiv 2107.00630; here with a fresh offset for each stratum).
 #[must_use]
 pub fn stratified(stream: &mut NoiseStream, count: usize) -> Vec<f64> {
-    let mut draws: Vec<f64> = (0..count).map(|i| (i as f64 + stream.uniform()) / count as f64).collect();
+    let mut draws: Vec<f64> = (0..count)
+        .map(|i| (i as f64 + stream.uniform()) / count as f64)
+        .collect();
     stream.shuffle(&mut draws);
     // (i + u) / count can round up to 1 for the last stratum.
     draws.iter().map(|t| t.min(1.0 - f64::EPSILON)).collect()
@@ -119,10 +137,16 @@ mod tests {
 
     #[test]
     fn a_bell_favours_its_centre() {
-        let bell = MaskedShare::Bell { centre: 0.5, width: 0.4 };
+        let bell = MaskedShare::Bell {
+            centre: 0.5,
+            width: 0.4,
+        };
         let counts = counts(bell, 10, 1000);
         assert!(counts[5] > 3 * counts[1] && counts[6] > 3 * counts[10], "{counts:?}");
-        let flat = MaskedShare::Bell { centre: 0.5, width: 1.0 };
+        let flat = MaskedShare::Bell {
+            centre: 0.5,
+            width: 1.0,
+        };
         assert!((flat.quantile(0.3) - 0.7).abs() < 1e-12);
         assert_eq!(bell.quantile(0.0), 1.0);
     }
@@ -131,7 +155,10 @@ mod tests {
     fn clipping_keeps_its_bounds() {
         let clipped = MaskedShare::Clipped { low: 0.3, high: 0.8 };
         let counts = counts(clipped, 10, 1000);
-        assert!(counts[..4].iter().sum::<usize>() == 0 && counts[9..].iter().sum::<usize>() == 0, "{counts:?}");
+        assert!(
+            counts[..4].iter().sum::<usize>() == 0 && counts[9..].iter().sum::<usize>() == 0,
+            "{counts:?}"
+        );
         assert!(MaskedShare::Clipped { low: 0.9, high: 0.8 }.validate().is_err());
     }
 

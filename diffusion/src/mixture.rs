@@ -16,8 +16,8 @@ pub enum Weighting {
     #[default]
     Flat,
     /// In absorbing sequences every *block* counts as much as it has positions: weight `B / k` with `k` of `B`
-    /// positions masked, the `1 / t` of MDLM (arXiv 2406.07524, equation 8) in its discrete-chain form (BD3-LM,
-    /// arXiv 2503.09573). With [`MaskedShare::Uniform`] the mean loss of absorbing sequences is then a bound in nats
+    /// positions masked, the `1 / t` of the continuous bound of MDLM (arXiv 2406.07524) in its discrete-chain form
+    /// (BD3-LM, arXiv 2503.09573). With [`MaskedShare::Uniform`] the mean loss of absorbing sequences is then a bound in nats
     /// per token. Sequences with soft evidence keep flat weights (LangFlow, arXiv 2604.11748, trains on plain
     /// cross-entropy).
     Likelihood,
@@ -96,7 +96,13 @@ impl LevelMixture {
     /// Only masked diffusion, flat weights.
     #[must_use]
     pub fn absorbing_only() -> Self {
-        Self { absorbing: 1.0, gaussian: 0.0, independent: 0.0, joint: 0.0, ..Self::default() }
+        Self {
+            absorbing: 1.0,
+            gaussian: 0.0,
+            independent: 0.0,
+            joint: 0.0,
+            ..Self::default()
+        }
     }
 
     /// Checks every number.
@@ -116,7 +122,12 @@ impl LevelMixture {
         if named.iter().map(|(_, share)| share).sum::<f64>() <= 0.0 {
             return Err(Error::EmptyMixture);
         }
-        require((0.0..=1.0).contains(&self.joint_soft), "joint_soft", self.joint_soft, "between 0 and 1")?;
+        require(
+            (0.0..=1.0).contains(&self.joint_soft),
+            "joint_soft",
+            self.joint_soft,
+            "between 0 and 1",
+        )?;
         self.masked_share.validate()?;
         self.schedule.validate()
     }
@@ -135,7 +146,10 @@ impl LevelMixture {
         let blocks = len.div_ceil(block_size);
         let mut level_stream = noise.stream(Purpose::Level, step, 0);
         let mut share_stream = noise.stream(Purpose::MaskedShare, step, 0);
-        let kinds: Vec<Kind> = stratified(&mut level_stream, batch).into_iter().map(|u| self.kind(u)).collect();
+        let kinds: Vec<Kind> = stratified(&mut level_stream, batch)
+            .into_iter()
+            .map(|u| self.kind(u))
+            .collect();
         let number = |wanted: &[Kind]| kinds.iter().filter(|k| wanted.contains(k)).count();
         let times = match self.scope {
             SoftScope::Block => number(&[Kind::Gaussian]) * blocks,
@@ -144,7 +158,10 @@ impl LevelMixture {
         let mut times = stratified(&mut level_stream, times).into_iter();
         let mut shares = stratified(&mut share_stream, number(&[Kind::Absorbing, Kind::Joint]) * blocks).into_iter();
 
-        let mut levels = Levels { snr: Vec::with_capacity(batch * len), weight: Vec::with_capacity(batch * len) };
+        let mut levels = Levels {
+            snr: Vec::with_capacity(batch * len),
+            weight: Vec::with_capacity(batch * len),
+        };
         for kind in kinds {
             let mut shared = None;
             for start in (0..len).step_by(block_size) {
@@ -160,7 +177,11 @@ impl LevelMixture {
                         let base = levels.push_block(size, Level::Anchor, 0.0);
                         for position in open {
                             let soft = kind == Kind::Joint && level_stream.uniform() < self.joint_soft;
-                            let level = if soft { self.soft(level_stream.uniform()) } else { Level::Absorbed };
+                            let level = if soft {
+                                self.soft(level_stream.uniform())
+                            } else {
+                                Level::Absorbed
+                            };
                             levels.snr[base + position] = level.encode();
                             levels.weight[base + position] = weight;
                         }

@@ -1,4 +1,5 @@
 //! The discrete-chain bound on a toy model whose likelihood is known by enumeration.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use drdiff_diffusion::{BoundAccumulator, MaskPlan};
 use drdiff_kernels::Noise;
@@ -8,7 +9,10 @@ const V: usize = 3;
 
 /// A joint law over texts of `B` tokens.
 fn weight(text: &[usize; B]) -> f64 {
-    let pair: f64 = text.windows(2).map(|w| if w[0] == w[1] { 1.3 } else { 0.2 * w[1] as f64 }).sum();
+    let pair: f64 = text
+        .windows(2)
+        .map(|w| if w[0] == w[1] { 1.3 } else { 0.2 * w[1] as f64 })
+        .sum();
     (pair + 0.3 * (text[0] as f64) - 0.5 * (text[3] as f64 * text[1] as f64)).exp()
 }
 
@@ -20,12 +24,18 @@ fn texts() -> impl Iterator<Item = [usize; B]> {
 fn conditional(text: &[usize; B], masked: usize, position: usize, blur: f64) -> f64 {
     let agrees = |other: &[usize; B]| (0..B).all(|i| masked >> i & 1 == 1 || other[i] == text[i]);
     let total: f64 = texts().filter(agrees).map(|t| weight(&t)).sum();
-    let same: f64 = texts().filter(|t| agrees(t) && t[position] == text[position]).map(|t| weight(&t)).sum();
+    let same: f64 = texts()
+        .filter(|t| agrees(t) && t[position] == text[position])
+        .map(|t| weight(&t))
+        .sum();
     (1.0 - blur) * same / total + blur / V as f64
 }
 
 fn masked_nats(text: &[usize; B], masked: usize, blur: f64) -> f64 {
-    (0..B).filter(|i| masked >> i & 1 == 1).map(|i| -conditional(text, masked, i, blur).ln()).sum()
+    (0..B)
+        .filter(|i| masked >> i & 1 == 1)
+        .map(|i| -conditional(text, masked, i, blur).ln())
+        .sum()
 }
 
 /// Exact bound in nats per token: every count equally often, every subset of a count equally often.
@@ -49,11 +59,14 @@ fn orders() -> Vec<[usize; B]> {
 /// Log-probability that the model gives to `text` when it unmasks in this order.
 fn log_probability(text: &[usize; B], order: &[usize; B], blur: f64) -> f64 {
     let mut masked = (1 << B) - 1;
-    order.iter().map(|&position| {
-        let ln = conditional(text, masked, position, blur).ln();
-        masked &= !(1 << position);
-        ln
-    }).sum()
+    order
+        .iter()
+        .map(|&position| {
+            let ln = conditional(text, masked, position, blur).ln();
+            masked &= !(1 << position);
+            ln
+        })
+        .sum()
 }
 
 #[test]
@@ -86,14 +99,23 @@ fn the_plan_estimates_the_bound_without_bias() {
     let plan = MaskPlan::new(&noise, 0, 4000, B).unwrap();
     let mut counts = [0; B + 1];
     for index in 0..4000 {
-        let bits = plan.block(index).iter().enumerate().map(|(i, m)| usize::from(*m) << i).sum::<usize>();
+        let bits = plan
+            .block(index)
+            .iter()
+            .enumerate()
+            .map(|(i, m)| usize::from(*m) << i)
+            .sum::<usize>();
         let k = bits.count_ones() as usize;
         counts[k] += 1;
         bound.add(k, B, masked_nats(&text, bits, 0.2)).unwrap();
     }
     assert_eq!(counts, [0, 1000, 1000, 1000, 1000]);
     let error = bound.nats_per_token() - exact_bound(&text, 0.2);
-    assert!(error.abs() < 4.0 * bound.standard_error(), "{error} with standard error {}", bound.standard_error());
+    assert!(
+        error.abs() < 4.0 * bound.standard_error(),
+        "{error} with standard error {}",
+        bound.standard_error()
+    );
     assert!(bound.standard_error() < 0.02);
 }
 

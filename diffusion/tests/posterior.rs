@@ -9,10 +9,12 @@ const N: usize = 3;
 /// Unit rows, `[V, D]`.
 fn table() -> Vec<f64> {
     let raw = [[1.0, 0.2, -0.3], [-0.4, 1.0, 0.5], [0.1, -0.9, 1.0], [-1.0, -0.6, -0.2]];
-    raw.iter().flat_map(|r| {
-        let norm = r.iter().map(|x| x * x).sum::<f64>().sqrt();
-        r.map(|x| x / norm)
-    }).collect()
+    raw.iter()
+        .flat_map(|r| {
+            let norm = r.iter().map(|x| x * x).sum::<f64>().sqrt();
+            r.map(|x| x / norm)
+        })
+        .collect()
 }
 
 fn row(token: usize) -> [f64; D] {
@@ -56,18 +58,24 @@ fn enumeration_of_gaussian_densities_equals_the_closed_form() {
         let snr = [0.4 * scale, 2.0 * scale, 0.9 * scale];
         let z = [[0.3, -0.5, 0.9], [-1.1, 0.2, 0.4], [0.8, 0.1, -0.6]];
         let by_density = marginals(|text| {
-            log_prior(text) + (0..N).map(|i| {
-                let vp = Vp::from_snr(snr[i]);
-                let e = row(text[i]);
-                -(0..D).map(|j| (z[i][j] - vp.alpha * e[j]).powi(2)).sum::<f64>() / (2.0 * vp.sigma.powi(2))
-            }).sum::<f64>()
+            log_prior(text)
+                + (0..N)
+                    .map(|i| {
+                        let vp = Vp::from_snr(snr[i]);
+                        let e = row(text[i]);
+                        -(0..D).map(|j| (z[i][j] - vp.alpha * e[j]).powi(2)).sum::<f64>() / (2.0 * vp.sigma.powi(2))
+                    })
+                    .sum::<f64>()
         });
         let mut y = [[0.0; D]; N];
         for i in 0..N {
             evidence_from_latent(&z[i], snr[i], &mut y[i]);
         }
         let by_evidence = marginals(|text| {
-            log_prior(text) + (0..N).map(|i| row(text[i]).iter().zip(y[i]).map(|(e, y)| e * y).sum::<f64>()).sum::<f64>()
+            log_prior(text)
+                + (0..N)
+                    .map(|i| row(text[i]).iter().zip(y[i]).map(|(e, y)| e * y).sum::<f64>())
+                    .sum::<f64>()
         });
         assert_same(&by_density, &by_evidence);
     }
@@ -81,9 +89,17 @@ fn equal_evidence_at_another_level_gives_the_same_posterior() {
         // The latent that carries this evidence at this level, judged by its Gaussian density.
         let vp = Vp::from_snr(snr);
         let z = y.map(|y| y * vp.sigma.powi(2) / vp.alpha);
-        let density: Vec<f64> = (0..V).map(|v| {
-            (-row(v).iter().zip(z).map(|(e, z)| (z - vp.alpha * e).powi(2)).sum::<f64>() / (2.0 * vp.sigma.powi(2))).exp()
-        }).collect();
+        let density: Vec<f64> = (0..V)
+            .map(|v| {
+                (-row(v)
+                    .iter()
+                    .zip(z)
+                    .map(|(e, z)| (z - vp.alpha * e).powi(2))
+                    .sum::<f64>()
+                    / (2.0 * vp.sigma.powi(2)))
+                .exp()
+            })
+            .collect();
         let total: f64 = density.iter().sum();
         for (a, b) in reference.iter().zip(density) {
             assert!((a - b / total).abs() < 1e-9, "snr {snr}");
@@ -99,10 +115,16 @@ fn zero_is_the_mask_and_infinity_the_clean_token() {
     evidence(Level::Absorbed, &row(2), &noise, &mut y);
     assert_eq!(y, [0.0; D]);
     let p = posterior(&prior, &table(), &y);
-    assert!(p.iter().zip([0.1, 0.2, 0.3, 0.4]).all(|(a, b)| (a - b).abs() < 1e-15), "the mask says nothing");
+    assert!(
+        p.iter().zip([0.1, 0.2, 0.3, 0.4]).all(|(a, b)| (a - b).abs() < 1e-15),
+        "the mask says nothing"
+    );
 
     evidence(Level::Soft(1e4), &row(2), &noise, &mut y);
-    assert!(posterior(&prior, &table(), &y)[2] > 1.0 - 1e-12, "much evidence names the token");
+    assert!(
+        posterior(&prior, &table(), &y)[2] > 1.0 - 1e-12,
+        "much evidence names the token"
+    );
     evidence(Level::Anchor, &row(2), &noise, &mut y);
     assert_eq!(y, row(2));
 

@@ -30,7 +30,11 @@ impl Engine {
     /// # Errors
     /// If the tokenizer is not the network's, or the embedding table cannot be read.
     pub fn new(network: Network, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
-        let rows = network.unit_embeddings()?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let rows = network
+            .unit_embeddings()?
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         let table = Table::new(rows, network.config().embed)?;
         Ok(Self {
             network,
@@ -62,7 +66,8 @@ impl Engine {
     /// # Errors
     /// If its settings or lengths are impossible for the model.
     pub fn submit(&mut self, request: Request) -> Result<()> {
-        self.waiting.push_back(Job::new(request, &self.network, &self.tokenizer, &self.table)?);
+        self.waiting
+            .push_back(Job::new(request, &self.network, &self.tokenizer, &self.table)?);
         Ok(())
     }
 
@@ -90,7 +95,10 @@ impl Engine {
             match advance(&mut job, part, prediction, end_of_text, report.flops(), &mut events) {
                 Ok(true) => kept.push(job),
                 Ok(false) => {}
-                Err(error) => events.push(Event::Failed { request: job.request.id, error }),
+                Err(error) => events.push(Event::Failed {
+                    request: job.request.id,
+                    error,
+                }),
             }
         }
         self.active = kept;
@@ -111,7 +119,12 @@ fn advance(
     let Some(prediction) = prediction else { return Ok(true) };
     if prediction.logits.iter().any(|logit| logit.is_nan()) {
         let (block, step) = job.place();
-        return Err(Error::NotANumber { request: job.request.id, block, step, seed: job.request.settings.seed });
+        return Err(Error::NotANumber {
+            request: job.request.id,
+            block,
+            step,
+            seed: job.request.settings.seed,
+        });
     }
     if job.request.settings.self_condition {
         let dim = job.run.state().dim;
@@ -123,7 +136,10 @@ fn advance(
     let finished = report.finished;
     events.push(job.pass_event(report, flops));
     if finished && let Some(output) = job.turn(end_of_text, events)? {
-        events.push(Event::Finished { request: job.request.id, output });
+        events.push(Event::Finished {
+            request: job.request.id,
+            output,
+        });
         return Ok(false);
     }
     Ok(true)

@@ -17,7 +17,9 @@ pub enum Error {
         remedy: String,
     },
     /// The network's numbers are not usable.
-    #[error("the network gave logits that are not numbers (request {request}, block {block}, step {step}, seed {seed}); the weights are probably damaged: fetch them again")]
+    #[error(
+        "the network gave logits that are not numbers (request {request}, block {block}, step {step}, seed {seed}); the weights are probably damaged: fetch them again"
+    )]
     NotANumber {
         /// The request.
         request: u64,

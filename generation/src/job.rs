@@ -56,8 +56,13 @@ impl Job {
         // A block, the one before it and what both see lie within the distances known from training.
         let window = context.saturating_sub(2 * block_size).max(1);
         let noise = Noise::new(request.settings.seed, request.id);
-        let run =
-            BlockRun::new(request.settings.sampler.clone(), table.clone(), noise, pending.len() as u64, &canvas)?;
+        let run = BlockRun::new(
+            request.settings.sampler.clone(),
+            table.clone(),
+            noise,
+            pending.len() as u64,
+            &canvas,
+        )?;
         Ok(Self {
             cache: network.cache(window, PREFILL.max(block_size) + block_size)?,
             predictions: vec![None; canvas.len()],
@@ -137,23 +142,48 @@ impl Job {
 
     /// Takes a finished block into the text and starts the next one; `Some` when the text is complete.
     pub(crate) fn turn(&mut self, end_of_text: u32, events: &mut Vec<Event>) -> Result<Option<Output>> {
-        let tokens: Vec<u32> = self.run.state().tokens.iter().map(|token| token.unwrap_or(end_of_text)).collect();
+        let tokens: Vec<u32> = self
+            .run
+            .state()
+            .tokens
+            .iter()
+            .map(|token| token.unwrap_or(end_of_text))
+            .collect();
         self.committed += tokens.len();
         let stops = self.request.settings.stop_at_end && matches!(self.request.task, Task::Continue(_));
-        let end = if stops { tokens.iter().position(|token| *token == end_of_text) } else { None };
+        let end = if stops {
+            tokens.iter().position(|token| *token == end_of_text)
+        } else {
+            None
+        };
         let written = &tokens[..end.unwrap_or(tokens.len())];
         let text = self.stream.push(written);
         self.ids.extend_from_slice(written);
         self.text.push_str(&text);
-        events.push(Event::BlockCommitted { request: self.request.id, block: self.block, text, tokens: self.ids.len() });
+        events.push(Event::BlockCommitted {
+            request: self.request.id,
+            block: self.block,
+            text,
+            tokens: self.ids.len(),
+        });
         if end.is_some() || self.committed >= self.budget || matches!(self.request.task, Task::Infill(_)) {
-            return Ok(Some(self.output(if end.is_some() { StopReason::End } else { StopReason::Length })));
+            return Ok(Some(self.output(if end.is_some() {
+                StopReason::End
+            } else {
+                StopReason::Length
+            })));
         }
         let len = self.block_size.min(self.budget - self.committed);
         let first = self.position + tokens.len() as u64;
         let Request { id, settings, .. } = &self.request;
         let noise = Noise::new(settings.seed, *id);
-        self.run = BlockRun::new(settings.sampler.clone(), self.table.clone(), noise, first, &vec![None; len])?;
+        self.run = BlockRun::new(
+            settings.sampler.clone(),
+            self.table.clone(),
+            noise,
+            first,
+            &vec![None; len],
+        )?;
         self.predictions = vec![None; len];
         self.pending = tokens;
         self.block += 1;

@@ -110,7 +110,10 @@ pub(crate) fn predict(
         open_counts.push(rows.open.len() - before);
         let first = job.position as i64;
         let positions: Vec<i64> = (first..first + len as i64).collect();
-        rotaries.push((len, Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?));
+        rotaries.push((
+            len,
+            Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
+        ));
     }
     let input = rows.input(network)?;
     let mut segments: Vec<Segment<'_>> = jobs
@@ -138,8 +141,14 @@ pub(crate) fn predict(
         evidence = (evidence + y.to_dtype(network.dtype())?)?;
     }
     let logits = network.logits(&evidence)?;
-    let needs_data = jobs.iter().any(|job| job.run.needs_data() || job.request.settings.self_condition);
-    let data = if needs_data { Some(x_hat(network, &logits)?) } else { None };
+    let needs_data = jobs
+        .iter()
+        .any(|job| job.run.needs_data() || job.request.settings.self_condition);
+    let data = if needs_data {
+        Some(x_hat(network, &logits)?)
+    } else {
+        None
+    };
     split(jobs, parts, &open_counts, &logits, data.as_ref())
 }
 

@@ -37,8 +37,15 @@ impl<'a> Mat<'a> {
 }
 
 fn check(len: usize, rows: usize, cols: usize, stride: usize) {
-    let needed = if rows == 0 || cols == 0 { 0 } else { (rows - 1) * stride + cols };
-    assert!(needed <= len, "a matrix of {rows} x {cols} (stride {stride}) does not fit a slice of {len}");
+    let needed = if rows == 0 || cols == 0 {
+        0
+    } else {
+        (rows - 1) * stride + cols
+    };
+    assert!(
+        needed <= len,
+        "a matrix of {rows} x {cols} (stride {stride}) does not fit a slice of {len}"
+    );
 }
 
 /// How many threads a product may use.

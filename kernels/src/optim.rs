@@ -32,7 +32,10 @@ pub struct AdamWStep {
 ///
 /// # Errors
 /// If shapes differ or a tensor is not f32.
-#[expect(clippy::disallowed_methods, reason = "in place is what an optimiser step is; nothing here is tracked")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "in place is what an optimiser step is; nothing here is tracked"
+)]
 pub fn adamw_step(
     param: &Var,
     grad: &Tensor,
@@ -44,8 +47,15 @@ pub fn adamw_step(
 ) -> Result<()> {
     let param = param.as_tensor();
     let others = [Some(grad), Some(m), Some(v), ema];
-    if let Some(other) = others.into_iter().flatten().find(|other| other.shape() != param.shape()) {
-        return Err(Error::shape("adamw_step", format!("{:?} for a parameter of {:?}", other.dims(), param.dims())));
+    if let Some(other) = others
+        .into_iter()
+        .flatten()
+        .find(|other| other.shape() != param.shape())
+    {
+        return Err(Error::shape(
+            "adamw_step",
+            format!("{:?} for a parameter of {:?}", other.dims(), param.dims()),
+        ));
     }
     let grad = grad.detach().contiguous()?;
     #[cfg(feature = "cuda")]
@@ -54,8 +64,14 @@ pub fn adamw_step(
     }
     let clip = clip_scale.to_scalar::<f32>()?;
     let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
-    m.inplace_op2(&grad, &Zip2(|m: &mut f32, g: f32| *m = beta1 * *m + (1.0 - beta1) * g * clip))?;
-    v.inplace_op2(&grad, &Zip2(|v: &mut f32, g: f32| *v = beta2 * *v + (1.0 - beta2) * (g * clip) * (g * clip)))?;
+    m.inplace_op2(
+        &grad,
+        &Zip2(|m: &mut f32, g: f32| *m = beta1 * *m + (1.0 - beta1) * g * clip),
+    )?;
+    v.inplace_op2(
+        &grad,
+        &Zip2(|v: &mut f32, g: f32| *v = beta2 * *v + (1.0 - beta2) * (g * clip) * (g * clip)),
+    )?;
     let rate = (step.lr / step.bias1) as f32;
     let keep = (1.0 - step.lr * step.weight_decay) as f32;
     let root = (1.0 / step.bias2).sqrt() as f32;
@@ -144,9 +160,13 @@ impl<F: Fn(&mut f32, f32, f32) + Sync> InplaceOp3 for Zip3<F> {
         lc: &Layout,
     ) -> candle_core::Result<()> {
         let (a, b, c) = (slice_mut(a, la)?, slice(b, lb)?, slice(c, lc)?);
-        a.par_chunks_mut(CHUNK).zip(b.par_chunks(CHUNK).zip(c.par_chunks(CHUNK))).for_each(|(a, (b, c))| {
-            a.iter_mut().zip(b.iter().zip(c)).for_each(|(a, (&b, &c))| self.0(a, b, c));
-        });
+        a.par_chunks_mut(CHUNK)
+            .zip(b.par_chunks(CHUNK).zip(c.par_chunks(CHUNK)))
+            .for_each(|(a, (b, c))| {
+                a.iter_mut()
+                    .zip(b.iter().zip(c))
+                    .for_each(|(a, (&b, &c))| self.0(a, b, c));
+            });
         Ok(())
     }
 }

@@ -132,17 +132,18 @@ fn exp(x: f32) -> f32 {
     // Adding and subtracting 1.5 * 2^23 rounds to a whole number without a call.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.3);
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = clamped - n * LN2_HIGH - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
     p = p * r + 8.333_452e-3;
     p = p * r + 4.166_579_6e-2;
     p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_1e-1;
+    p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
-    // `n` is a whole number in [-126, 127]; the cast of a NaN gives 0 and the product stays NaN.
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    // The low bits of `rounded` are n; shifted into the exponent they make 2^n.
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
     let value = p * power;
     if x < -87.3 {
         0.0
@@ -247,9 +248,15 @@ mod tests {
             let b: Vec<f32> = a.iter().rev().copied().collect();
             assert_eq!(dot(&a, &b).to_bits(), dot_body(&a, &b).to_bits());
             assert_eq!(max(&a), max_body(&a));
-            assert_eq!(sum_exp_shifted(&a, 1.0).to_bits(), sum_exp_shifted_body(&a, 1.0).to_bits());
+            assert_eq!(
+                sum_exp_shifted(&a, 1.0).to_bits(),
+                sum_exp_shifted_body(&a, 1.0).to_bits()
+            );
             let (mut fast, mut plain) = (a.clone(), a.clone());
-            assert_eq!(exp_shifted(&mut fast, 1.0).to_bits(), exp_shifted_body(&mut plain, 1.0).to_bits());
+            assert_eq!(
+                exp_shifted(&mut fast, 1.0).to_bits(),
+                exp_shifted_body(&mut plain, 1.0).to_bits()
+            );
             assert_eq!(fast, plain);
         }
     }

@@ -17,8 +17,15 @@ struct Norm {
 
 impl Norm {
     fn new(builder: &Builder, config: &ModelConfig) -> Result<Self> {
-        let modulation = config.noise_conditioning.then(|| Modulation::new(builder, config.width)).transpose()?;
-        Ok(Self { gain: builder.tensor("gain", config.width, Init::Const(1.0))?, eps: config.norm_eps, modulation })
+        let modulation = config
+            .noise_conditioning
+            .then(|| Modulation::new(builder, config.width))
+            .transpose()?;
+        Ok(Self {
+            gain: builder.tensor("gain", config.width, Init::Const(1.0))?,
+            eps: config.norm_eps,
+            modulation,
+        })
     }
 
     fn forward(&self, x: &Tensor, mean_signal: Option<&Tensor>) -> Result<Tensor> {
@@ -49,8 +56,12 @@ impl Block {
             head_dim: config.head_dim,
         };
         let attention_std = ((config.heads * config.head_dim) as f64).powf(-0.5) / depth;
-        let feed_forward =
-            FeedForwardShape { width: config.width, hidden: config.hidden, experts: 0, expert_hidden: 0 };
+        let feed_forward = FeedForwardShape {
+            width: config.width,
+            hidden: config.hidden,
+            experts: 0,
+            expert_hidden: 0,
+        };
         let hidden_std = (config.hidden as f64).powf(-0.5) / depth;
         Ok(Self {
             attention_norm: Norm::new(&builder.scope("attention_norm"), config)?,
@@ -73,10 +84,14 @@ impl Block {
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<Tensor> {
-        let mixed = self.attention.forward(&self.attention_norm.forward(x, mean_signal)?, segments, layer)?;
+        let mixed = self
+            .attention
+            .forward(&self.attention_norm.forward(x, mean_signal)?, segments, layer)?;
         let x = (x + mixed)?;
         let normed = self.feed_forward_norm.forward(&x, mean_signal)?;
-        let (y, _aux) = self.feed_forward.forward(&normed, &RouteContext::default(), layer, report)?;
+        let (y, _aux) = self
+            .feed_forward
+            .forward(&normed, &RouteContext::default(), layer, report)?;
         Ok((x + y)?)
     }
 }

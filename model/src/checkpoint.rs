@@ -47,7 +47,13 @@ pub struct Checkpoint {
 /// # Errors
 /// If the folder cannot be written to or the disk is full; the old file is then untouched.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let fail = |action| move |source| Error::File { action, path: path.to_owned(), source };
+    let fail = |action| {
+        move |source| Error::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    };
     let temporary = path.with_extension("tmp");
     let written = std::fs::File::create(&temporary).and_then(|mut file| {
         file.write_all(content)?;
@@ -76,7 +82,8 @@ pub fn save_checkpoint(path: &Path, metadata: &Metadata, tensors: &[(String, Ten
         .iter()
         .map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?)))
         .collect::<Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(on_cpu.iter().map(|(name, t)| (*name, t)), Some(header)).map_err(|e| describe(&e))?;
+    let bytes =
+        safetensors::serialize(on_cpu.iter().map(|(name, t)| (*name, t)), Some(header)).map_err(|e| describe(&e))?;
     write_atomically(path, &bytes)
 }
 
@@ -85,7 +92,11 @@ pub fn save_checkpoint(path: &Path, metadata: &Metadata, tensors: &[(String, Ten
 /// # Errors
 /// If the bytes are truncated, damaged, or not a checkpoint of this program, or if a number is not finite.
 pub fn read_checkpoint(bytes: &[u8], path: &Path, device: &Device) -> Result<Checkpoint> {
-    let corrupt = |reason: String| Error::Corrupt { path: path.to_owned(), expected: "checkpoint", reason };
+    let corrupt = |reason: String| Error::Corrupt {
+        path: path.to_owned(),
+        expected: "checkpoint",
+        reason,
+    };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| corrupt(e.to_string()))?;
     let json = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
     let json = json.ok_or_else(|| corrupt(format!("its header has no `{METADATA_KEY}` entry")))?;
@@ -93,7 +104,11 @@ pub fn read_checkpoint(bytes: &[u8], path: &Path, device: &Device) -> Result<Che
     let mut tensors = BTreeMap::new();
     for (name, tensor) in candle_core::safetensors::load_buffer(bytes, device).map_err(|e| corrupt(e.to_string()))? {
         // The sum is finite only if every number is (or, absurdly, if infinities were to cancel, which they cannot).
-        let sum = tensor.to_dtype(candle_core::DType::F32)?.abs()?.sum_all()?.to_scalar::<f32>()?;
+        let sum = tensor
+            .to_dtype(candle_core::DType::F32)?
+            .abs()?
+            .sum_all()?
+            .to_scalar::<f32>()?;
         if !sum.is_finite() {
             return Err(corrupt(format!("`{name}` holds numbers that are not finite")));
         }
@@ -107,7 +122,10 @@ pub fn read_checkpoint(bytes: &[u8], path: &Path, device: &Device) -> Result<Che
 /// # Errors
 /// As [`read_checkpoint`], and if the file cannot be read.
 pub fn load_checkpoint(path: &Path, device: &Device) -> Result<Checkpoint> {
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
     read_checkpoint(&bytes, path, device)
 }

@@ -66,11 +66,16 @@ impl ModelConfig {
             return Err(Error::Config(format!("`{name}` is 0")));
         }
         if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
-            return Err(Error::Config(format!("`head_dim` is {}, and rotary positions need an even one", self.head_dim)));
+            return Err(Error::Config(format!(
+                "`head_dim` is {}, and rotary positions need an even one",
+                self.head_dim
+            )));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             let (heads, kv_heads) = (self.heads, self.kv_heads);
-            return Err(Error::Config(format!("{heads} heads cannot share {kv_heads} key heads evenly")));
+            return Err(Error::Config(format!(
+                "{heads} heads cannot share {kv_heads} key heads evenly"
+            )));
         }
         Ok(())
     }

@@ -33,7 +33,9 @@ pub enum Error {
     #[error("the model configuration is impossible: {0}")]
     Config(String),
     /// The tokenizer is not the one that the model was trained with.
-    #[error("the tokenizer does not belong to this model (hash {found}, the model wants {wanted}); use the tokenizer.json beside the weights")]
+    #[error(
+        "the tokenizer does not belong to this model (hash {found}, the model wants {wanted}); use the tokenizer.json beside the weights"
+    )]
     WrongTokenizer {
         /// blake3 of the tokenizer at hand.
         found: String,

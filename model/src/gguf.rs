@@ -31,7 +31,8 @@ pub fn save_gguf(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)])
             let root = (metadata.config.embed as f64).sqrt();
             tensor = rms_norm(&tensor, None, metadata.config.norm_eps)?.affine(root.recip(), 0.0)?;
         }
-        let matrix = matches!(tensor.dims(), [_, inputs] if inputs.is_multiple_of(QUANT_BLOCK)) && tensor.elem_count() >= SMALL;
+        let matrix =
+            matches!(tensor.dims(), [_, inputs] if inputs.is_multiple_of(QUANT_BLOCK)) && tensor.elem_count() >= SMALL;
         let kind = if matrix { GgmlDType::Q8_0 } else { GgmlDType::F32 };
         quantized.push((name.as_str(), QTensor::quantize(&tensor, kind)?));
     }
@@ -51,7 +52,11 @@ pub fn save_gguf(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)])
 /// # Errors
 /// If the bytes are truncated or not a model of this program.
 pub fn read_gguf(bytes: &[u8], path: &Path, device: &Device) -> Result<Checkpoint> {
-    let corrupt = |reason: String| Error::Corrupt { path: path.to_owned(), expected: "GGUF model", reason };
+    let corrupt = |reason: String| Error::Corrupt {
+        path: path.to_owned(),
+        expected: "GGUF model",
+        reason,
+    };
     let mut reader = Cursor::new(bytes);
     let content = Content::read(&mut reader).map_err(|e| corrupt(e.to_string()))?;
     let json = content.metadata.get(METADATA_KEY).and_then(|v| v.to_string().ok());
@@ -59,7 +64,9 @@ pub fn read_gguf(bytes: &[u8], path: &Path, device: &Device) -> Result<Checkpoin
     let metadata: Metadata = serde_json::from_str(json).map_err(|e| corrupt(e.to_string()))?;
     let mut tensors = BTreeMap::new();
     for name in content.tensor_infos.keys() {
-        let tensor = content.tensor(&mut reader, name, &Device::Cpu).map_err(|e| corrupt(format!("`{name}`: {e}")))?;
+        let tensor = content
+            .tensor(&mut reader, name, &Device::Cpu)
+            .map_err(|e| corrupt(format!("`{name}`: {e}")))?;
         let loaded = if device.is_cpu() && tensor.dtype() != GgmlDType::F32 {
             Loaded::Quantized(tensor)
         } else {

@@ -45,6 +45,11 @@ pub struct Input {
 impl Input {
     /// Rows that are absorbed or anchors only.
     pub fn discrete(index: Tensor) -> Self {
-        Self { index, soft: None, self_condition: None, mean_signal: None }
+        Self {
+            index,
+            soft: None,
+            self_condition: None,
+            mean_signal: None,
+        }
     }
 }

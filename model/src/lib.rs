@@ -19,6 +19,6 @@ pub use config::ModelConfig;
 pub use error::{Error, Result};
 pub use gguf::{read_gguf, save_gguf};
 pub use input::{Input, Soft};
-pub use network::{Hidden, Network};
 pub use load::{Loading, build};
+pub use network::{Hidden, Network};
 pub use tokenizer::{DecodeStream, END_OF_TEXT, Tokenizer, TokenizerError, paragraphs};

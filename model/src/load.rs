@@ -20,14 +20,21 @@ pub enum Loading {
 /// If a tensor is missing, unexpected or misshapen; the message names them all.
 pub fn build(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Result<(Network, Params)> {
     let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
-    let source = Source::Loaded { tensors: checkpoint.tensors, trainable: loading == Loading::Training };
+    let source = Source::Loaded {
+        tensors: checkpoint.tensors,
+        trainable: loading == Loading::Training,
+    };
     let builder = Builder::new(source, device);
     let network = Network::new(&builder, &checkpoint.metadata.config, dtype)?;
     let (params, report) = builder.finish();
     if !report.fits() {
         return Err(Error::Mismatch(describe(&report)));
     }
-    let network = if loading == Loading::Inference { network.freeze()? } else { network };
+    let network = if loading == Loading::Inference {
+        network.freeze()?
+    } else {
+        network
+    };
     Ok((network, params))
 }
 
@@ -38,11 +45,18 @@ fn describe(report: &LoadReport) -> String {
         n if n > SHOWN => Some(format!("{n} {what}, among them {}", names[..SHOWN].join(", "))),
         n => Some(format!("{n} {what}: {}", names.join(", "))),
     };
-    let misshapen =
-        report.mismatched.iter().map(|(name, wanted, found)| format!("{name} (wants {wanted:?}, is {found:?})")).collect();
-    [list("missing", report.missing.clone()), list("unexpected", report.unexpected.clone()), list("misshapen", misshapen)]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join("; ")
+    let misshapen = report
+        .mismatched
+        .iter()
+        .map(|(name, wanted, found)| format!("{name} (wants {wanted:?}, is {found:?})"))
+        .collect();
+    [
+        list("missing", report.missing.clone()),
+        list("unexpected", report.unexpected.clone()),
+        list("misshapen", misshapen),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join("; ")
 }

@@ -88,7 +88,10 @@ impl Network {
     /// If a tensor operation fails.
     pub fn freeze(mut self) -> Result<Self> {
         let Tables { unit, input } = self.tables()?;
-        self.frozen = Some(Tables { unit: unit.detach(), input: input.detach() });
+        self.frozen = Some(Tables {
+            unit: unit.detach(),
+            input: input.detach(),
+        });
         Ok(self)
     }
 
@@ -103,7 +106,13 @@ impl Network {
     /// If the memory cannot be had.
     pub fn cache(&self, window: usize, pass: usize) -> Result<KvCache> {
         let c = &self.config;
-        Ok(KvCache::new(c.layers, (window, pass), (c.kv_heads, c.head_dim), self.dtype, self.device())?)
+        Ok(KvCache::new(
+            c.layers,
+            (window, pass),
+            (c.kv_heads, c.head_dim),
+            self.dtype,
+            self.device(),
+        )?)
     }
 
     /// Unit embeddings `e(x)`, `[vocab, embed]`.
@@ -137,9 +146,14 @@ impl Network {
             return Ok(tables.clone());
         }
         let unit = self.unit_embeddings()?;
-        let anchors = self.soft_map(&unit)?.broadcast_add(&self.anchor.to_dtype(self.dtype)?)?;
+        let anchors = self
+            .soft_map(&unit)?
+            .broadcast_add(&self.anchor.to_dtype(self.dtype)?)?;
         let absorbed = self.absorbed.to_dtype(self.dtype)?.unsqueeze(0)?;
-        Ok(Tables { unit, input: Tensor::cat(&[anchors, absorbed], 0)? })
+        Ok(Tables {
+            unit,
+            input: Tensor::cat(&[anchors, absorbed], 0)?,
+        })
     }
 
     /// The direction of evidence, scaled to unit mean square and mapped into the residual stream.
@@ -183,7 +197,9 @@ impl Network {
     /// If a tensor operation fails.
     pub fn evidence(&self, hidden: &Hidden, rows: &Tensor) -> Result<Tensor> {
         let picked = embedding(rows, &hidden.0)?;
-        Ok(self.evidence_map.forward(&rms_norm(&picked, Some(&self.final_gain), self.config.norm_eps)?)?)
+        Ok(self
+            .evidence_map
+            .forward(&rms_norm(&picked, Some(&self.final_gain), self.config.norm_eps)?)?)
     }
 
     /// Logits `[n, vocab]` f32 from evidence `y + g`, `[n, embed]`. For generation; training uses the fused loss.

@@ -10,7 +10,10 @@ const FEATURES: usize = 16;
 /// Turns a mean signal into features: `cos(pi k alpha^2)` for `k = 0..FEATURES`, smooth and bounded on `[0, 1]`.
 fn features(mean_signal: &Tensor, dtype: DType) -> Result<Tensor> {
     let k = Tensor::arange(0f32, FEATURES as f32, mean_signal.device())?.reshape((1, FEATURES))?;
-    let angle = mean_signal.to_dtype(DType::F32)?.matmul(&k)?.affine(std::f64::consts::PI, 0.0)?;
+    let angle = mean_signal
+        .to_dtype(DType::F32)?
+        .matmul(&k)?
+        .affine(std::f64::consts::PI, 0.0)?;
     Ok(angle.cos()?.to_dtype(dtype)?)
 }
 
@@ -22,7 +25,9 @@ pub(crate) struct Modulation {
 
 impl Modulation {
     pub(crate) fn new(builder: &Builder, width: usize) -> Result<Self> {
-        Ok(Self { map: builder.linear("modulation", 2 * width, FEATURES, Init::Const(0.0))? })
+        Ok(Self {
+            map: builder.linear("modulation", 2 * width, FEATURES, Init::Const(0.0))?,
+        })
     }
 
     /// `x`: `[rows, width]` after its norm; `mean_signal`: `[rows, 1]`.

@@ -70,7 +70,8 @@ impl Tokenizer {
         bpe.set_encode_special_tokens(true);
         bpe.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         bpe.with_padding(None);
-        bpe.with_truncation(None).map_err(|e| TokenizerError::Format(e.to_string()))?;
+        bpe.with_truncation(None)
+            .map_err(|e| TokenizerError::Format(e.to_string()))?;
 
         let specials: BTreeMap<String, u32> = bpe
             .get_added_tokens_decoder()
@@ -81,8 +82,17 @@ impl Tokenizer {
         let end_of_text = *specials.get(END_OF_TEXT).ok_or(TokenizerError::NoEndOfText)?;
         let bytes = token_bytes(&bpe.get_vocab(true), &specials)?;
         let hash = blake3::hash(json).to_hex().to_string();
-        let shared = Shared { bpe, json: json.to_vec(), hash, bytes, specials, end_of_text };
-        let tokenizer = Self { shared: Arc::new(shared) };
+        let shared = Shared {
+            bpe,
+            json: json.to_vec(),
+            hash,
+            bytes,
+            specials,
+            end_of_text,
+        };
+        let tokenizer = Self {
+            shared: Arc::new(shared),
+        };
         if tokenizer.decode(&tokenizer.encode(PROBE)?) != PROBE {
             return Err(TokenizerError::Lossy("a text came back changed".into()));
         }
@@ -92,7 +102,10 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`; errors as [`Tokenizer::from_bytes`], and for an unreadable file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
         let path = path.as_ref();
-        let json = std::fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+        let json = std::fs::read(path).map_err(|source| TokenizerError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::from_bytes(&json)
     }
 
@@ -103,8 +116,11 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let mut ids = Vec::with_capacity(text.len() / 4 + 1);
         for paragraph in paragraphs(text) {
-            let encoding =
-                self.shared.bpe.encode_fast(paragraph, false).map_err(|e| TokenizerError::Encode(e.to_string()))?;
+            let encoding = self
+                .shared
+                .bpe
+                .encode_fast(paragraph, false)
+                .map_err(|e| TokenizerError::Encode(e.to_string()))?;
             ids.extend_from_slice(encoding.get_ids());
         }
         Ok(ids)
@@ -118,7 +134,10 @@ impl Tokenizer {
 
     /// A decoder for ids that arrive one by one.
     pub fn decode_stream(&self) -> DecodeStream {
-        DecodeStream { tokenizer: self.clone(), held: Vec::new() }
+        DecodeStream {
+            tokenizer: self.clone(),
+            held: Vec::new(),
+        }
     }
 
     /// Bytes of text that `id` stands for; empty for special tokens and unknown ids.
@@ -216,11 +235,20 @@ fn token_bytes(
     specials: &BTreeMap<String, u32>,
 ) -> Result<Vec<Box<[u8]>>, TokenizerError> {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    let others = (0..=u8::MAX).filter(|&byte| !printable(byte)).zip('\u{100}'..).map(|(byte, c)| (c, byte));
-    let byte_of: BTreeMap<char, u8> =
-        (0..=u8::MAX).filter(|&byte| printable(byte)).map(|byte| (char::from(byte), byte)).chain(others).collect();
+    let others = (0..=u8::MAX)
+        .filter(|&byte| !printable(byte))
+        .zip('\u{100}'..)
+        .map(|(byte, c)| (c, byte));
+    let byte_of: BTreeMap<char, u8> = (0..=u8::MAX)
+        .filter(|&byte| printable(byte))
+        .map(|byte| (char::from(byte), byte))
+        .chain(others)
+        .collect();
 
-    if let Some((_, byte)) = byte_of.iter().find(|(c, _)| !vocab.contains_key(c.to_string().as_str())) {
+    if let Some((_, byte)) = byte_of
+        .iter()
+        .find(|(c, _)| !vocab.contains_key(c.to_string().as_str()))
+    {
         return Err(TokenizerError::Lossy(format!("it has no entry for the byte {byte}")));
     }
     let size = vocab.values().map(|&id| id as usize + 1).max().unwrap_or(0);

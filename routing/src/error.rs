@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum Error {
     /// A routing names an expert that the layer does not have.
-    #[error("the router chose expert {expert} of a layer with {experts} routed experts; check the router's configuration")]
+    #[error(
+        "the router chose expert {expert} of a layer with {experts} routed experts; check the router's configuration"
+    )]
     UnknownExpert {
         /// The index that was asked for.
         expert: usize,

@@ -57,7 +57,10 @@ impl FeedForward {
         let mut routed_flops = 0;
         for (expert, (ids, gate)) in routing.experts.iter().enumerate() {
             let experts = self.routed.len();
-            let swiglu = self.routed.get(expert).ok_or(Error::UnknownExpert { expert, experts })?;
+            let swiglu = self
+                .routed
+                .get(expert)
+                .ok_or(Error::UnknownExpert { expert, experts })?;
             if ids.dim(0)? == 0 {
                 continue;
             }
@@ -65,7 +68,12 @@ impl FeedForward {
             out = out.index_add(ids, &y, 0)?;
             routed_flops += ids.dim(0)? as u64 * swiglu.flops_per_row();
         }
-        report.add(layer, rows as u64, rows as u64 * self.shared.flops_per_row(), routed_flops);
+        report.add(
+            layer,
+            rows as u64,
+            rows as u64 * self.shared.flops_per_row(),
+            routed_flops,
+        );
         Ok((out, routing.aux_loss))
     }
 }

@@ -40,7 +40,8 @@ impl Pace {
     /// least one while any is open, all in the last step. With more steps than positions the block ends early.
     #[must_use]
     pub fn commits(self, step: usize, steps: usize, total: usize, open: usize) -> usize {
-        open.saturating_sub(self.open_after(step + 1, steps, total)).max(usize::from(open > 0))
+        open.saturating_sub(self.open_after(step + 1, steps, total))
+            .max(usize::from(open > 0))
     }
 }
 
@@ -117,12 +118,20 @@ mod tests {
         assert_eq!(counts(Pace::Linear, 4, 16), [4, 4, 4, 4]);
         assert_eq!(counts(Pace::Linear, 4, 10), [3, 2, 3, 2]);
         assert_eq!(counts(Pace::Linear, 1, 7), [7]);
-        assert_eq!(counts(Pace::Linear, 5, 3), [1, 1, 1, 0, 0], "more steps than positions end early");
+        assert_eq!(
+            counts(Pace::Linear, 5, 3),
+            [1, 1, 1, 0, 0],
+            "more steps than positions end early"
+        );
         assert_eq!(counts(Pace::Cosine, 4, 16), [2, 3, 5, 6]);
         for pace in Pace::ALL.iter().copied() {
             for steps in 1..40 {
                 for total in 0..40 {
-                    assert_eq!(counts(pace, steps, total).iter().sum::<usize>(), total, "{pace} {steps} {total}");
+                    assert_eq!(
+                        counts(pace, steps, total).iter().sum::<usize>(),
+                        total,
+                        "{pace} {steps} {total}"
+                    );
                 }
             }
         }

@@ -20,8 +20,8 @@ pub enum CommitSchedule {
     /// Least entropy first (Dream, arXiv 2508.15487).
     Entropy,
     /// Adaptive: the largest set of least-entropy positions whose summed entropy without its largest member stays
-    /// within `bound` nats, which bounds the error of drawing them independently (EB-sampler, arXiv 2505.24857,
-    /// equation 8). Never fewer than an even pace asks for, so a block may end early but never late.
+    /// within `bound` nats, which bounds the error of drawing them independently (EB-sampler, arXiv 2505.24857).
+    /// Never fewer than an even pace asks for, so a block may end early but never late.
     EntropyBound {
         /// Nats, 0 or more. 0 commits one position at a time plus all that are certain.
         bound: f64,
@@ -46,7 +46,9 @@ impl std::str::FromStr for CommitSchedule {
             "entropy-bound" => Self::EntropyBound { bound: 0.5 },
             _ => {
                 let nats = name.strip_prefix("entropy-bound:").ok_or_else(unknown)?;
-                Self::EntropyBound { bound: nats.parse().map_err(|_| unknown())? }
+                Self::EntropyBound {
+                    bound: nats.parse().map_err(|_| unknown())?,
+                }
             }
         };
         schedule.validate()?;
@@ -146,7 +148,14 @@ mod tests {
             .enumerate()
             .map(|(position, &(probability, margin, entropy))| Candidate {
                 position,
-                draw: Draw { token: 0, probability, top: 0, top_probability: probability, margin, entropy },
+                draw: Draw {
+                    token: 0,
+                    probability,
+                    top: 0,
+                    top_probability: probability,
+                    margin,
+                    entropy,
+                },
             })
             .collect()
     }
@@ -155,7 +164,11 @@ mod tests {
     fn each_schedule_ranks_by_its_own_measure() {
         let all = candidates(&[(0.5, 0.1, 0.4), (0.9, 0.2, 0.9), (0.2, 0.8, 0.3), (0.9, 0.0, 2.0)]);
         let pick = |s: CommitSchedule, n| s.select(&all, n, &NOISE, 0, 0);
-        assert_eq!(pick(CommitSchedule::Confidence, 1), [1], "ties go to the earlier position");
+        assert_eq!(
+            pick(CommitSchedule::Confidence, 1),
+            [1],
+            "ties go to the earlier position"
+        );
         assert_eq!(pick(CommitSchedule::Confidence, 2), [1, 3]);
         assert_eq!(pick(CommitSchedule::Margin, 2), [1, 2]);
         assert_eq!(pick(CommitSchedule::Entropy, 2), [0, 2]);
@@ -179,7 +192,13 @@ mod tests {
             assert_eq!(name.parse::<CommitSchedule>().unwrap().to_string(), name);
         }
         assert!("entropy-bound:-1".parse::<CommitSchedule>().is_err());
-        assert!("best".parse::<CommitSchedule>().unwrap_err().to_string().contains("margin"));
+        assert!(
+            "best"
+                .parse::<CommitSchedule>()
+                .unwrap_err()
+                .to_string()
+                .contains("margin")
+        );
     }
 
     #[test]

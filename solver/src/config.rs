@@ -111,6 +111,10 @@ impl SamplerConfig {
     /// Highest order of the update that follows evaluation `step` (from 0): there are `steps - 1` updates.
     pub(crate) fn max_order(&self, step: usize) -> usize {
         let updates = self.steps - 1;
-        if self.lower_order_final && updates < 10 { updates.saturating_sub(step).max(1) } else { 3 }
+        if self.lower_order_final && updates < 10 {
+            updates.saturating_sub(step).max(1)
+        } else {
+            3
+        }
     }
 }

@@ -60,10 +60,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Accepts `value` when `ok`, and otherwise names it.
 pub(crate) fn require(ok: bool, name: &'static str, value: f64, expected: &'static str) -> Result<()> {
-    if ok { Ok(()) } else { Err(Error::OutOfRange { name, value, expected }) }
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::OutOfRange { name, value, expected })
+    }
 }
 
 /// Accepts a slice of the expected length.
 pub(crate) fn require_len(what: &'static str, found: usize, expected: usize) -> Result<()> {
-    if found == expected { Ok(()) } else { Err(Error::Shape { what, found, expected }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Error::Shape { what, found, expected })
+    }
 }

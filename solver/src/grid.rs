@@ -13,9 +13,9 @@ pub enum Spacing {
     /// Uniform in the time of the schedule; with the Gumbel schedule, equal shares of the training loss.
     #[default]
     Time,
-    /// Uniform in log-SNR (DPM-Solver, arXiv 2206.00927, section 3.3).
+    /// Uniform in log-SNR (DPM-Solver, arXiv 2206.00927).
     LogSnr,
-    /// Uniform in the square root of time, denser toward the clean end (DDIM, arXiv 2010.02502, appendix D.2).
+    /// Uniform in the square root of time, denser toward the clean end (DDIM, arXiv 2010.02502).
     Quadratic,
 }
 
@@ -35,7 +35,11 @@ pub struct GridConfig {
 
 impl Default for GridConfig {
     fn default() -> Self {
-        Self { spacing: Spacing::default(), min_log_snr: -10.2, max_log_snr: 6.0 }
+        Self {
+            spacing: Spacing::default(),
+            min_log_snr: -10.2,
+            max_log_snr: 6.0,
+        }
     }
 }
 
@@ -55,7 +59,11 @@ impl<S: NoiseSchedule> TimeGrid<S> {
     /// # Errors
     /// [`crate::Error::OutOfRange`] when the ends are not finite and ascending.
     pub fn new(schedule: S, config: GridConfig) -> Result<Self> {
-        let GridConfig { spacing, min_log_snr, max_log_snr } = config;
+        let GridConfig {
+            spacing,
+            min_log_snr,
+            max_log_snr,
+        } = config;
         require(min_log_snr.is_finite(), "min_log_snr", min_log_snr, "finite")?;
         require(
             max_log_snr > min_log_snr && max_log_snr.is_finite(),
@@ -63,10 +71,23 @@ impl<S: NoiseSchedule> TimeGrid<S> {
             max_log_snr,
             "finite and above min_log_snr",
         )?;
-        let ends = [schedule.log_snr(1.0).max(min_log_snr), schedule.log_snr(0.0).min(max_log_snr)];
+        let ends = [
+            schedule.log_snr(1.0).max(min_log_snr),
+            schedule.log_snr(0.0).min(max_log_snr),
+        ];
         let times = ends.map(|log_snr| schedule.time_of_alpha(Vp::from_lambda(0.5 * log_snr).alpha));
-        require(ends[1] > ends[0], "max_log_snr", max_log_snr, "above the noisy end of the schedule")?;
-        Ok(Self { schedule, spacing, times, log_snr: ends })
+        require(
+            ends[1] > ends[0],
+            "max_log_snr",
+            max_log_snr,
+            "above the noisy end of the schedule",
+        )?;
+        Ok(Self {
+            schedule,
+            spacing,
+            times,
+            log_snr: ends,
+        })
     }
 
     /// Time in `[0, 1]` (1 is noise) after a share `progress` in `[0, 1]` of the path, and its `ln s`.
@@ -91,7 +112,10 @@ impl<S: NoiseSchedule> TimeGrid<S> {
             }
             Spacing::LogSnr => {
                 let log_snr = mix(self.log_snr[0], self.log_snr[1]);
-                (self.schedule.time_of_alpha(Vp::from_lambda(0.5 * log_snr).alpha), log_snr)
+                (
+                    self.schedule.time_of_alpha(Vp::from_lambda(0.5 * log_snr).alpha),
+                    log_snr,
+                )
             }
         }
     }
@@ -119,36 +143,75 @@ mod tests {
         ];
         for schedule in schedules {
             for spacing in Spacing::ALL.iter().copied() {
-                let config = GridConfig { spacing, min_log_snr: -8.0, max_log_snr: 3.5 };
+                let config = GridConfig {
+                    spacing,
+                    min_log_snr: -8.0,
+                    max_log_snr: 3.5,
+                };
                 let grid = TimeGrid::new(schedule, config).unwrap();
                 for steps in [1, 2, 7, 64] {
                     let points = grid.log_snrs(steps);
                     assert_eq!(points.len(), steps + 1);
-                    assert!(points.windows(2).all(|w| w[0] < w[1]), "{schedule:?} {spacing} {points:?}");
-                    assert!((points[0] + 8.0).abs() < 1e-9 && (points[steps] - 3.5).abs() < 1e-9, "{points:?}");
+                    assert!(
+                        points.windows(2).all(|w| w[0] < w[1]),
+                        "{schedule:?} {spacing} {points:?}"
+                    );
+                    assert!(
+                        (points[0] + 8.0).abs() < 1e-9 && (points[steps] - 3.5).abs() < 1e-9,
+                        "{points:?}"
+                    );
                 }
                 let (time, log_snr) = grid.at(0.4);
-                assert!((schedule.log_snr(time) - log_snr).abs() < 1e-9, "time and level belong together");
+                assert!(
+                    (schedule.log_snr(time) - log_snr).abs() < 1e-9,
+                    "time and level belong together"
+                );
             }
         }
     }
 
     #[test]
     fn spacing_is_even_in_its_own_variable() {
-        let grid = |spacing| TimeGrid::new(Cosine {}, GridConfig { spacing, ..GridConfig::default() }).unwrap();
-        let even = |values: Vec<f64>| {
-            values.windows(3).all(|w| (w[2] - 2.0 * w[1] + w[0]).abs() < 1e-9)
+        let grid = |spacing| {
+            TimeGrid::new(
+                Cosine {},
+                GridConfig {
+                    spacing,
+                    ..GridConfig::default()
+                },
+            )
+            .unwrap()
         };
+        let even = |values: Vec<f64>| values.windows(3).all(|w| (w[2] - 2.0 * w[1] + w[0]).abs() < 1e-9);
         assert!(even(grid(Spacing::LogSnr).log_snrs(10)));
-        assert!(even((0..=10).map(|k| grid(Spacing::Time).at(f64::from(k) / 10.0).0).collect()));
-        assert!(even((0..=10).map(|k| grid(Spacing::Quadratic).at(f64::from(k) / 10.0).0.sqrt()).collect()));
+        assert!(even(
+            (0..=10)
+                .map(|k| grid(Spacing::Time).at(f64::from(k) / 10.0).0)
+                .collect()
+        ));
+        assert!(even(
+            (0..=10)
+                .map(|k| grid(Spacing::Quadratic).at(f64::from(k) / 10.0).0.sqrt())
+                .collect()
+        ));
     }
 
     #[test]
     fn impossible_ends_are_refused() {
-        let config = GridConfig { min_log_snr: 2.0, max_log_snr: 1.0, ..GridConfig::default() };
+        let config = GridConfig {
+            min_log_snr: 2.0,
+            max_log_snr: 1.0,
+            ..GridConfig::default()
+        };
         assert!(TimeGrid::new(Cosine {}, config).is_err());
-        let config = GridConfig { min_log_snr: -9.0, max_log_snr: -8.5, ..GridConfig::default() };
-        assert!(TimeGrid::new(Gumbel::default(), config).is_err(), "the schedule starts above that end");
+        let config = GridConfig {
+            min_log_snr: -9.0,
+            max_log_snr: -8.5,
+            ..GridConfig::default()
+        };
+        assert!(
+            TimeGrid::new(Gumbel::default(), config).is_err(),
+            "the schedule starts above that end"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Soft absorption guidance ("semantic anchors"): sure positions run ahead and steer the rest.
 //!
 //! Our reading of DrDiff (arXiv 2509.02785), whose text on it is not public: a soft version of the clamping of
-//! Diffusion-LM (arXiv 2205.14217, section 4.3), with levels of its own for every position.
+//! Diffusion-LM (arXiv 2205.14217, the clamping trick), with levels of its own for every position.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,12 @@ pub struct GuidanceConfig {
 
 impl Default for GuidanceConfig {
     fn default() -> Self {
-        Self { kappa: 0.5, gate: 0.9, boost: 1.0, anchor_after: 0.5 }
+        Self {
+            kappa: 0.5,
+            gate: 0.9,
+            boost: 1.0,
+            anchor_after: 0.5,
+        }
     }
 }
 
@@ -37,7 +42,12 @@ impl GuidanceConfig {
         unit("guidance kappa", self.kappa)?;
         unit("guidance gate", self.gate)?;
         unit("guidance anchor_after", self.anchor_after)?;
-        require(self.boost >= 0.0 && self.boost.is_finite(), "guidance boost", self.boost, "0 or more")
+        require(
+            self.boost >= 0.0 && self.boost.is_finite(),
+            "guidance boost",
+            self.boost,
+            "0 or more",
+        )
     }
 
     /// Whether a position with this top-1 probability is sure.
@@ -79,7 +89,10 @@ pub struct ReabsorbConfig {
 
 impl Default for ReabsorbConfig {
     fn default() -> Self {
-        Self { below: 0.3, per_step: 1 }
+        Self {
+            below: 0.3,
+            per_step: 1,
+        }
     }
 }
 
@@ -89,7 +102,12 @@ impl ReabsorbConfig {
     /// # Errors
     /// [`crate::Error::OutOfRange`].
     pub fn validate(&self) -> Result<()> {
-        require((0.0..=1.0).contains(&self.below), "reabsorb below", self.below, "between 0 and 1")
+        require(
+            (0.0..=1.0).contains(&self.below),
+            "reabsorb below",
+            self.below,
+            "between 0 and 1",
+        )
     }
 }
 
@@ -99,7 +117,10 @@ mod tests {
 
     #[test]
     fn the_pull_grows_late_and_only_for_sure_positions() {
-        let guidance = GuidanceConfig { kappa: 0.5, ..GuidanceConfig::default() };
+        let guidance = GuidanceConfig {
+            kappa: 0.5,
+            ..GuidanceConfig::default()
+        };
         let pulled = |p, t| {
             let mut x = [0.0, 2.0];
             guidance.pull(&mut x, &[1.0, 0.0], p, t);
@@ -113,7 +134,10 @@ mod tests {
 
     #[test]
     fn sure_positions_run_ahead_and_none_falls_behind() {
-        let guidance = GuidanceConfig { boost: 1.0, ..GuidanceConfig::default() };
+        let guidance = GuidanceConfig {
+            boost: 1.0,
+            ..GuidanceConfig::default()
+        };
         assert_eq!(guidance.advance(0.25, 0.5, 0.25, false), 0.5);
         assert_eq!(guidance.advance(0.25, 0.5, 0.25, true), 0.75);
         assert_eq!(guidance.advance(0.75, 0.5, 0.25, true), 1.0);
@@ -122,8 +146,29 @@ mod tests {
 
     #[test]
     fn ranges_are_checked() {
-        assert!(GuidanceConfig { kappa: 1.5, ..GuidanceConfig::default() }.validate().is_err());
-        assert!(GuidanceConfig { boost: -0.1, ..GuidanceConfig::default() }.validate().is_err());
-        assert!(ReabsorbConfig { below: 2.0, per_step: 1 }.validate().is_err());
+        assert!(
+            GuidanceConfig {
+                kappa: 1.5,
+                ..GuidanceConfig::default()
+            }
+            .validate()
+            .is_err()
+        );
+        assert!(
+            GuidanceConfig {
+                boost: -0.1,
+                ..GuidanceConfig::default()
+            }
+            .validate()
+            .is_err()
+        );
+        assert!(
+            ReabsorbConfig {
+                below: 2.0,
+                per_step: 1
+            }
+            .validate()
+            .is_err()
+        );
     }
 }

@@ -126,10 +126,8 @@ impl BlockRun {
             config,
             table,
         };
-        for position in 0..tokens.len() {
-            if tokens[position].is_none() {
-                run.open_up(position);
-            }
+        for position in run.open() {
+            run.open_up(position);
         }
         Ok(run)
     }
@@ -143,7 +141,9 @@ impl BlockRun {
     /// The positions that need a prediction, ascending.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {
-        (0..self.places.len()).filter(|p| self.state.tokens[*p].is_none()).collect()
+        (0..self.places.len())
+            .filter(|p| self.state.tokens[*p].is_none())
+            .collect()
     }
 
     /// Whether the next prediction must hold data in embedding space: soft positions move after it.
@@ -190,16 +190,24 @@ impl BlockRun {
         let soft = self.needs_data();
         if soft {
             require_len("data prediction", prediction.data.len(), open.len() * self.state.dim)?;
+            let broken = prediction.data.iter().find(|x| !x.is_finite());
+            broken.map_or(Ok(()), |x| require(false, "data prediction", *x, "finite"))?;
         }
         if self.config.extrapolate && self.config.process == Process::Absorbing {
             self.extrapolate(&open, &mut prediction.logits);
         }
         let candidates = self.draw_all(&open, &prediction.logits)?;
-        let count = if last { open.len() } else { self.commit_count(open.len()) };
+        let count = if last {
+            open.len()
+        } else {
+            self.commit_count(open.len())
+        };
         let chosen = if count == 0 {
             Vec::new()
         } else {
-            self.config.commit.select(&candidates, count, &self.noise, self.step as u64, self.first_position)
+            self.config
+                .commit
+                .select(&candidates, count, &self.noise, self.step as u64, self.first_position)
         };
 
         let doubtful = if last { Vec::new() } else { self.doubtful() };
@@ -210,10 +218,18 @@ impl BlockRun {
         for candidate in &candidates {
             let Candidate { position, draw } = *candidate;
             if chosen.binary_search(&position).is_ok() {
-                report.committed.push(Choice { position, token: draw.token, probability: draw.probability });
+                report.committed.push(Choice {
+                    position,
+                    token: draw.token,
+                    probability: draw.probability,
+                });
                 self.commit(position, draw.token, draw.probability);
             } else {
-                report.provisional.push(Choice { position, token: draw.top, probability: draw.top_probability });
+                report.provisional.push(Choice {
+                    position,
+                    token: draw.top,
+                    probability: draw.top_probability,
+                });
             }
         }
         self.step += 1;
@@ -245,7 +261,11 @@ impl BlockRun {
     /// Replaces logits by their second-order extrapolation over the coming step.
     fn extrapolate(&mut self, open: &[usize], logits: &mut [f32]) {
         let share = |left: usize| 1.0 - left as f64 / self.total as f64;
-        let left = self.config.pace.open_after(self.step + 1, self.config.steps, self.total).min(open.len() - 1);
+        let left = self
+            .config
+            .pace
+            .open_after(self.step + 1, self.config.steps, self.total)
+            .min(open.len() - 1);
         let (done, next) = (share(open.len()), share(left));
         for (position, row) in open.iter().zip(logits.chunks_exact_mut(self.table.vocabulary())) {
             self.logits.extrapolate(*position, row, done, next);
@@ -256,7 +276,9 @@ impl BlockRun {
         open.iter()
             .zip(logits.chunks_exact(self.table.vocabulary()))
             .map(|(&position, row)| {
-                let u = self.noise.uniform(Purpose::Sample, self.step as u64, self.first_position + position as u64);
+                let u = self
+                    .noise
+                    .uniform(Purpose::Sample, self.step as u64, self.first_position + position as u64);
                 let draw = draw(row, &self.config.sampling, u).ok_or(Error::BadLogits { position })?;
                 Ok(Candidate { position, draw })
             })
@@ -265,7 +287,9 @@ impl BlockRun {
 
     /// Committed positions to open again after this step, ascending.
     fn doubtful(&self) -> Vec<usize> {
-        let Some(reabsorb) = self.config.reabsorb else { return Vec::new() };
+        let Some(reabsorb) = self.config.reabsorb else {
+            return Vec::new();
+        };
         let mut found: Vec<usize> = (0..self.places.len())
             .filter(|&p| {
                 let place = &self.places[p];
@@ -273,7 +297,12 @@ impl BlockRun {
                 committed && !place.reopened && place.confidence < reabsorb.below
             })
             .collect();
-        found.sort_by(|a, b| self.places[*a].confidence.total_cmp(&self.places[*b].confidence).then(a.cmp(b)));
+        found.sort_by(|a, b| {
+            self.places[*a]
+                .confidence
+                .total_cmp(&self.places[*b].confidence)
+                .then(a.cmp(b))
+        });
         found.truncate(reabsorb.per_step);
         found.sort_unstable();
         found
@@ -294,9 +323,6 @@ impl BlockRun {
             let (time, log_snr) = self.grid.at(place.progress);
             let row = &mut rows[span.clone()];
             row.copy_from_slice(given);
-            for x in row.iter() {
-                require(x.is_finite(), "data prediction", *x, "finite")?;
-            }
             cool(row, &self.latents[span], log_snr, self.config.score_temperature);
             let guidance = &self.config.guidance;
             if guided {
@@ -335,7 +361,12 @@ impl BlockRun {
         self.places[position].progress = 0.0;
         if self.config.process.is_soft() {
             let latent = &mut self.latents[position * self.state.dim..][..self.state.dim];
-            self.noise.normal(Purpose::Prior, self.step as u64, self.first_position + position as u64, latent);
+            self.noise.normal(
+                Purpose::Prior,
+                self.step as u64,
+                self.first_position + position as u64,
+                latent,
+            );
             self.show(position);
         } else {
             self.state.levels[position] = Level::Absorbed;

@@ -18,7 +18,10 @@ pub struct SamplingConfig {
 
 impl Default for SamplingConfig {
     fn default() -> Self {
-        Self { temperature: 1.0, top_p: 1.0 }
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+        }
     }
 }
 
@@ -29,7 +32,12 @@ impl SamplingConfig {
     /// [`crate::Error::OutOfRange`].
     pub fn validate(&self) -> Result<()> {
         let Self { temperature, top_p } = *self;
-        require(temperature >= 0.0 && temperature.is_finite(), "temperature", temperature, "0 or more")?;
+        require(
+            temperature >= 0.0 && temperature.is_finite(),
+            "temperature",
+            temperature,
+            "0 or more",
+        )?;
         require(top_p > 0.0 && top_p <= 1.0, "top_p", top_p, "above 0 and at most 1")
     }
 }
@@ -80,7 +88,11 @@ pub fn draw(logits: &[f32], config: &SamplingConfig, u: f64) -> Option<Draw> {
             slope += w * x;
         }
     }
-    let token = if config.temperature == 0.0 { top } else { invert(logits, best, config, u) };
+    let token = if config.temperature == 0.0 {
+        top
+    } else {
+        invert(logits, best, config, u)
+    };
     Some(Draw {
         token: token as u32,
         probability: (f64::from(logits[token]) - best).exp() / total,
@@ -93,7 +105,10 @@ pub fn draw(logits: &[f32], config: &SamplingConfig, u: f64) -> Option<Draw> {
 
 /// The token at quantile `u` of the tempered, truncated distribution, tokens in order of their ids.
 fn invert(logits: &[f32], best: f64, config: &SamplingConfig, u: f64) -> usize {
-    let mut weights: Vec<f64> = logits.iter().map(|l| ((f64::from(*l) - best) / config.temperature).exp()).collect();
+    let mut weights: Vec<f64> = logits
+        .iter()
+        .map(|l| ((f64::from(*l) - best) / config.temperature).exp())
+        .collect();
     if config.top_p < 1.0 {
         let (weight, token) = nucleus(&weights, config.top_p);
         for (i, w) in weights.iter_mut().enumerate() {
@@ -154,7 +169,10 @@ mod tests {
     }
 
     fn close(a: &[f64], b: &[f64]) {
-        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 2e-4), "{a:?} against {b:?}");
+        assert!(
+            a.iter().zip(b).all(|(a, b)| (a - b).abs() < 2e-4),
+            "{a:?} against {b:?}"
+        );
     }
 
     #[test]
@@ -163,20 +181,62 @@ mod tests {
         close(&frequencies(&p, SamplingConfig::default()), &p);
         let squares: Vec<f64> = p.iter().map(|p| p * p).collect();
         let total: f64 = squares.iter().sum();
-        let cold = frequencies(&p, SamplingConfig { temperature: 0.5, top_p: 1.0 });
+        let cold = frequencies(
+            &p,
+            SamplingConfig {
+                temperature: 0.5,
+                top_p: 1.0,
+            },
+        );
         close(&cold, &squares.iter().map(|s| s / total).collect::<Vec<_>>());
-        close(&frequencies(&p, SamplingConfig { temperature: 0.0, top_p: 1.0 }), &[0.0, 1.0, 0.0, 0.0, 0.0]);
+        close(
+            &frequencies(
+                &p,
+                SamplingConfig {
+                    temperature: 0.0,
+                    top_p: 1.0,
+                },
+            ),
+            &[0.0, 1.0, 0.0, 0.0, 0.0],
+        );
     }
 
     #[test]
     fn top_p_keeps_the_smallest_sufficient_set() {
         let p = [0.1, 0.45, 0.05, 0.3, 0.1];
-        close(&frequencies(&p, SamplingConfig { temperature: 1.0, top_p: 0.7 }), &[0.0, 0.6, 0.0, 0.4, 0.0]);
+        close(
+            &frequencies(
+                &p,
+                SamplingConfig {
+                    temperature: 1.0,
+                    top_p: 0.7,
+                },
+            ),
+            &[0.0, 0.6, 0.0, 0.4, 0.0],
+        );
         // Of two equal tokens the one with the smaller id enters.
         let total = 0.85;
         let kept = [0.1 / total, 0.45 / total, 0.0, 0.3 / total, 0.0];
-        close(&frequencies(&p, SamplingConfig { temperature: 1.0, top_p: 0.8 }), &kept);
-        close(&frequencies(&p, SamplingConfig { temperature: 1.0, top_p: 1e-9 }), &[0.0, 1.0, 0.0, 0.0, 0.0]);
+        close(
+            &frequencies(
+                &p,
+                SamplingConfig {
+                    temperature: 1.0,
+                    top_p: 0.8,
+                },
+            ),
+            &kept,
+        );
+        close(
+            &frequencies(
+                &p,
+                SamplingConfig {
+                    temperature: 1.0,
+                    top_p: 1e-9,
+                },
+            ),
+            &[0.0, 1.0, 0.0, 0.0, 0.0],
+        );
     }
 
     #[test]
@@ -198,7 +258,15 @@ mod tests {
     #[test]
     fn statistics_describe_the_untempered_distribution() {
         let p = [0.1, 0.45, 0.05, 0.3, 0.1];
-        let d = draw(&logits(&p), &SamplingConfig { temperature: 0.3, top_p: 0.5 }, 0.9).unwrap();
+        let d = draw(
+            &logits(&p),
+            &SamplingConfig {
+                temperature: 0.3,
+                top_p: 0.5,
+            },
+            0.9,
+        )
+        .unwrap();
         let entropy: f64 = p.iter().map(|p| -p * p.ln()).sum();
         assert!((d.entropy - entropy).abs() < 1e-6 && (d.margin - 0.15).abs() < 1e-6);
         assert!(d.top == 1 && (d.top_probability - 0.45).abs() < 1e-6);
@@ -209,12 +277,29 @@ mod tests {
     fn banned_tokens_and_broken_logits() {
         let config = SamplingConfig::default();
         let only = draw(&[f32::NEG_INFINITY, 2.0, f32::NEG_INFINITY], &config, 0.999).unwrap();
-        assert_eq!((only.token, only.probability, only.margin, only.entropy), (1, 1.0, 1.0, 0.0));
+        assert_eq!(
+            (only.token, only.probability, only.margin, only.entropy),
+            (1, 1.0, 1.0, 0.0)
+        );
         assert_eq!(draw(&[0.0, f32::NAN], &config, 0.5), None);
         assert_eq!(draw(&[f32::NEG_INFINITY; 3], &config, 0.5), None);
         assert_eq!(draw(&[f32::INFINITY, 0.0], &config, 0.5), None);
         assert_eq!(draw(&[], &config, 0.5), None);
-        assert!(SamplingConfig { temperature: -1.0, top_p: 1.0 }.validate().is_err());
-        assert!(SamplingConfig { temperature: 1.0, top_p: 0.0 }.validate().is_err());
+        assert!(
+            SamplingConfig {
+                temperature: -1.0,
+                top_p: 1.0
+            }
+            .validate()
+            .is_err()
+        );
+        assert!(
+            SamplingConfig {
+                temperature: 1.0,
+                top_p: 0.0
+            }
+            .validate()
+            .is_err()
+        );
     }
 }

@@ -41,7 +41,10 @@ impl Table {
     /// [`Error::UnknownToken`].
     pub fn row(&self, token: u32) -> Result<&[f32]> {
         let start = token as usize * self.dim;
-        let unknown = Error::UnknownToken { token, vocabulary: self.vocabulary() };
+        let unknown = Error::UnknownToken {
+            token,
+            vocabulary: self.vocabulary(),
+        };
         self.rows.get(start..start + self.dim).ok_or(unknown)
     }
 
@@ -56,7 +59,11 @@ impl Table {
         let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let weight = |logit: f32| {
             let x = f64::from(logit) - f64::from(best);
-            if temperature > 0.0 { (x / temperature).exp() } else { f64::from(u8::from(x == 0.0)) }
+            if temperature > 0.0 {
+                (x / temperature).exp()
+            } else {
+                f64::from(u8::from(x == 0.0))
+            }
         };
         out.fill(0.0);
         let mut total = 0.0;
@@ -81,7 +88,9 @@ mod tests {
         let table = Table::new(vec![1.0, 0.0, 0.0, 1.0, -1.0, 0.0], 2).unwrap();
         assert_eq!((table.vocabulary(), table.dim()), (3, 2));
         let mut x = [0.0; 2];
-        table.expectation(&[0.5_f32.ln(), 0.25_f32.ln(), 0.25_f32.ln()], 1.0, &mut x).unwrap();
+        table
+            .expectation(&[0.5_f32.ln(), 0.25_f32.ln(), 0.25_f32.ln()], 1.0, &mut x)
+            .unwrap();
         assert!((x[0] - 0.25).abs() < 1e-7 && (x[1] - 0.25).abs() < 1e-7);
         table.expectation(&[0.0, 3.0, 1.0], 0.0, &mut x).unwrap();
         assert_eq!(x, [0.0, 1.0]);

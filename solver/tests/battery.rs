@@ -1,4 +1,5 @@
 //! The same tests for every solver and every commit schedule, on a closed-form denoiser.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use drdiff_diffusion::Level;
 use drdiff_kernels::Noise;
@@ -70,7 +71,14 @@ fn tokens() -> Vec<Option<u32>> {
 }
 
 fn start(config: &SamplerConfig, request: u64) -> BlockRun {
-    BlockRun::new(config.clone(), table(), Noise::new(5, request), 100 * request, &tokens()).unwrap()
+    BlockRun::new(
+        config.clone(),
+        table(),
+        Noise::new(5, request),
+        100 * request,
+        &tokens(),
+    )
+    .unwrap()
 }
 
 fn run(config: &SamplerConfig, requests: std::ops::Range<u64>) -> (Vec<Vec<u32>>, Vec<(usize, StepReport)>, usize) {
@@ -78,12 +86,21 @@ fn run(config: &SamplerConfig, requests: std::ops::Range<u64>) -> (Vec<Vec<u32>>
     let mut reports = Vec::new();
     let mut toy = Toy::default();
     drive(&mut toy, &mut runs, |i, report| reports.push((i, report.clone()))).unwrap();
-    let texts = runs.iter().map(|r| r.state().tokens.iter().map(|t| t.unwrap()).collect()).collect();
+    let texts = runs
+        .iter()
+        .map(|r| r.state().tokens.iter().map(|t| t.unwrap()).collect())
+        .collect();
     (texts, reports, toy.calls)
 }
 
 fn check_one_step(config: &SamplerConfig) {
-    let (_, reports, calls) = run(&SamplerConfig { steps: 1, ..config.clone() }, 0..1);
+    let (_, reports, calls) = run(
+        &SamplerConfig {
+            steps: 1,
+            ..config.clone()
+        },
+        0..1,
+    );
     assert_eq!((calls, reports.len()), (1, 1));
     assert_eq!(reports[0].1.committed.len(), N - PINNED.len());
     assert!(reports[0].1.finished);
@@ -132,7 +149,10 @@ fn check_batch_mates_do_not_matter(config: &SamplerConfig) {
         let alone = run(config, request as u64..request as u64 + 1).0;
         assert_eq!(&alone[0], text, "request {request}");
     }
-    assert!(together.iter().any(|t| *t != together[0]), "requests differ by their noise");
+    assert!(
+        together.iter().any(|t| *t != together[0]),
+        "requests differ by their noise"
+    );
     assert_eq!(together, run(config, 0..8).0, "runs repeat");
 }
 
@@ -176,17 +196,37 @@ macro_rules! battery {
 }
 
 fn gaussian(solver: SolverConfig) -> SamplerConfig {
-    SamplerConfig { process: Process::Gaussian, solver, steps: 9, score_temperature: 0.9, ..SamplerConfig::default() }
+    SamplerConfig {
+        process: Process::Gaussian,
+        solver,
+        steps: 9,
+        score_temperature: 0.9,
+        ..SamplerConfig::default()
+    }
 }
 
 fn soft(solver: SolverConfig) -> SamplerConfig {
     let commit = CommitSchedule::Confidence;
-    SamplerConfig { process: Process::SoftAbsorbing, solver, commit, steps: 8, ..SamplerConfig::default() }
+    SamplerConfig {
+        process: Process::SoftAbsorbing,
+        solver,
+        commit,
+        steps: 8,
+        ..SamplerConfig::default()
+    }
 }
 
 fn absorbing(commit: CommitSchedule) -> SamplerConfig {
-    let sampling = SamplingConfig { temperature: 0.9, top_p: 0.95 };
-    SamplerConfig { commit, sampling, steps: 5, ..SamplerConfig::default() }
+    let sampling = SamplingConfig {
+        temperature: 0.9,
+        top_p: 0.95,
+    };
+    SamplerConfig {
+        commit,
+        sampling,
+        steps: 5,
+        ..SamplerConfig::default()
+    }
 }
 
 battery! {
@@ -224,9 +264,20 @@ battery! {
 #[test]
 fn evaluations_are_counted() {
     assert_eq!(run(&gaussian(SolverConfig::Dpmpp2m), 0..1).2, 9);
-    assert_eq!(run(&absorbing(CommitSchedule::Random), 0..3).2, 5, "one call serves the batch");
-    let many = SamplerConfig { steps: 40, ..absorbing(CommitSchedule::Random) };
-    assert_eq!(run(&many, 0..1).2, N - PINNED.len(), "an absorbing block never needs more steps than positions");
+    assert_eq!(
+        run(&absorbing(CommitSchedule::Random), 0..3).2,
+        5,
+        "one call serves the batch"
+    );
+    let many = SamplerConfig {
+        steps: 40,
+        ..absorbing(CommitSchedule::Random)
+    };
+    assert_eq!(
+        run(&many, 0..1).2,
+        N - PINNED.len(),
+        "an absorbing block never needs more steps than positions"
+    );
     let adaptive = absorbing(CommitSchedule::EntropyBound { bound: 1e9 });
     assert_eq!(run(&adaptive, 0..1).2, 1, "everything fits the bound");
 }
@@ -234,7 +285,10 @@ fn evaluations_are_counted() {
 #[test]
 fn doubtful_positions_are_opened_again_once() {
     let config = SamplerConfig {
-        reabsorb: Some(ReabsorbConfig { below: 1.0, per_step: 1 }),
+        reabsorb: Some(ReabsorbConfig {
+            below: 1.0,
+            per_step: 1,
+        }),
         steps: 9,
         ..absorbing(CommitSchedule::Random)
     };
@@ -250,14 +304,23 @@ fn doubtful_positions_are_opened_again_once() {
 
 #[test]
 fn sure_positions_run_ahead_on_the_soft_path() {
-    let config = SamplerConfig { steps: 12, ..soft(SolverConfig::Dpmpp2m) };
+    let config = SamplerConfig {
+        steps: 12,
+        ..soft(SolverConfig::Dpmpp2m)
+    };
     let mut block = start(&config, 3);
     let mut spread = false;
     let mut anchored_early = false;
     while !block.is_finished() {
         let prediction = predict(&block).unwrap();
         let report = block.advance(prediction).unwrap();
-        let soft: Vec<f64> = block.state().levels.iter().map(|l| l.snr()).filter(|s| s.is_finite()).collect();
+        let soft: Vec<f64> = block
+            .state()
+            .levels
+            .iter()
+            .map(|l| l.snr())
+            .filter(|s| s.is_finite())
+            .collect();
         spread |= soft.iter().any(|s| *s > 1.5 * soft[0] || *s < soft[0] / 1.5);
         anchored_early |= block.nfe() <= 6 && !report.committed.is_empty();
     }
@@ -269,11 +332,29 @@ fn sure_positions_run_ahead_on_the_soft_path() {
 fn predictions_that_do_not_fit_are_refused() {
     let mut block = start(&gaussian(SolverConfig::Ddim), 0);
     let good = predict(&block).unwrap();
-    assert!(matches!(block.advance(Prediction { logits: vec![0.0; 3], ..good.clone() }), Err(Error::Shape { .. })));
-    assert!(matches!(block.advance(Prediction { data: vec![], ..good.clone() }), Err(Error::Shape { .. })));
-    let broken = Prediction { logits: vec![f32::NAN; good.logits.len()], ..good.clone() };
+    assert!(matches!(
+        block.advance(Prediction {
+            logits: vec![0.0; 3],
+            ..good.clone()
+        }),
+        Err(Error::Shape { .. })
+    ));
+    assert!(matches!(
+        block.advance(Prediction {
+            data: vec![],
+            ..good.clone()
+        }),
+        Err(Error::Shape { .. })
+    ));
+    let broken = Prediction {
+        logits: vec![f32::NAN; good.logits.len()],
+        ..good.clone()
+    };
     assert_eq!(block.advance(broken), Err(Error::BadLogits { position: 0 }));
-    let broken = Prediction { data: vec![f64::NAN; good.data.len()], ..good.clone() };
+    let broken = Prediction {
+        data: vec![f64::NAN; good.data.len()],
+        ..good.clone()
+    };
     assert!(block.advance(broken).is_err());
     assert_eq!(block.nfe(), 0);
     block.advance(good).unwrap();
@@ -290,6 +371,14 @@ fn configuration_is_strict() {
     assert_eq!(serde_json::from_str::<SamplerConfig>(&text).unwrap(), config);
     assert!(serde_json::from_str::<SamplerConfig>(r#"{"solver":"dpm"}"#).is_err());
     assert!(serde_json::from_str::<SamplerConfig>(r#"{"step":3}"#).is_err());
-    let zero = SamplerConfig { steps: 0, ..SamplerConfig::default() };
-    assert!(zero.validate().unwrap_err().to_string().contains("steps is 0; it must be at least 1"));
+    let zero = SamplerConfig {
+        steps: 0,
+        ..SamplerConfig::default()
+    };
+    assert!(
+        zero.validate()
+            .unwrap_err()
+            .to_string()
+            .contains("steps is 0; it must be at least 1")
+    );
 }

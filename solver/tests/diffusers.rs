@@ -1,5 +1,6 @@
 //! Agreement with `diffusers`' DPMSolverMultistepScheduler, replayed from `golden/diffusers.json`; the script that
 //! made it lies beside it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use drdiff_diffusion::Vp;
 use drdiff_kernels::Noise;
@@ -11,7 +12,12 @@ const DIM: usize = 2;
 
 fn numbers(value: &Value) -> Vec<f64> {
     // null stands for the infinite level at the end of diffusers' grid.
-    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap_or(f64::INFINITY)).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap_or(f64::INFINITY))
+        .collect()
 }
 
 /// Posterior mean over equally likely points.
@@ -23,11 +29,23 @@ fn denoise(points: &[Vec<f64>], z: &[f64], vp: Vp) -> Vec<f64> {
         .collect();
     let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = log.iter().map(|l| (l - top).exp()).sum();
-    (0..DIM).map(|j| points.iter().zip(&log).map(|(p, l)| (l - top).exp() / total * p[j]).sum()).collect()
+    (0..DIM)
+        .map(|j| {
+            points
+                .iter()
+                .zip(&log)
+                .map(|(p, l)| (l - top).exp() / total * p[j])
+                .sum()
+        })
+        .collect()
 }
 
 fn solver(run: &Value) -> SolverConfig {
-    let name = match (run["algorithm"].as_str().unwrap(), run["order"].as_u64().unwrap(), run["kind"].as_str().unwrap()) {
+    let name = match (
+        run["algorithm"].as_str().unwrap(),
+        run["order"].as_u64().unwrap(),
+        run["kind"].as_str().unwrap(),
+    ) {
         ("dpmsolver++", 1, _) => "dpmpp-1",
         ("dpmsolver++", 2, "midpoint") => "dpmpp-2m",
         ("dpmsolver++", 2, "heun") => "dpmpp-2m-heun",
@@ -84,8 +102,15 @@ fn every_step_agrees() {
                 history.push(&vec![lambdas[k]; positions], &data);
                 let to = vec![lambdas[k + 1]; positions];
                 let noise = Noise::new(0, 0);
-                let update =
-                    Update { solver, to: &to, dim: DIM, max_order: order, noise: &noise, step: k as u64, first_position: 0 };
+                let update = Update {
+                    solver,
+                    to: &to,
+                    dim: DIM,
+                    max_order: order,
+                    noise: &noise,
+                    step: k as u64,
+                    first_position: 0,
+                };
                 step(&update, &history, &mut z).unwrap();
             }
             assert_close(&z, &states[k + 1], &format!("{solver} step {k} of {steps}"));

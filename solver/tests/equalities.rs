@@ -35,7 +35,7 @@ fn order_1_is_the_euler_step_of_edm() {
 
 #[test]
 fn sde_of_order_1_is_ancestral_sampling() {
-    // VDM (arXiv 2107.00630, appendix A.4): q(z_t | z_s, x) in terms of alpha_{s|t} and sigma_{s|t}.
+    // VDM (arXiv 2107.00630): q(z_t | z_s, x) in terms of alpha_{s|t} and sigma_{s|t}.
     for (from, to) in STEPS {
         let (s, t) = (Vp::from_lambda(from), Vp::from_lambda(to));
         let ratio = s.alpha / t.alpha;

@@ -1,7 +1,9 @@
 //! Published vectors of the solvers: scalar problems with closed-form denoisers, by every solver.
 
 use drdiff_diffusion::Vp;
-use drdiff_solver::SolverConfig::{self, Ddim, Dpmpp2m, Dpmpp2mHeun, Dpmpp3m, Dpmpp3mTaylor, Sde1, Sde2m, Sde2mHeun, Sde3m};
+use drdiff_solver::SolverConfig::{
+    self, Ddim, Dpmpp2m, Dpmpp2mHeun, Dpmpp3m, Dpmpp3mTaylor, Sde1, Sde2m, Sde2mHeun, Sde3m,
+};
 use drdiff_solver::dpm::coefficients;
 
 /// Half log-SNRs of the test problems: from -4 to 4, uniform.
@@ -49,13 +51,19 @@ fn gaussian_exact(z: f64, from: f64, to: f64) -> f64 {
 
 /// Agreement to the ten printed decimals.
 fn printed(found: f64, expected: f64) {
-    assert!((found - expected).abs() <= 0.51e-10, "found {found:.12}, printed {expected}");
+    assert!(
+        (found - expected).abs() <= 0.51e-10,
+        "found {found:.12}, printed {expected}"
+    );
 }
 
 /// Agreement to the two printed significant digits.
 fn two_digits(found: f64, expected: f64) {
     let unit = 10f64.powf(expected.abs().log10().floor() - 1.0);
-    assert!((found - expected).abs() <= 0.51 * unit, "found {found:e}, printed {expected:e}");
+    assert!(
+        (found - expected).abs() <= 0.51 * unit,
+        "found {found:e}, printed {expected:e}"
+    );
 }
 
 #[test]
@@ -123,7 +131,10 @@ fn orders_of_convergence() {
         (Dpmpp3mTaylor, 3, 3.0),
     ] {
         let found = slope(solver, 1280, warm);
-        assert!((found - order).abs() < 0.15, "{solver} from {warm} exact values has slope {found}");
+        assert!(
+            (found - order).abs() < 0.15,
+            "{solver} from {warm} exact values has slope {found}"
+        );
     }
 }
 

@@ -134,13 +134,24 @@ impl TrainConfig {
         }
         let sizes = self.block_sizes.keys().chain(&self.validation_blocks);
         if let Some(size) = sizes.into_iter().find(|size| **size == 0 || **size > context) {
-            return wrong(format!("a block of {size} positions is impossible in a context of {context}"));
+            return wrong(format!(
+                "a block of {size} positions is impossible in a context of {context}"
+            ));
         }
-        if let Some(size) = self.validation_blocks.iter().find(|size| !context.is_multiple_of(**size)) {
-            return wrong(format!("`validation_blocks`: {size} does not divide the context of {context}"));
+        if let Some(size) = self
+            .validation_blocks
+            .iter()
+            .find(|size| !context.is_multiple_of(**size))
+        {
+            return wrong(format!(
+                "`validation_blocks`: {size} does not divide the context of {context}"
+            ));
         }
         if !(0.0..=1.0).contains(&self.self_conditioning) {
-            return wrong(format!("`self_conditioning` is {}; it is a share between 0 and 1", self.self_conditioning));
+            return wrong(format!(
+                "`self_conditioning` is {}; it is a share between 0 and 1",
+                self.self_conditioning
+            ));
         }
         Ok(())
     }
@@ -184,7 +195,13 @@ mod tests {
 
     #[test]
     fn the_rate_warms_up_stays_and_falls() {
-        let o = OptimizerConfig { learning_rate: 1.0, warmup: 10, decay_share: 0.5, final_share: 0.1, ..Default::default() };
+        let o = OptimizerConfig {
+            learning_rate: 1.0,
+            warmup: 10,
+            decay_share: 0.5,
+            final_share: 0.1,
+            ..Default::default()
+        };
         assert!((o.rate(0, 100) - 0.1).abs() < 1e-12);
         assert!((o.rate(30, 100) - 1.0).abs() < 1e-12);
         assert!((o.rate(75, 100) - 0.55).abs() < 1e-12);

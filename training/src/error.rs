@@ -10,7 +10,9 @@ pub enum Error {
     #[error("the training configuration is wrong: {0}")]
     Config(String),
     /// The loss is no longer a number, or has run away.
-    #[error("training diverged at step {step} ({reason}); the last good checkpoint is {checkpoint}: resume from it with a lower learning rate")]
+    #[error(
+        "training diverged at step {step} ({reason}); the last good checkpoint is {checkpoint}: resume from it with a lower learning rate"
+    )]
     Diverged {
         /// Step at which it was noticed.
         step: u64,

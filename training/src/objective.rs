@@ -65,12 +65,21 @@ pub fn loss(
 ) -> Result<CrossEntropy> {
     let mut rows = lay_out(network, corrupted)?;
     if self_condition {
-        let x_hat = x_hat(network, &evidence(network, &run(network, &rows, corrupted, layout)?, &rows)?.detach())?;
+        let x_hat = x_hat(
+            network,
+            &evidence(network, &run(network, &rows, corrupted, layout)?, &rows)?.detach(),
+        )?;
         rows.input.self_condition = Some((x_hat, rows.place.clone()));
     }
     let evidence = evidence(network, &run(network, &rows, corrupted, layout)?, &rows)?;
     let unit = network.unit_embeddings()?;
-    Ok(linear_cross_entropy(&evidence, &unit, network.bias(), &rows.targets, &rows.weights)?)
+    Ok(linear_cross_entropy(
+        &evidence,
+        &unit,
+        network.bias(),
+        &rows.targets,
+        &rows.weights,
+    )?)
 }
 
 fn run(network: &Network, rows: &Rows, corrupted: &Corrupted<'_>, layout: &Layout<'_>) -> Result<Hidden> {
@@ -104,7 +113,9 @@ fn x_hat(network: &Network, evidence: &Tensor) -> Result<Tensor> {
     let mut parts = Vec::new();
     let rows = evidence.dim(0)?;
     for first in (0..rows).step_by(MIXTURE_ROWS) {
-        let logits = network.logits(&evidence.narrow(0, first, MIXTURE_ROWS.min(rows - first))?)?.detach();
+        let logits = network
+            .logits(&evidence.narrow(0, first, MIXTURE_ROWS.min(rows - first))?)?
+            .detach();
         let top = logits.max_keepdim(D::Minus1)?;
         let weights = logits.broadcast_sub(&top)?.exp()?;
         let p = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
@@ -114,7 +125,9 @@ fn x_hat(network: &Network, evidence: &Tensor) -> Result<Tensor> {
 }
 
 fn lay_out(network: &Network, corrupted: &Corrupted<'_>) -> Result<Rows> {
-    let Corrupted { tokens, levels, batch, .. } = *corrupted;
+    let Corrupted {
+        tokens, levels, batch, ..
+    } = *corrupted;
     let device = network.device();
     let vocab = network.config().vocab as u32;
     let len = tokens.len() / batch;
@@ -123,9 +136,9 @@ fn lay_out(network: &Network, corrupted: &Corrupted<'_>) -> Result<Rows> {
     let (mut soft_at, mut open, mut picks) = (Vec::new(), Vec::new(), Vec::new());
     let (mut targets, mut weights) = (Vec::new(), Vec::new());
     for b in 0..batch {
-        for i in b * len..(b + 1) * len {
-            let row = index.len();
-            let snr = levels.snr[i];
+        let sequence = b * len..(b + 1) * len;
+        for (i, token) in sequence.clone().zip(&tokens[sequence.clone()]) {
+            let (row, snr) = (index.len(), levels.snr[i]);
             let soft = snr > 0.0 && snr.is_finite();
             index.push(match snr {
                 0.0 => vocab,
@@ -133,17 +146,17 @@ fn lay_out(network: &Network, corrupted: &Corrupted<'_>) -> Result<Rows> {
                     soft_at.push(i);
                     vocab + soft_at.len() as u32
                 }
-                _ => tokens[i],
+                _ => *token,
             });
             if levels.weight[i] > 0.0 {
                 open.push(row as u32);
                 place[row] = open.len() as u32;
                 picks.push(if soft { soft_at.len() as u32 } else { 0 });
-                targets.push(tokens[i]);
+                targets.push(*token);
                 weights.push(levels.weight[i]);
             }
         }
-        index.extend_from_slice(&tokens[b * len..(b + 1) * len]);
+        index.extend_from_slice(&tokens[sequence]);
     }
     let vector = |values: Vec<u32>| {
         let n = values.len();
@@ -151,7 +164,8 @@ fn lay_out(network: &Network, corrupted: &Corrupted<'_>) -> Result<Rows> {
     };
     let total: f32 = weights.iter().sum();
     let count = weights.len();
-    let weights = Tensor::from_vec(weights, count, device)?.affine(f64::from(total.max(f32::MIN_POSITIVE)).recip(), 0.0)?;
+    let weights =
+        Tensor::from_vec(weights, count, device)?.affine(f64::from(total.max(f32::MIN_POSITIVE)).recip(), 0.0)?;
     let evidence = if soft_at.is_empty() { None } else { Some(vector(picks)?) };
     let mut input = Input::discrete(vector(index)?);
     if !soft_at.is_empty() {
@@ -160,7 +174,14 @@ fn lay_out(network: &Network, corrupted: &Corrupted<'_>) -> Result<Rows> {
     if network.config().noise_conditioning {
         input.mean_signal = Some(mean_signal(network, corrupted)?);
     }
-    Ok(Rows { input, open: vector(open)?, evidence, targets: vector(targets)?, weights, place: vector(place)? })
+    Ok(Rows {
+        input,
+        open: vector(open)?,
+        evidence,
+        targets: vector(targets)?,
+        weights,
+        place: vector(place)?,
+    })
 }
 
 /// Evidence `y = s e(x) + sqrt(s) n` of the soft positions. It is a constant of the graph: embeddings learn as
@@ -172,7 +193,8 @@ fn soft_rows(network: &Network, corrupted: &Corrupted<'_>, soft_at: &[usize]) ->
     noise.par_chunks_mut(embed).zip(soft_at).for_each(|(row, at)| {
         let mut stream = corrupted.noise.stream(Purpose::Corrupt, corrupted.step, *at as u64);
         let root = corrupted.levels.snr[*at].sqrt();
-        row.iter_mut().for_each(|n| *n = root * <StandardNormal as Distribution<f32>>::sample(&StandardNormal, &mut stream));
+        row.iter_mut()
+            .for_each(|n| *n = root * <StandardNormal as Distribution<f32>>::sample(&StandardNormal, &mut stream));
     });
     let snr: Vec<f32> = soft_at.iter().map(|at| corrupted.levels.snr[*at]).collect();
     let ids: Vec<u32> = soft_at.iter().map(|at| corrupted.tokens[*at]).collect();

@@ -40,12 +40,26 @@ impl AdamW {
                     var: var.clone(),
                     first: var.zeros_like()?,
                     second: var.zeros_like()?,
-                    average: if config.ema > 0.0 { Some(var.as_tensor().copy()?.detach()) } else { None },
+                    average: if config.ema > 0.0 {
+                        Some(var.as_tensor().copy()?.detach())
+                    } else {
+                        None
+                    },
                     decays: var.rank() == 2 && name != "embedding",
                 })
             })
             .collect::<Result<_>>()?;
         Ok(Self { slots, updates: 0 })
+    }
+
+    /// One update by the gradient of `loss` alone, without accumulation.
+    ///
+    /// # Errors
+    /// If an operation fails.
+    pub fn update(&mut self, loss: &Tensor, rate: f64, config: &OptimizerConfig) -> Result<()> {
+        let gradients = self.gather(&mut loss.backward()?, None)?;
+        self.step(&gradients, rate, config)?;
+        Ok(())
     }
 
     /// Takes this pass's gradients, or adds them to those of earlier passes of the step.
@@ -65,7 +79,11 @@ impl AdamW {
     pub(crate) fn step(&mut self, Gradients(grads): &Gradients, rate: f64, config: &OptimizerConfig) -> Result<Tensor> {
         let present: Vec<Tensor> = grads.iter().flatten().cloned().collect();
         let norm = global_norm(&present)?;
-        let clip = norm.affine(1.0, 1e-6)?.recip()?.affine(config.clip, 0.0)?.minimum(1.0)?;
+        let clip = norm
+            .affine(1.0, 1e-6)?
+            .recip()?
+            .affine(config.clip, 0.0)?
+            .minimum(1.0)?;
         self.updates += 1;
         let step = AdamWStep {
             lr: rate,
@@ -76,12 +94,25 @@ impl AdamW {
             bias1: 1.0 - config.beta1.powf(self.updates as f64),
             bias2: 1.0 - config.beta2.powf(self.updates as f64),
             // A young average forgets faster, or the random start would stay in it for long.
-            ema_decay: config.ema.min((1.0 + self.updates as f64) / (10.0 + self.updates as f64)),
+            ema_decay: config
+                .ema
+                .min((1.0 + self.updates as f64) / (10.0 + self.updates as f64)),
         };
         for (slot, grad) in self.slots.iter().zip(grads) {
             let Some(grad) = grad else { continue };
-            let step = AdamWStep { weight_decay: if slot.decays { config.weight_decay } else { 0.0 }, ..step };
-            adamw_step(&slot.var, grad, &slot.first, &slot.second, slot.average.as_ref(), &step, &clip)?;
+            let step = AdamWStep {
+                weight_decay: if slot.decays { config.weight_decay } else { 0.0 },
+                ..step
+            };
+            adamw_step(
+                &slot.var,
+                grad,
+                &slot.first,
+                &slot.second,
+                slot.average.as_ref(),
+                &step,
+                &clip,
+            )?;
         }
         Ok(norm)
     }

@@ -106,13 +106,19 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
             report(Event::Steps(watch.read(trainer, &output, saved)?))?;
         }
         if due(trainer.config.validate_every, step) || step == total {
-            report(Event::Validation { step, bounds: trainer.validate()? })?;
+            report(Event::Validation {
+                step,
+                bounds: trainer.validate()?,
+            })?;
             watch.restart();
         }
         if saves {
             trainer.save(run.dir, run.commit)?;
             saved = Some(step);
-            report(Event::Saved { step, path: run.dir.join(MODEL_FILE) })?;
+            report(Event::Saved {
+                step,
+                path: run.dir.join(MODEL_FILE),
+            })?;
             watch.restart();
         }
         if outcome == Outcome::Stopped {
@@ -152,13 +158,21 @@ impl Watch {
         let gradient_norm = f64::from(output.norm.to_scalar::<f32>()?);
         let mean = self.mean.unwrap_or(loss);
         let reason = match loss {
-            _ if !loss.is_finite() || !gradient_norm.is_finite() => Some(format!("loss {loss}, gradient norm {gradient_norm}")),
+            _ if !loss.is_finite() || !gradient_norm.is_finite() => {
+                Some(format!("loss {loss}, gradient norm {gradient_norm}"))
+            }
             _ if loss > RUNAWAY * mean.max(1.0) => Some(format!("loss {loss:.3} after a mean of {mean:.3}")),
             _ => None,
         };
         if let Some(reason) = reason {
-            let checkpoint = saved.map_or("none: none was written yet".to_owned(), |step| format!("that of step {step}"));
-            return Err(Error::Diverged { step, reason, checkpoint });
+            let checkpoint = saved.map_or("none: none was written yet".to_owned(), |step| {
+                format!("that of step {step}")
+            });
+            return Err(Error::Diverged {
+                step,
+                reason,
+                checkpoint,
+            });
         }
         self.mean = Some(0.9 * mean + 0.1 * loss);
         let config = &trainer.config;
@@ -201,6 +215,9 @@ impl Log {
 
     fn write(&mut self, event: &Event) -> Result<()> {
         let line = serde_json::to_string(event).map_err(|e| Error::Config(e.to_string()))?;
-        writeln!(self.file, "{line}").map_err(|source| Error::Log { path: self.path.clone(), source })
+        writeln!(self.file, "{line}").map_err(|source| Error::Log {
+            path: self.path.clone(),
+            source,
+        })
     }
 }

@@ -37,7 +37,11 @@ impl<'c> Trainer<'c> {
         for slot in &self.optimizer.slots {
             let weight = slot.var.as_tensor();
             weights.push((slot.name.clone(), slot.average.as_ref().unwrap_or(weight).clone()));
-            let parts = [(WEIGHT, Some(weight)), (FIRST, Some(&slot.first)), (SECOND, Some(&slot.second))];
+            let parts = [
+                (WEIGHT, Some(weight)),
+                (FIRST, Some(&slot.first)),
+                (SECOND, Some(&slot.second)),
+            ];
             for (kind, tensor) in parts.into_iter().chain([(AVERAGE, slot.average.as_ref())]) {
                 state.extend(tensor.map(|tensor| (format!("{kind}.{}", slot.name), tensor.clone())));
             }
@@ -52,20 +56,22 @@ impl<'c> Trainer<'c> {
     ///
     /// # Errors
     /// If the file is missing, damaged, or of a network of another shape or tokenizer.
-    pub fn resume(
-        config: TrainConfig,
-        corpus: &'c Corpus,
-        dir: &Path,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn resume(config: TrainConfig, corpus: &'c Corpus, dir: &Path, device: &Device) -> Result<Self> {
         let path = dir.join(TRAINING_FILE);
         let Checkpoint { metadata, mut tensors } = load_checkpoint(&path, device)?;
-        let foreign = |reason: &str| Error::Resume { path: path.clone(), reason: reason.to_owned() };
+        let foreign = |reason: &str| Error::Resume {
+            path: path.clone(),
+            reason: reason.to_owned(),
+        };
         if metadata.tokenizer_hash != corpus.tokenizer().hash() {
-            return Err(foreign("it was trained with another tokenizer; name the corpus that it was trained on"));
+            return Err(foreign(
+                "it was trained with another tokenizer; name the corpus that it was trained on",
+            ));
         }
         if metadata.config != config.model {
-            return Err(foreign("its `model` section differs; give the configuration that it was started with"));
+            return Err(foreign(
+                "its `model` section differs; give the configuration that it was started with",
+            ));
         }
         let mut take = |kind: &str, name: &str| match tensors.remove(&format!("{kind}.{name}")) {
             Some(Loaded::Dense(tensor)) => Ok(tensor),

@@ -42,12 +42,16 @@ impl<'a> Trainer<'a> {
         let vocab = corpus.tokenizer().vocab_size();
         if config.model.vocab != vocab {
             let wanted = config.model.vocab;
-            return Err(Error::Config(format!("`model.vocab` is {wanted}, the corpus has {vocab} tokens; set it to {vocab}")));
+            return Err(Error::Config(format!(
+                "`model.vocab` is {wanted}, the corpus has {vocab} tokens; set it to {vocab}"
+            )));
         }
         let noise = Noise::new(config.seed, 0);
         let (network, params) = match weights {
             Some(checkpoint) if checkpoint.metadata.config != config.model => {
-                return Err(Error::Config("`model` differs from the shape of the starting weights".to_owned()));
+                return Err(Error::Config(
+                    "`model` differs from the shape of the starting weights".to_owned(),
+                ));
             }
             Some(checkpoint) => build(checkpoint, device, Loading::Training)?,
             None => initialise(&config, noise, device)?,
@@ -114,13 +118,24 @@ impl<'a> Trainer<'a> {
 
     /// The loss of forward pass `key`.
     fn pass(&self, key: u64) -> Result<Tensor> {
-        let TrainConfig { batch, model, levels, .. } = &self.config;
+        let TrainConfig {
+            batch, model, levels, ..
+        } = &self.config;
         let windows = self.sampler.batch(key, 0..*batch as u64)?;
         let tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
         let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
         let levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
-        let corrupted = Corrupted { tokens: &tokens, levels: &levels, batch: *batch, noise: self.noise, step: key };
-        let layout = Layout { plan: self.plans.get(model.context, block_size)?, rotary: &self.rotary };
+        let corrupted = Corrupted {
+            tokens: &tokens,
+            levels: &levels,
+            batch: *batch,
+            noise: self.noise,
+            step: key,
+        };
+        let layout = Layout {
+            plan: self.plans.get(model.context, block_size)?,
+            rotary: &self.rotary,
+        };
         let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
         Ok(loss(&self.network, &corrupted, &layout, conditioned)?.loss)
     }

@@ -30,14 +30,20 @@ impl Trainer<'_> {
     /// # Errors
     /// If there is no validation text, or an operation fails.
     pub fn validate(&self) -> Result<Vec<BlockBound>> {
-        let windows = self.corpus.valid_windows(self.config.model.context, None, self.config.validation_windows)?;
+        let windows = self
+            .corpus
+            .valid_windows(self.config.model.context, None, self.config.validation_windows)?;
         let sizes = &self.config.validation_blocks;
-        self.optimizer.with_average(|| sizes.iter().map(|size| self.bound(&windows, *size)).collect())
+        self.optimizer
+            .with_average(|| sizes.iter().map(|size| self.bound(&windows, *size)).collect())
     }
 
     fn bound(&self, windows: &[Window], block_size: usize) -> Result<BlockBound> {
         let len = self.config.model.context;
-        let layout = Layout { plan: self.plans.get(len, block_size)?, rotary: &self.rotary };
+        let layout = Layout {
+            plan: self.plans.get(len, block_size)?,
+            rotary: &self.rotary,
+        };
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
         let mut bound = BoundAccumulator::default();
         for (part, windows) in windows.chunks(self.config.batch).enumerate() {
@@ -45,12 +51,24 @@ impl Trainer<'_> {
             let first = part * self.config.batch * len;
             let masked = &masks.masked()[first..first + tokens.len()];
             let levels = Levels {
-                snr: masked.iter().map(|open| if *open { 0.0 } else { f32::INFINITY }).collect(),
+                snr: masked
+                    .iter()
+                    .map(|open| if *open { 0.0 } else { f32::INFINITY })
+                    .collect(),
                 weight: masked.iter().map(|open| f32::from(*open)).collect(),
             };
             let batch = windows.len();
-            let corrupted = Corrupted { tokens: &tokens, levels: &levels, batch, noise: VALIDATION, step: 0 };
-            let nats = loss(&self.network, &corrupted, &layout, false)?.nats.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            let corrupted = Corrupted {
+                tokens: &tokens,
+                levels: &levels,
+                batch,
+                noise: VALIDATION,
+                step: 0,
+            };
+            let nats = loss(&self.network, &corrupted, &layout, false)?
+                .nats
+                .to_dtype(DType::F64)?
+                .to_vec1::<f64>()?;
             let mut left = nats.as_slice();
             for block in masked.chunks(block_size) {
                 let open = block.iter().filter(|open| **open).count();

@@ -11,9 +11,15 @@ use drdiff_training::data::{Corpus, DataError, PrepareOptions, Split, Stage, Tok
 #[test]
 fn documents_come_back_by_tier_with_titles() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&PrepareOptions { title_probability: 1.0, ..options() });
+    let corpus = stories.prepare(&PrepareOptions {
+        title_probability: 1.0,
+        ..options()
+    });
     let tokenizer = corpus.tokenizer();
-    assert_eq!(corpus.shards(Split::Train).keys().collect::<Vec<_>>(), ["tales", "text", "young"]);
+    assert_eq!(
+        corpus.shards(Split::Train).keys().collect::<Vec<_>>(),
+        ["tales", "text", "young"]
+    );
     assert_eq!(corpus.shards(Split::Valid).keys().collect::<Vec<_>>(), ["tales"]);
 
     let tales = &corpus.shards(Split::Train)["tales"];
@@ -28,7 +34,9 @@ fn documents_come_back_by_tier_with_titles() {
     assert_eq!(tokenizer.decode(&text.read(0..text.tokens()).unwrap()), story(7, 40));
 
     let entry = &corpus.manifest().train["tales"];
-    let bytes: usize = (0..20).map(|n| story(n, 30).len() + format!("Tale {n}\n\n").len()).sum();
+    let bytes: usize = (0..20)
+        .map(|n| story(n, 30).len() + format!("Tale {n}\n\n").len())
+        .sum();
     assert_eq!((entry.documents, entry.bytes), (20, bytes as u64));
     assert_eq!(entry.bytes, corpus.bytes(&tales.read(0..tales.tokens()).unwrap()));
 }
@@ -37,11 +45,19 @@ fn documents_come_back_by_tier_with_titles() {
 fn titles_are_shown_with_their_probability() {
     let stories = Stories::write();
     let shown = |title_probability| {
-        let corpus =
-            stories.prepare(&PrepareOptions { title_probability, overwrite: true, ..options() });
+        let corpus = stories.prepare(&PrepareOptions {
+            title_probability,
+            overwrite: true,
+            ..options()
+        });
         let tales = &corpus.shards(Split::Train)["tales"];
         (0..20)
-            .filter(|n| corpus.tokenizer().decode(&tales.read(tales.document(*n)).unwrap()).starts_with("Tale"))
+            .filter(|n| {
+                corpus
+                    .tokenizer()
+                    .decode(&tales.read(tales.document(*n)).unwrap())
+                    .starts_with("Tale")
+            })
             .count()
     };
     assert_eq!(shown(0.0), 0);
@@ -54,15 +70,28 @@ fn equal_input_gives_equal_bytes() {
     first.prepare(&options());
     second.prepare(&options());
     for name in names(&first.out()) {
-        assert!(std::fs::read(first.out().join(&name)).unwrap() == std::fs::read(second.out().join(&name)).unwrap(), "{name}");
+        assert!(
+            std::fs::read(first.out().join(&name)).unwrap() == std::fs::read(second.out().join(&name)).unwrap(),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn a_valid_share_takes_whole_documents() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&PrepareOptions { valid_share: 0.4, ..options() });
-    let count = |split: Split| corpus.manifest().shards(split).values().map(|shard| shard.documents).sum::<u64>();
+    let corpus = stories.prepare(&PrepareOptions {
+        valid_share: 0.4,
+        ..options()
+    });
+    let count = |split: Split| {
+        corpus
+            .manifest()
+            .shards(split)
+            .values()
+            .map(|shard| shard.documents)
+            .sum::<u64>()
+    };
     assert_eq!(count(Split::Train) + count(Split::Valid), 35);
     assert!((8..=22).contains(&count(Split::Valid)), "{}", count(Split::Valid));
 }
@@ -74,8 +103,7 @@ fn a_tokenizer_can_be_reused() {
     let tokenizer = TokenizerChoice::Reuse(stories.out().join("tokenizer.json"));
     let out = stories.dir.path().join("second");
     let other = PrepareOptions { tokenizer, ..options() };
-    let manifest =
-        prepare(&stories.valid, &[], &out, &other, &mut |_| ControlFlow::Continue(())).unwrap();
+    let manifest = prepare(&stories.valid, &[], &out, &other, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(manifest.tokenizer.blake3, first.tokenizer().hash());
     assert_eq!(Corpus::open(&out).unwrap().tokenizer().hash(), first.tokenizer().hash());
 }
@@ -84,10 +112,16 @@ fn a_tokenizer_can_be_reused() {
 fn progress_ends_at_the_total() {
     let stories = Stories::write();
     let mut seen = Vec::new();
-    prepare(&stories.train, &stories.valid, &stories.out(), &options(), &mut |progress| {
-        seen.push(progress);
-        ControlFlow::Continue(())
-    })
+    prepare(
+        &stories.train,
+        &stories.valid,
+        &stories.out(),
+        &options(),
+        &mut |progress| {
+            seen.push(progress);
+            ControlFlow::Continue(())
+        },
+    )
     .unwrap();
     assert!(seen.iter().any(|progress| progress.stage == Stage::Tokenizer));
     let last = seen.last().unwrap();
@@ -100,7 +134,11 @@ fn an_interruption_leaves_nothing() {
     let before = names(stories.dir.path());
     for stage in [Stage::Sample, Stage::Encode] {
         let stop = &mut |progress: drdiff_training::data::Progress| {
-            if progress.stage == stage { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if progress.stage == stage {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         };
         let error = prepare(&stories.train, &stories.valid, &stories.out(), &options(), stop).unwrap_err();
         assert!(matches!(error, DataError::Interrupted));
@@ -114,7 +152,9 @@ fn an_existing_folder_is_kept_unless_it_may_go() {
     stories.prepare(&options());
     let again = |overwrite| {
         let options = PrepareOptions { overwrite, ..options() };
-        prepare(&stories.valid, &[], &stories.out(), &options, &mut |_| ControlFlow::Continue(()))
+        prepare(&stories.valid, &[], &stories.out(), &options, &mut |_| {
+            ControlFlow::Continue(())
+        })
     };
     assert!(matches!(again(false).unwrap_err(), DataError::Exists { .. }));
     assert_eq!(Corpus::open(stories.out()).unwrap().manifest().sources.len(), 4);
@@ -140,12 +180,21 @@ fn bad_files_are_named_with_their_line() {
     let lines = |bad: &str| format!("{good}{good}\n{bad}\n{good}");
     let broken = refusal("x.jsonl", lines("{\"text\": \"no end").as_bytes());
     assert!(broken.starts_with("broken JSON (column 16: EOF"), "{broken}");
-    assert!(broken.ends_with("at line 4 of x.jsonl; fix or remove the line"), "{broken}");
+    assert!(
+        broken.ends_with("at line 4 of x.jsonl; fix or remove the line"),
+        "{broken}"
+    );
 
     let without = refusal("x.jsonl", lines("{\"title\": \"only\"}").as_bytes());
-    assert!(without.contains("missing field `text`") && without.contains("line 4 of x.jsonl"), "{without}");
+    assert!(
+        without.contains("missing field `text`") && without.contains("line 4 of x.jsonl"),
+        "{without}"
+    );
     let number = refusal("x.jsonl", lines("{\"text\": 3}").as_bytes());
-    assert!(number.contains("expected a string") && number.contains("line 4"), "{number}");
+    assert!(
+        number.contains("expected a string") && number.contains("line 4"),
+        "{number}"
+    );
 
     let mut bytes = lines("{\"text\": \"?\"}").into_bytes();
     let at = bytes.iter().position(|byte| *byte == b'?').unwrap();
@@ -165,12 +214,20 @@ fn bad_files_are_named_with_their_line() {
 fn missing_files_and_bad_options_are_refused() {
     let stories = Stories::write();
     let refused = |files: &[std::path::PathBuf], options: &PrepareOptions| {
-        prepare(files, &[], &stories.out(), options, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string()
+        prepare(files, &[], &stories.out(), options, &mut |_| ControlFlow::Continue(()))
+            .unwrap_err()
+            .to_string()
     };
     assert!(refused(&[], &options()).starts_with("no input files"));
     assert!(refused(&["nowhere.txt".into()], &options()).starts_with("nowhere.txt does not exist"));
-    let title = PrepareOptions { title_probability: 1.5, ..options() };
-    assert_eq!(refused(&stories.train, &title), "the title probability must be between 0 and 1, not 1.5");
+    let title = PrepareOptions {
+        title_probability: 1.5,
+        ..options()
+    };
+    assert_eq!(
+        refused(&stories.train, &title),
+        "the title probability must be between 0 and 1, not 1.5"
+    );
     let tokenizer = TokenizerChoice::Train { vocab_size: 100 };
     assert!(refused(&stories.train, &PrepareOptions { tokenizer, ..options() }).contains("vocabulary size"));
     let tokenizer = TokenizerChoice::Reuse(stories.valid[0].clone());
@@ -192,11 +249,19 @@ fn damaged_corpora_are_noticed() {
         error
     };
     let truncated = damage("train-tales.tokens", &|bytes| bytes.truncate(bytes.len() - 3));
-    assert!(truncated.contains("truncated") && truncated.contains("drdiff data prepare"), "{truncated}");
+    assert!(
+        truncated.contains("truncated") && truncated.contains("drdiff data prepare"),
+        "{truncated}"
+    );
     assert!(damage("train-tales.tokens", &|bytes| bytes[0] = b'X').contains("not a token shard"));
     assert!(damage("train-tales.tokens", &|bytes| bytes[8] = 9).contains("its version is 9"));
     assert!(damage("train-tales.tokens", &|bytes| bytes[16..24].fill(0xff)).contains("damaged"));
     assert!(damage("manifest.json", &|bytes| bytes.truncate(40)).contains("manifest.json"));
     assert!(damage("tokenizer.json", &|bytes| bytes.push(b'\n')).contains("not the tokenizer of the manifest"));
-    assert!(Corpus::open(Path::new("nowhere")).unwrap_err().to_string().contains("does not exist"));
+    assert!(
+        Corpus::open(Path::new("nowhere"))
+            .unwrap_err()
+            .to_string()
+            .contains("does not exist")
+    );
 }

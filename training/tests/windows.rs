@@ -18,7 +18,11 @@ fn shares(list: &[(&str, f64)]) -> BTreeMap<String, f64> {
 fn windows_depend_on_seed_step_and_index_alone() {
     let stories = Stories::write();
     let corpus = stories.prepare(&options());
-    let sampler = |seed| corpus.sampler(&Sampling::default(), WINDOW, Noise::new(seed, 0)).unwrap();
+    let sampler = |seed| {
+        corpus
+            .sampler(&Sampling::default(), WINDOW, Noise::new(seed, 0))
+            .unwrap()
+    };
     let whole = sampler(1).batch(5, 0..8).unwrap();
     let mut parts = sampler(1).batch(5, 0..3).unwrap();
     parts.extend(sampler(1).batch(5, 3..8).unwrap());
@@ -44,10 +48,15 @@ fn tiers_and_openings_come_in_their_shares() {
     let stories = Stories::write();
     let corpus = stories.prepare(&options());
     let tales = &corpus.shards(Split::Train)["tales"];
-    let openings: Vec<_> =
-        (0..20).map(|n| tales.document(n).start).map(|at| tales.read(at..at + WINDOW as u64).unwrap()).collect();
+    let openings: Vec<_> = (0..20)
+        .map(|n| tales.document(n).start)
+        .map(|at| tales.read(at..at + WINDOW as u64).unwrap())
+        .collect();
 
-    let sampling = Sampling { shares: shares(&[("tales", 3.0), ("young", 1.0), ("text", 0.0)]), document_start: 1.0 };
+    let sampling = Sampling {
+        shares: shares(&[("tales", 3.0), ("young", 1.0), ("text", 0.0)]),
+        document_start: 1.0,
+    };
     let sampler = corpus.sampler(&sampling, WINDOW, Noise::new(4, 0)).unwrap();
     let windows = sampler.batch(0, 0..2000).unwrap();
     let share = windows.iter().filter(|window| openings.contains(&window.ids)).count() as f64 / 2000.0;
@@ -59,8 +68,14 @@ fn impossible_sampling_is_refused() {
     let stories = Stories::write();
     let corpus = stories.prepare(&options());
     let refused = |list: &[(&str, f64)], document_start, window| {
-        let sampling = Sampling { shares: shares(list), document_start };
-        corpus.sampler(&sampling, window, Noise::new(0, 0)).unwrap_err().to_string()
+        let sampling = Sampling {
+            shares: shares(list),
+            document_start,
+        };
+        corpus
+            .sampler(&sampling, window, Noise::new(0, 0))
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(
         refused(&[("tails", 1.0)], 0.0, WINDOW),
@@ -86,6 +101,18 @@ fn valid_windows_are_the_same_every_time() {
     let some = corpus.valid_windows(WINDOW, Some("tales"), 3).unwrap();
     assert_eq!(some.len(), 3);
     assert!(some.iter().all(|window| all.contains(window)));
-    assert!(corpus.valid_windows(WINDOW, Some("young"), 3).unwrap_err().to_string().contains("no valid text"));
-    assert!(corpus.valid_windows(1 << 20, None, 3).unwrap_err().to_string().contains("fewer than one window"));
+    assert!(
+        corpus
+            .valid_windows(WINDOW, Some("young"), 3)
+            .unwrap_err()
+            .to_string()
+            .contains("no valid text")
+    );
+    assert!(
+        corpus
+            .valid_windows(1 << 20, None, 3)
+            .unwrap_err()
+            .to_string()
+            .contains("fewer than one window")
+    );
 }

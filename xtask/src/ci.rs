@@ -55,9 +55,7 @@ impl Step {
             command.env("RUSTDOCFLAGS", "-D warnings");
         }
         let line = format!("cargo {}", arguments.join(" "));
-        let status = command
-            .status()
-            .with_context(|| format!("could not start `{line}`"))?;
+        let status = command.status().with_context(|| format!("could not start `{line}`"))?;
         if !status.success() {
             bail!("`{line}` failed ({status})");
         }
@@ -68,10 +66,7 @@ impl Step {
 /// Runs every step that was not skipped, goes on after a failure, and fails at the end if any did.
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     let mut rows = Vec::new();
-    for &step in Step::value_variants()
-        .iter()
-        .filter(|step| !args.skip.contains(step))
-    {
+    for &step in Step::value_variants().iter().filter(|step| !args.skip.contains(step)) {
         println!("==> {step:?}");
         let start = Instant::now();
         let result = step.run(root);
@@ -91,11 +86,7 @@ fn summary(rows: &[(Step, Duration, bool)]) -> String {
     rows.iter()
         .map(|(step, time, passed)| {
             let verdict = if *passed { "ok" } else { "FAILED" };
-            format!(
-                "{:<8}{:>8.1} s  {verdict}",
-                format!("{step:?}"),
-                time.as_secs_f64()
-            )
+            format!("{:<8}{:>8.1} s  {verdict}", format!("{step:?}"), time.as_secs_f64())
         })
         .collect::<Vec<_>>()
         .join("\n")
@@ -111,10 +102,7 @@ mod tests {
             (Step::Fmt, Duration::from_millis(1500), true),
             (Step::Clippy, Duration::from_secs(60), false),
         ];
-        assert_eq!(
-            summary(&rows),
-            "Fmt          1.5 s  ok\nClippy      60.0 s  FAILED"
-        );
+        assert_eq!(summary(&rows), "Fmt          1.5 s  ok\nClippy      60.0 s  FAILED");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 )]
 
 mod ci;
+mod cuda;
 mod tidy;
 
 use std::path::Path;
@@ -27,6 +28,8 @@ struct Args {
 enum Chore {
     /// Run every check of the project and print how long each took.
     Ci(ci::Args),
+    /// Build `drdiff` with CUDA on a machine that has neither a GPU nor a toolkit.
+    Cuda(cuda::Args),
     /// Check the rules that neither the compiler nor clippy knows.
     Tidy,
 }
@@ -42,11 +45,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     match Args::parse().chore {
         Chore::Ci(args) => ci::run(&root, &args),
+        Chore::Cuda(args) => cuda::run(&root, &args),
         Chore::Tidy => tidy::run(&root),
     }
 }

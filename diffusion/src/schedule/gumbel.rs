@@ -26,17 +26,37 @@ pub struct Gumbel {
 
 impl Default for Gumbel {
     fn default() -> Self {
-        Self { mu: -1.7, beta: 0.85, entropy: 6.6, cutoff: 1e-5 }
+        Self {
+            mu: -1.7,
+            beta: 0.85,
+            entropy: 6.6,
+            cutoff: 1e-5,
+        }
     }
 }
 
 impl Gumbel {
     pub(super) fn validate(&self) -> Result<()> {
         require(self.mu.is_finite(), "gumbel mu", self.mu, "finite")?;
-        require(self.beta > 0.0 && self.beta.is_finite(), "gumbel beta", self.beta, "above 0")?;
-        require(self.entropy > 0.0 && self.entropy.is_finite(), "gumbel entropy", self.entropy, "above 0")?;
+        require(
+            self.beta > 0.0 && self.beta.is_finite(),
+            "gumbel beta",
+            self.beta,
+            "above 0",
+        )?;
+        require(
+            self.entropy > 0.0 && self.entropy.is_finite(),
+            "gumbel entropy",
+            self.entropy,
+            "above 0",
+        )?;
         let cutoff = self.cutoff;
-        require(cutoff > 0.0 && cutoff < 0.5, "gumbel cutoff", cutoff, "above 0 and below 0.5")
+        require(
+            cutoff > 0.0 && cutoff < 0.5,
+            "gumbel cutoff",
+            cutoff,
+            "above 0 and below 0.5",
+        )
     }
 
     fn quantile(&self, t: f64) -> f64 {
@@ -62,7 +82,11 @@ impl Gumbel {
     /// [`Error::TooFewPairs`] with fewer than three usable pairs, [`Error::FitDiverged`] when the optimum lies outside
     /// of every usable schedule (for instance when the pairs do not rise with gamma).
     pub fn fit(&self, pairs: &[(f64, f64)]) -> Result<Self> {
-        let usable: Vec<_> = pairs.iter().copied().filter(|(g, ce)| g.is_finite() && ce.is_finite()).collect();
+        let usable: Vec<_> = pairs
+            .iter()
+            .copied()
+            .filter(|(g, ce)| g.is_finite() && ce.is_finite())
+            .collect();
         let spread = usable.iter().any(|p| p.0 != usable[0].0);
         if usable.len() < 3 || !spread {
             return Err(Error::TooFewPairs(usable.len()));
@@ -91,17 +115,29 @@ impl Gumbel {
         let fitted = self.with(at);
         let usable_range = fitted.validate().is_ok() && (0.05..20.0).contains(&fitted.beta) && fitted.mu.abs() < 40.0;
         if !usable_range {
-            return Err(Error::FitDiverged { mu: fitted.mu, beta: fitted.beta, entropy: fitted.entropy });
+            return Err(Error::FitDiverged {
+                mu: fitted.mu,
+                beta: fitted.beta,
+                entropy: fitted.entropy,
+            });
         }
         Ok(fitted)
     }
 
     fn with(&self, at: [f64; 3]) -> Self {
-        Self { mu: at[0], beta: at[1].exp(), entropy: at[2].exp(), cutoff: self.cutoff }
+        Self {
+            mu: at[0],
+            beta: at[1].exp(),
+            entropy: at[2].exp(),
+            cutoff: self.cutoff,
+        }
     }
 
     fn squared_error(&self, pairs: &[(f64, f64)]) -> f64 {
-        pairs.iter().map(|&(gamma, ce)| (ce - self.expected_loss(gamma)).powi(2)).sum()
+        pairs
+            .iter()
+            .map(|&(gamma, ce)| (ce - self.expected_loss(gamma)).powi(2))
+            .sum()
     }
 
     /// `J^T J` and `J^T r` of the residuals `r = CE - expected` over (mu, ln beta, ln entropy).
@@ -184,25 +220,41 @@ mod tests {
 
     #[test]
     fn the_fit_recovers_the_curve_it_was_drawn_from() {
-        let truth = Gumbel { mu: -0.4, beta: 1.6, entropy: 7.3, cutoff: 1e-5 };
+        let truth = Gumbel {
+            mu: -0.4,
+            beta: 1.6,
+            entropy: 7.3,
+            cutoff: 1e-5,
+        };
         let exact = Gumbel::default().fit(&curve(&truth, 0.0)).unwrap();
         assert!((exact.mu - truth.mu).abs() < 1e-6, "{exact:?}");
         assert!((exact.beta - truth.beta).abs() < 1e-6);
         assert!((exact.entropy - truth.entropy).abs() < 1e-6);
         let noisy = Gumbel::default().fit(&curve(&truth, 0.2)).unwrap();
-        assert!((noisy.mu - truth.mu).abs() < 0.1 && (noisy.entropy - truth.entropy).abs() < 0.1, "{noisy:?}");
+        assert!(
+            (noisy.mu - truth.mu).abs() < 0.1 && (noisy.entropy - truth.entropy).abs() < 0.1,
+            "{noisy:?}"
+        );
     }
 
     #[test]
     fn a_fit_without_information_is_refused() {
-        assert_eq!(Gumbel::default().fit(&[(0.0, 1.0), (1.0, 2.0)]), Err(Error::TooFewPairs(2)));
+        assert_eq!(
+            Gumbel::default().fit(&[(0.0, 1.0), (1.0, 2.0)]),
+            Err(Error::TooFewPairs(2))
+        );
         assert_eq!(Gumbel::default().fit(&[(1.0, 1.0); 5]), Err(Error::TooFewPairs(5)));
     }
 
     #[test]
     fn quantiles_cut_off_where_langflow_says() {
         // The published constants: Gumbel(4.723, 0.852) cut at 1e-5 spans 2.64 to 14.53.
-        let published = Gumbel { mu: 4.723, beta: 0.852, entropy: 7.02, cutoff: 1e-5 };
+        let published = Gumbel {
+            mu: 4.723,
+            beta: 0.852,
+            entropy: 7.02,
+            cutoff: 1e-5,
+        };
         assert!((published.gamma(0.0) - 2.64).abs() < 0.005);
         assert!((published.gamma(1.0) - 14.53).abs() < 0.005);
         // Median in effective units (rows of squared norm 768): -1.61.

@@ -4,7 +4,7 @@ use super::NoiseSchedule;
 use crate::error::{Result, require};
 
 /// Noise rate linear in time, `beta(t) = beta_min + t (beta_max - beta_min)` and `alpha = exp(-1/2 int beta)`: the
-/// continuous form (Song et al., arXiv 2011.13456, equation 29) of the schedule of DDPM.
+/// continuous form (Song et al., arXiv 2011.13456, the VP SDE) of the schedule of DDPM.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Linear {
@@ -16,7 +16,10 @@ pub struct Linear {
 
 impl Default for Linear {
     fn default() -> Self {
-        Self { beta_min: 0.1, beta_max: 20.0 }
+        Self {
+            beta_min: 0.1,
+            beta_max: 20.0,
+        }
     }
 }
 

@@ -31,8 +31,8 @@ pub trait NoiseSchedule: Send + Sync {
         (square / (1.0 - square)).ln()
     }
 
-    /// Weight of the squared error of the data prediction in the continuous-time bound, `-1/2 ds/dt` (VDM,
-    /// arXiv 2107.00630, equation 17). Its integral over `[a, b]` is `(s(a) - s(b)) / 2`.
+    /// Weight of the squared error of the data prediction in the continuous-time bound of VDM (arXiv 2107.00630),
+    /// `-1/2 ds/dt`. Its integral over `[a, b]` is `(s(a) - s(b)) / 2`.
     fn elbo_weight(&self, t: f64) -> f64 {
         let alpha = self.alpha(t);
         -alpha * self.alpha_prime(t) / (1.0 - alpha * alpha).powi(2)

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::NoiseSchedule;
 use crate::error::{Result, require};
 
-/// `alpha^2 = 1 - sqrt(t + offset (1 - t))`, the square-root schedule of Diffusion-LM (arXiv 2205.14217, section 5),
+/// `alpha^2 = 1 - sqrt(t + offset (1 - t))`, the square-root schedule of Diffusion-LM (arXiv 2205.14217),
 /// stretched so that alpha(1) is exactly 0 instead of the root of a small negative number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,7 +20,12 @@ impl Default for Sqrt {
 
 impl Sqrt {
     pub(super) fn validate(&self) -> Result<()> {
-        require(self.offset > 0.0 && self.offset < 1.0, "sqrt offset", self.offset, "above 0 and below 1")
+        require(
+            self.offset > 0.0 && self.offset < 1.0,
+            "sqrt offset",
+            self.offset,
+            "above 0 and below 1",
+        )
     }
 
     fn shifted(&self, t: f64) -> f64 {

@@ -29,7 +29,14 @@ pub fn attention(
     visibility: &[Visibility],
     scale: f64,
 ) -> (Vec<f64>, Vec<f64>) {
-    let AttentionShape { batch, queries, keys, heads, key_heads, width } = shape;
+    let AttentionShape {
+        batch,
+        queries,
+        keys,
+        heads,
+        key_heads,
+        width,
+    } = shape;
     let mut out = vec![0.0; batch * queries * heads * width];
     let mut lse = vec![f64::NEG_INFINITY; batch * heads * queries];
     for b in 0..batch {
@@ -39,7 +46,9 @@ pub fn attention(
             let key_at = |s: usize| ((b * keys + s) * key_heads + g) * width;
             for t in 0..queries {
                 let q_at = ((b * queries + t) * heads + h) * width;
-                let seen: Vec<usize> = (0..keys).filter(|&s| allowed(codes.queries[t], codes.keys[s])).collect();
+                let seen: Vec<usize> = (0..keys)
+                    .filter(|&s| allowed(codes.queries[t], codes.keys[s]))
+                    .collect();
                 let dot = |s: usize| (0..width).map(|i| q[q_at + i] * k[key_at(s) + i]).sum::<f64>();
                 let scores: Vec<f64> = seen.iter().map(|&s| scale * dot(s)).collect();
                 let peak = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

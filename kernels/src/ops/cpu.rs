@@ -71,7 +71,7 @@ impl<'a> Rows<'a> {
     }
 
     /// From row `row` on to the end of the data, and how far apart rows of dimension `dim` are.
-    pub(super) fn from_row(&self, row: usize, dim: usize) -> (&[f32], usize) {
+    pub(super) fn tail_at(&self, row: usize, dim: usize) -> (&[f32], usize) {
         if self.count() == 0 {
             return (&[], self.width);
         }

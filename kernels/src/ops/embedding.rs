@@ -20,9 +20,7 @@ pub fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {
         let problem = format!("ids {:?} ({:?}), table {:?}", ids.dims(), ids.dtype(), table.dims());
         return Err(Error::shape(NAME, problem));
     }
-    Ok(table.apply_op1(Embedding {
-        ids: ids.contiguous()?,
-    })?)
+    Ok(table.apply_op1(Embedding { ids: ids.contiguous()? })?)
 }
 
 struct Embedding {

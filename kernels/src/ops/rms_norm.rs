@@ -19,7 +19,10 @@ pub fn rms_norm(x: &Tensor, gain: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     match gain {
         None => Ok(x.apply_op1(op)?),
         Some(gain) if gain.dims() == [width] => Ok(x.apply_op2(&gain.contiguous()?, op)?),
-        Some(gain) => Err(Error::shape(NAME, format!("gain {:?} for rows of {width}", gain.dims()))),
+        Some(gain) => Err(Error::shape(
+            NAME,
+            format!("gain {:?} for rows of {width}", gain.dims()),
+        )),
     }
 }
 
@@ -35,7 +38,7 @@ pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
 
 /// The gradient of one normalised row: `dx = r (g - xhat mean(g xhat))` with `g = dy gain`, `xhat = r x`.
 ///
-/// `dx` comes in holding g. Adds `dy * xhat` to the gain's gradient, for which `dy` is asked per element.
+/// `dx` comes in holding g. Returns r, which the gain's gradient `dy * r x` needs.
 pub(super) fn row_backward(dx: &mut [f32], x: &[f32], eps: f32) -> f32 {
     let r = inverse_rms(x, eps);
     let pull = simd::dot(dx, x) * r * r * r / x.len() as f32;
@@ -56,7 +59,9 @@ fn forward(x: &Rows<'_>, gain: Option<&[f32]>, eps: f32) -> Vec<f32> {
                 None => out.iter_mut().zip(x).for_each(|(out, &x)| *out = x * r),
                 Some(gain) => {
                     let scaled = x.iter().zip(gain);
-                    out.iter_mut().zip(scaled).for_each(|(out, (&x, &gain))| *out = x * r * gain);
+                    out.iter_mut()
+                        .zip(scaled)
+                        .for_each(|(out, (&x, &gain))| *out = x * r * gain);
                 }
             }
         });
@@ -81,7 +86,10 @@ fn backward(x: &Rows<'_>, gain: Option<&[f32]>, dy: &Rows<'_>, eps: f32) -> (Vec
                 let (x, dy) = (x.row(row), dy.row(row));
                 match gain {
                     None => dx.copy_from_slice(dy),
-                    Some(gain) => dx.iter_mut().zip(dy.iter().zip(gain)).for_each(|(dx, (dy, gain))| *dx = dy * gain),
+                    Some(gain) => dx
+                        .iter_mut()
+                        .zip(dy.iter().zip(gain))
+                        .for_each(|(dx, (dy, gain))| *dx = dy * gain),
                 }
                 let r = row_backward(dx, x, eps);
                 for (dgain, (x, dy)) in dgain.iter_mut().zip(x.iter().zip(dy)) {
@@ -101,14 +109,26 @@ impl RmsNorm {
         let gains = gains.as_ref().map(Operand::slice).transpose()?;
         let (dx, dgain) = backward(&rows.rows()?, gains, &dy.rows()?, self.eps);
         let dx = Tensor::from_vec(dx, x.shape(), x.device())?;
-        let dgain = gain.map(|gain| Tensor::from_vec(dgain, gain.shape(), gain.device())).transpose()?;
+        let dgain = gain
+            .map(|gain| Tensor::from_vec(dgain, gain.shape(), gain.device()))
+            .transpose()?;
         Ok((dx, dgain))
     }
 
-    fn backward(&self, x: &Tensor, gain: Option<&Tensor>, dy: &Tensor) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+    fn backward(
+        &self,
+        x: &Tensor,
+        gain: Option<&Tensor>,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            return crate::cuda::rms_norm::backward(&x.detach(), gain.map(Tensor::detach).as_ref(), &dy.detach(), self.eps);
+            return crate::cuda::rms_norm::backward(
+                &x.detach(),
+                gain.map(Tensor::detach).as_ref(),
+                &dy.detach(),
+                self.eps,
+            );
         }
         self.bwd_cpu(x, gain, dy)
     }
@@ -174,6 +194,7 @@ impl CustomOp2 for RmsNorm {
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let (dx, dgain) = self.backward(x, Some(gain), dy)?;
-        Ok((Some(dx), dgain))
+        // A gradient for a constant would be kept until the end of the whole backward pass.
+        Ok((x.track_op().then_some(dx), dgain))
     }
 }

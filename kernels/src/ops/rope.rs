@@ -35,8 +35,15 @@ impl Rotary {
             return Err(Error::shape("rotary", format!("head dimension {head_dim} is odd")));
         }
         let half = head_dim / 2;
-        let frequencies: Vec<f64> = (0..half).map(|i| base.powf(-2.0 * i as f64 / head_dim as f64)).collect();
-        let angles = || positions.iter().flatten().flat_map(|&p| frequencies.iter().map(move |f| p as f64 * f));
+        let frequencies: Vec<f64> = (0..half)
+            .map(|i| base.powf(-2.0 * i as f64 / head_dim as f64))
+            .collect();
+        let angles = || {
+            positions
+                .iter()
+                .flatten()
+                .flat_map(|&p| frequencies.iter().map(move |f| p as f64 * f))
+        };
         let shape = (positions.len(), length, half);
         Ok(Self {
             cos: Tensor::from_vec(angles().map(|a| a.cos() as f32).collect(), shape, device)?,
@@ -56,7 +63,12 @@ pub fn qk_norm_rope(x: &Tensor, gain: &Tensor, rotary: &Rotary) -> Result<Tensor
     if !fits || (sequences != 1 && sequences != batch) {
         return Err(Error::shape(
             NAME,
-            format!("x {:?}, gain {:?}, angles {:?}", x.dims(), gain.dims(), rotary.cos.dims()),
+            format!(
+                "x {:?}, gain {:?}, angles {:?}",
+                x.dims(),
+                gain.dims(),
+                rotary.cos.dims()
+            ),
         ));
     }
     let op = QkNormRope {
@@ -107,7 +119,10 @@ fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
 
 impl QkNormRope {
     fn angles(&self) -> (Operand<'_>, Operand<'_>) {
-        (Operand::new(NAME, &self.rotary.cos), Operand::new(NAME, &self.rotary.sin))
+        (
+            Operand::new(NAME, &self.rotary.cos),
+            Operand::new(NAME, &self.rotary.sin),
+        )
     }
 }
 
@@ -121,7 +136,9 @@ fn forward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>) -> Vec<f32> {
                 let x = x.row(row);
                 let r = inverse_rms(x, EPS);
                 let scaled = x.iter().zip(gain);
-                out.iter_mut().zip(scaled).for_each(|(out, (&x, &gain))| *out = x * r * gain);
+                out.iter_mut()
+                    .zip(scaled)
+                    .for_each(|(out, (&x, &gain))| *out = x * r * gain);
                 let (cos, sin) = angles.of_row(row);
                 rotate(out, cos, sin, 1.0);
             }
@@ -147,7 +164,9 @@ fn backward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>, dy: &Rows<'_>) -> (
                 unrotated.copy_from_slice(dy.row(row));
                 let (cos, sin) = angles.of_row(row);
                 rotate(&mut unrotated, cos, sin, -1.0);
-                dx.iter_mut().zip(unrotated.iter().zip(gain)).for_each(|(dx, (dy, gain))| *dx = dy * gain);
+                dx.iter_mut()
+                    .zip(unrotated.iter().zip(gain))
+                    .for_each(|(dx, (dy, gain))| *dx = dy * gain);
                 let x = x.row(row);
                 let r = row_backward(dx, x, EPS);
                 for (dgain, (x, dy)) in dgain.iter_mut().zip(x.iter().zip(&unrotated)) {

@@ -13,7 +13,10 @@ const NAME: &str = "swiglu";
 /// If the last dimension is odd.
 pub fn swiglu(x: &Tensor) -> Result<Tensor> {
     if x.rank() == 0 || !x.dims()[x.rank() - 1].is_multiple_of(2) {
-        return Err(Error::shape(NAME, format!("the last dimension of {:?} is not even", x.dims())));
+        return Err(Error::shape(
+            NAME,
+            format!("the last dimension of {:?} is not even", x.dims()),
+        ));
     }
     Ok(x.apply_op1(SwiGlu)?)
 }

@@ -221,12 +221,17 @@ fn draw(noise: Noise, name: &str, count: usize, init: Init) -> Vec<f32> {
         Init::Normal(deviation) => {
             let mut stream = noise.stream(Purpose::Init, fnv1a(name), 0);
             let normal = || -> f64 { StandardNormal.sample(&mut stream) };
-            std::iter::repeat_with(normal).take(count).map(|draw| (deviation * draw) as f32).collect()
+            std::iter::repeat_with(normal)
+                .take(count)
+                .map(|draw| (deviation * draw) as f32)
+                .collect()
         }
     }
 }
 
 /// The 64-bit FNV-1a hash: fixed for ever, unlike the standard library's hasher.
 fn fnv1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -33,7 +33,10 @@ fn dense(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     match shape.last_mut() {
         Some(last) if *last == width => *last = out,
         _ => {
-            return Err(Error::shape("linear", format!("input {shape:?} for a weight of {out} x {width}")));
+            return Err(Error::shape(
+                "linear",
+                format!("input {shape:?} for a weight of {out} x {width}"),
+            ));
         }
     }
     let rows = x.elem_count() / width.max(1);

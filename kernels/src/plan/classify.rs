@@ -32,7 +32,9 @@ impl Summary {
 }
 
 fn range(values: impl Iterator<Item = i32>) -> (i32, i32) {
-    values.fold((i32::MAX, i32::MIN), |(low, high), value| (low.min(value), high.max(value)))
+    values.fold((i32::MAX, i32::MIN), |(low, high), value| {
+        (low.min(value), high.max(value))
+    })
 }
 
 /// The allowed pairs of a tile and its kind.

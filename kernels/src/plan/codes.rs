@@ -25,7 +25,10 @@ impl QueryCode {
 
 impl KeyCode {
     /// A key that nobody sees.
-    pub const PADDING: Self = Self { time: i32::MAX, group: -1 };
+    pub const PADDING: Self = Self {
+        time: i32::MAX,
+        group: -1,
+    };
 }
 
 /// The rule of visibility, the only one there is.

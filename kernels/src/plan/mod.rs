@@ -39,6 +39,9 @@ pub struct TilePlan {
     rows: Csr,
     cols: Csr,
     cost: PlanCost,
+    /// The plan on a GPU, once something has run there.
+    #[cfg(feature = "cuda")]
+    pub(crate) device: std::sync::OnceLock<crate::cuda::plan::DevicePlan>,
 }
 
 impl TilePlan {
@@ -88,6 +91,8 @@ impl TilePlan {
             rows: Csr::from_rows(rows),
             cols: Csr::from_rows(cols),
             cost,
+            #[cfg(feature = "cuda")]
+            device: std::sync::OnceLock::new(),
         })
     }
 

@@ -1,5 +1,10 @@
 //! The fast forms against their f64 twins, and the properties of plans and noise.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may be blunt, and so may what it shares with others"
+)]
+
 mod attention;
 mod cross_entropy;
 mod embedding;

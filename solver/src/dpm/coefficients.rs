@@ -22,7 +22,7 @@ pub enum SolverConfig {
     Dpmpp3mTaylor,
     /// SDE of order 1: ancestral sampling of VDM (arXiv 2107.00630).
     Sde1,
-    /// SDE of order 2, midpoint form (equation 17 and on).
+    /// SDE of order 2, midpoint form: SDE-DPM-Solver++(2M).
     Sde2m,
     /// SDE of order 2, Taylor form.
     Sde2mHeun,
@@ -77,7 +77,11 @@ pub struct Coefficients {
 
 impl Coefficients {
     /// Leaves the state as it is.
-    pub const IDENTITY: Self = Self { state: 1.0, data: [0.0; 3], noise: 0.0 };
+    pub const IDENTITY: Self = Self {
+        state: 1.0,
+        data: [0.0; 3],
+        noise: 0.0,
+    };
 }
 
 /// Coefficients of a step of one position from half log-SNR `from` to `to >= from`.
@@ -98,7 +102,11 @@ pub fn coefficients(solver: SolverConfig, from: f64, to: f64, earlier: &[f64], m
         return Coefficients::IDENTITY;
     }
     if to == f64::INFINITY {
-        return Coefficients { state: 0.0, data: [1.0, 0.0, 0.0], noise: 0.0 };
+        return Coefficients {
+            state: 0.0,
+            data: [1.0, 0.0, 0.0],
+            noise: 0.0,
+        };
     }
     let (start, end) = (Vp::from_lambda(from), Vp::from_lambda(to));
     let (width, shrink, noise) = if solver.is_stochastic() {
@@ -111,14 +119,22 @@ pub fn coefficients(solver: SolverConfig, from: f64, to: f64, earlier: &[f64], m
     let usable = steps_behind(from, earlier);
     match solver.order().min(max_order).min(usable.len_when_finite(h)) {
         2 => {
-            let weight = if solver.midpoint() { -0.5 * phi.first } else { phi.second };
+            let weight = if solver.midpoint() {
+                -0.5 * phi.first
+            } else {
+                phi.second
+            };
             let difference = end.alpha * weight * h / usable.h0;
             data[0] += difference;
             data[1] -= difference;
         }
         3 => {
             let (r0, r1) = (usable.h0 / h, usable.h1 / h);
-            let third = if solver == SolverConfig::Dpmpp3mTaylor { 2.0 * phi.third } else { phi.third };
+            let third = if solver == SolverConfig::Dpmpp3mTaylor {
+                2.0 * phi.third
+            } else {
+                phi.third
+            };
             // D0 = (m0 - m1) / r0 and D1' = (m1 - m2) / r1 as rows over (m0, m1, m2).
             let newer = [1.0 / r0, -1.0 / r0, 0.0];
             let older = [0.0, 1.0 / r1, -1.0 / r1];
@@ -130,7 +146,11 @@ pub fn coefficients(solver: SolverConfig, from: f64, to: f64, earlier: &[f64], m
         }
         _ => {}
     }
-    Coefficients { state: end.sigma / start.sigma * shrink, data, noise }
+    Coefficients {
+        state: end.sigma / start.sigma * shrink,
+        data,
+        noise,
+    }
 }
 
 /// `f1 = expm1(-w)`, `f2 = f1 / w + 1`, `f3 = f2 / w - 1/2`.
@@ -144,11 +164,19 @@ impl Phi {
     fn new(w: f64) -> Self {
         let first = (-w).exp_m1();
         if w == f64::INFINITY {
-            return Self { first, second: 1.0, third: -0.5 };
+            return Self {
+                first,
+                second: 1.0,
+                third: -0.5,
+            };
         }
         if w > 0.1 {
             let second = first / w + 1.0;
-            return Self { first, second, third: second / w - 0.5 };
+            return Self {
+                first,
+                second,
+                third: second / w - 0.5,
+            };
         }
         // The closed forms cancel for small steps; the series is exact to rounding there.
         let (mut third, mut term) = (0.0, 0.5);
@@ -156,7 +184,11 @@ impl Phi {
             term *= -w / f64::from(k);
             third += term;
         }
-        Self { first, second: w * (third + 0.5), third }
+        Self {
+            first,
+            second: w * (third + 0.5),
+            third,
+        }
     }
 }
 
@@ -175,7 +207,11 @@ impl Behind {
 }
 
 fn steps_behind(from: f64, earlier: &[f64]) -> Behind {
-    let mut behind = Behind { h0: 0.0, h1: 0.0, count: 1 };
+    let mut behind = Behind {
+        h0: 0.0,
+        h1: 0.0,
+        count: 1,
+    };
     let mut newer = from;
     for (slot, &older) in [&mut behind.h0, &mut behind.h1].into_iter().zip(earlier) {
         let width = newer - older;
@@ -197,7 +233,8 @@ mod tests {
     fn phi_functions_agree_across_their_switch() {
         for w in [0.0999_f64, 0.05, 1e-3, 1e-8] {
             let phi = Phi::new(w);
-            let exact = w / 2.0 - w * w / 6.0 + w.powi(3) / 24.0 - w.powi(4) / 120.0 + w.powi(5) / 720.0 - w.powi(6) / 5040.0;
+            let exact =
+                w / 2.0 - w * w / 6.0 + w.powi(3) / 24.0 - w.powi(4) / 120.0 + w.powi(5) / 720.0 - w.powi(6) / 5040.0;
             assert!((phi.second - exact).abs() < 1e-9 * w.max(1e-7), "{w}");
         }
         let (below, above) = (Phi::new(0.1 - 1e-12), Phi::new(0.1 + 1e-12));
@@ -208,14 +245,28 @@ mod tests {
     fn ends_of_the_path() {
         for solver in SolverConfig::ALL.iter().copied() {
             let last = coefficients(solver, 1.0, f64::INFINITY, &[0.5, 0.0], 3);
-            assert_eq!(last, Coefficients { state: 0.0, data: [1.0, 0.0, 0.0], noise: 0.0 });
+            assert_eq!(
+                last,
+                Coefficients {
+                    state: 0.0,
+                    data: [1.0, 0.0, 0.0],
+                    noise: 0.0
+                }
+            );
             assert_eq!(coefficients(solver, 1.0, 1.0, &[], 3), Coefficients::IDENTITY);
             let first = coefficients(solver, f64::NEG_INFINITY, 0.3, &[], 3);
             let vp = Vp::from_lambda(0.3);
             assert!((first.data[0] - vp.alpha).abs() < 1e-15);
             // All of the noise is kept by the ODE and drawn afresh by the SDE.
-            let (kept, fresh) = if solver.is_stochastic() { (0.0, vp.sigma) } else { (vp.sigma, 0.0) };
-            assert!((first.state - kept).abs() < 1e-15 && (first.noise - fresh).abs() < 1e-15, "{solver}");
+            let (kept, fresh) = if solver.is_stochastic() {
+                (0.0, vp.sigma)
+            } else {
+                (vp.sigma, 0.0)
+            };
+            assert!(
+                (first.state - kept).abs() < 1e-15 && (first.noise - fresh).abs() < 1e-15,
+                "{solver}"
+            );
         }
     }
 
@@ -223,8 +274,15 @@ mod tests {
     fn order_follows_the_usable_history() {
         let full = |earlier: &[f64], max| coefficients(SolverConfig::Dpmpp3m, 0.0, 0.4, earlier, max);
         assert_eq!(full(&[], 3), coefficients(SolverConfig::Ddim, 0.0, 0.4, &[], 3));
-        assert_eq!(full(&[-0.4, -0.9], 2), coefficients(SolverConfig::Dpmpp2mHeun, 0.0, 0.4, &[-0.4], 3));
-        assert_eq!(full(&[0.7, -0.9], 3), full(&[], 3), "a re-absorbed position starts over");
+        assert_eq!(
+            full(&[-0.4, -0.9], 2),
+            coefficients(SolverConfig::Dpmpp2mHeun, 0.0, 0.4, &[-0.4], 3)
+        );
+        assert_eq!(
+            full(&[0.7, -0.9], 3),
+            full(&[], 3),
+            "a re-absorbed position starts over"
+        );
         assert_eq!(full(&[-0.4, f64::NAN], 3), full(&[-0.4], 3));
         assert_ne!(full(&[-0.4, -0.9], 3), full(&[-0.4], 3));
     }
@@ -235,9 +293,15 @@ mod tests {
             let c = coefficients(solver, -0.3, 0.5, &[-0.8, -1.0], 3);
             let (s, t) = (Vp::from_lambda(-0.3), Vp::from_lambda(0.5));
             let total: f64 = c.data.iter().sum();
-            assert!((total - (t.alpha - c.state * s.alpha)).abs() < 1e-14, "{solver} keeps the mean");
+            assert!(
+                (total - (t.alpha - c.state * s.alpha)).abs() < 1e-14,
+                "{solver} keeps the mean"
+            );
             let variance = (c.state * s.sigma).powi(2) + c.noise.powi(2);
-            assert!((variance - t.sigma.powi(2)).abs() < 1e-14, "{solver} keeps the marginal");
+            assert!(
+                (variance - t.sigma.powi(2)).abs() < 1e-14,
+                "{solver} keeps the marginal"
+            );
         }
     }
 

@@ -21,8 +21,15 @@ impl History {
     /// Remembers data predictions, `[positions * dim]`, made at half log-SNRs `lambda`, `[positions]`. A NaN level
     /// marks a position without a prediction.
     pub fn push(&mut self, lambda: &[f64], data: &[f64]) {
-        let mut entry = if self.entries.len() == Self::DEPTH { self.entries.pop_back() } else { None }
-            .unwrap_or(Entry { lambda: Vec::new(), data: Vec::new() });
+        let mut entry = if self.entries.len() == Self::DEPTH {
+            self.entries.pop_back()
+        } else {
+            None
+        }
+        .unwrap_or(Entry {
+            lambda: Vec::new(),
+            data: Vec::new(),
+        });
         entry.lambda.clear();
         entry.lambda.extend_from_slice(lambda);
         entry.data.clear();
@@ -49,6 +56,8 @@ impl History {
 
     /// Rows of one position, newest first.
     pub(super) fn rows(&self, position: usize, dim: usize) -> impl Iterator<Item = &[f64]> {
-        self.entries.iter().map(move |entry| &entry.data[position * dim..][..dim])
+        self.entries
+            .iter()
+            .map(move |entry| &entry.data[position * dim..][..dim])
     }
 }

@@ -39,7 +39,12 @@ pub fn step(update: &Update<'_>, history: &History, z: &mut [f64]) -> Result<()>
         }
         let c = coefficients(update.solver, levels[0], to[position], &levels[1..], update.max_order);
         if c.noise > 0.0 {
-            update.noise.normal(Purpose::Solver, update.step, update.first_position + position as u64, &mut fresh);
+            update.noise.normal(
+                Purpose::Solver,
+                update.step,
+                update.first_position + position as u64,
+                &mut fresh,
+            );
         }
         let noise = if c.noise > 0.0 { Some(&fresh) } else { None };
         for (i, value) in latent.iter_mut().enumerate() {

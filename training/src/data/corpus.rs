@@ -40,7 +40,10 @@ impl Corpus {
         let tokenizer_path = dir.join(TOKENIZER);
         let tokenizer = Tokenizer::from_file(&tokenizer_path)?;
         if tokenizer.hash() != manifest.tokenizer.blake3 {
-            return Err(DataError::corrupt(&tokenizer_path, "it is not the tokenizer of the manifest"));
+            return Err(DataError::corrupt(
+                &tokenizer_path,
+                "it is not the tokenizer of the manifest",
+            ));
         }
         let open = |split: Split| -> Result<BTreeMap<String, Shard>, DataError> {
             let mut shards = BTreeMap::new();
@@ -58,7 +61,13 @@ impl Corpus {
         let (train, valid) = (open(Split::Train)?, open(Split::Valid)?);
         let ids = 0..tokenizer.vocab_size() as u32;
         let byte_lengths = ids.map(|id| tokenizer.bytes_of(id).len() as u64).collect();
-        Ok(Self { manifest, tokenizer, byte_lengths, train, valid })
+        Ok(Self {
+            manifest,
+            tokenizer,
+            byte_lengths,
+            train,
+            valid,
+        })
     }
 
     /// What the folder holds and how it was made.
@@ -87,17 +96,28 @@ impl Corpus {
     /// # Errors
     /// A tier that does not exist, validation text shorter than one window, or a failing disk.
     pub fn valid_windows(&self, window: usize, tier: Option<&str>, limit: usize) -> Result<Vec<Window>, DataError> {
-        let shards: Vec<_> = self.valid.iter().filter(|(name, _)| tier.is_none_or(|tier| tier == *name)).collect();
+        let shards: Vec<_> = self
+            .valid
+            .iter()
+            .filter(|(name, _)| tier.is_none_or(|tier| tier == *name))
+            .collect();
         if let (Some(tier), true) = (tier, shards.is_empty()) {
             return Err(self.unknown_tier(Split::Valid, tier));
         }
         let cuts = |shard: &Shard| shard.tokens() / (window as u64).max(1);
-        let places: Vec<(&Shard, u64)> =
-            shards.iter().flat_map(|(_, shard)| (0..cuts(shard)).map(move |cut| (*shard, cut * window as u64))).collect();
+        let places: Vec<(&Shard, u64)> = shards
+            .iter()
+            .flat_map(|(_, shard)| (0..cuts(shard)).map(move |cut| (*shard, cut * window as u64)))
+            .collect();
         if places.is_empty() || window == 0 {
             let tokens = shards.iter().map(|(_, shard)| shard.tokens()).sum();
             let tier = tier.unwrap_or("all").to_owned();
-            return Err(DataError::Short { split: Split::Valid.name(), tier, tokens, window });
+            return Err(DataError::Short {
+                split: Split::Valid.name(),
+                tier,
+                tokens,
+                window,
+            });
         }
         let count = limit.min(places.len());
         (0..count)
@@ -117,11 +137,17 @@ impl Corpus {
 
     /// Bytes of text that `ids` stand for.
     pub fn bytes(&self, ids: &[u32]) -> u64 {
-        ids.iter().map(|&id| self.byte_lengths.get(id as usize).copied().unwrap_or(0)).sum()
+        ids.iter()
+            .map(|&id| self.byte_lengths.get(id as usize).copied().unwrap_or(0))
+            .sum()
     }
 
     pub(super) fn unknown_tier(&self, split: Split, tier: &str) -> DataError {
         let known = self.shards(split).keys().cloned().collect::<Vec<_>>().join(", ");
-        DataError::UnknownTier { split: split.name(), tier: tier.to_owned(), known }
+        DataError::UnknownTier {
+            split: split.name(),
+            tier: tier.to_owned(),
+            known,
+        }
     }
 }

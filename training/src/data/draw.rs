@@ -25,7 +25,10 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { shares: BTreeMap::new(), document_start: 0.2 }
+        Self {
+            shares: BTreeMap::new(),
+            document_start: 0.2,
+        }
     }
 }
 
@@ -46,7 +49,11 @@ impl Corpus {
     /// # Errors
     /// Shares that are negative, all zero or name an unknown tier; a tier shorter than one window.
     pub fn sampler(&self, sampling: &Sampling, window: usize, noise: Noise) -> Result<Sampler<'_>, DataError> {
-        let refuse = |name, range, value: f64| DataError::Option { name, range, value: value.to_string() };
+        let refuse = |name, range, value: f64| DataError::Option {
+            name,
+            range,
+            value: value.to_string(),
+        };
         if !(0.0..=1.0).contains(&sampling.document_start) {
             return Err(refuse("document_start", "between 0 and 1", sampling.document_start));
         }
@@ -54,20 +61,36 @@ impl Corpus {
             return Err(refuse("the window", "at least 1 token", 0.0));
         }
         let shards = self.shards(Split::Train);
-        let by_tokens = || shards.iter().map(|(tier, shard)| (tier.clone(), shard.tokens() as f64)).collect();
-        let shares = if sampling.shares.is_empty() { by_tokens() } else { sampling.shares.clone() };
+        let by_tokens = || {
+            shards
+                .iter()
+                .map(|(tier, shard)| (tier.clone(), shard.tokens() as f64))
+                .collect()
+        };
+        let shares = if sampling.shares.is_empty() {
+            by_tokens()
+        } else {
+            sampling.shares.clone()
+        };
         let mut tiers = Vec::new();
         let mut end = 0.0;
         for (tier, share) in shares {
             if !(share.is_finite() && share >= 0.0) {
                 return Err(refuse("a share", "a number of at least 0", share));
             }
-            let shard = shards.get(&tier).ok_or_else(|| self.unknown_tier(Split::Train, &tier))?;
+            let shard = shards
+                .get(&tier)
+                .ok_or_else(|| self.unknown_tier(Split::Train, &tier))?;
             if share == 0.0 {
                 continue;
             }
             if shard.tokens() < window as u64 {
-                return Err(DataError::Short { split: Split::Train.name(), tier, tokens: shard.tokens(), window });
+                return Err(DataError::Short {
+                    split: Split::Train.name(),
+                    tier,
+                    tokens: shard.tokens(),
+                    window,
+                });
             }
             end += share;
             tiers.push((end, shard));
@@ -76,7 +99,13 @@ impl Corpus {
             return Err(refuse("the sum of the shares", "above 0", 0.0));
         }
         tiers.iter_mut().for_each(|(upper, _)| *upper /= end);
-        Ok(Sampler { corpus: self, tiers, window, document_start: sampling.document_start, noise })
+        Ok(Sampler {
+            corpus: self,
+            tiers,
+            window,
+            document_start: sampling.document_start,
+            noise,
+        })
     }
 }
 
@@ -88,7 +117,10 @@ impl Sampler<'_> {
     pub fn window(&self, step: u64, index: u64) -> Result<Window, DataError> {
         let mut stream = self.noise.stream(Purpose::Data, step, index);
         let tier = stream.uniform();
-        let at = self.tiers.partition_point(|(upper, _)| *upper <= tier).min(self.tiers.len() - 1);
+        let at = self
+            .tiers
+            .partition_point(|(upper, _)| *upper <= tier)
+            .min(self.tiers.len() - 1);
         let (_, shard) = self.tiers[at];
         let last = shard.tokens() - self.window as u64;
         let start = if stream.uniform() < self.document_start {

@@ -107,7 +107,9 @@ pub enum DataError {
         known: String,
     },
     /// A window longer than the text there is.
-    #[error("the {split} text has {tokens} tokens in the tier {tier:?}, fewer than one window of {window}; use a smaller window or more text")]
+    #[error(
+        "the {split} text has {tokens} tokens in the tier {tier:?}, fewer than one window of {window}; use a smaller window or more text"
+    )]
     Short {
         /// "train" or "valid".
         split: &'static str,
@@ -136,11 +138,17 @@ impl DataError {
     pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self {
         move |source| match source.kind() {
             std::io::ErrorKind::NotFound => Self::Missing { path: path.to_owned() },
-            _ => Self::Io { path: path.to_owned(), source },
+            _ => Self::Io {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 
     pub(crate) fn corrupt(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Corrupt { path: path.to_owned(), reason: reason.into() }
+        Self::Corrupt {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
     }
 }

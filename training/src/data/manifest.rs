@@ -116,7 +116,16 @@ impl Manifest {
     ) -> Self {
         let [train, valid] = shards;
         let program = concat!("drdiff ", env!("CARGO_PKG_VERSION")).to_owned();
-        Self { version: VERSION, program, tokenizer, options, sources, empty_documents, train, valid }
+        Self {
+            version: VERSION,
+            program,
+            tokenizer,
+            options,
+            sources,
+            empty_documents,
+            train,
+            valid,
+        }
     }
 
     /// Reads the manifest of the corpus folder `dir`.

@@ -39,14 +39,28 @@ struct Counter {
 
 impl Counter {
     fn new(stage: Stage, files: &[&PathBuf]) -> Result<Self, DataError> {
-        let lengths = files.iter().map(|path| fs::metadata(path).map(|meta| meta.len()).map_err(DataError::io(path)));
+        let lengths = files
+            .iter()
+            .map(|path| fs::metadata(path).map(|meta| meta.len()).map_err(DataError::io(path)));
         let total = lengths.sum::<Result<u64, _>>()?;
-        Ok(Self { stage, before: 0, total, documents: 0, tokens: 0 })
+        Ok(Self {
+            stage,
+            before: 0,
+            total,
+            documents: 0,
+            tokens: 0,
+        })
     }
 
     fn at(&self, tally: &Tally) -> Progress {
         let done = (self.before + tally.bytes()).min(self.total);
-        Progress { stage: self.stage, done, total: self.total, documents: self.documents, tokens: self.tokens }
+        Progress {
+            stage: self.stage,
+            done,
+            total: self.total,
+            documents: self.documents,
+            tokens: self.tokens,
+        }
     }
 }
 
@@ -74,7 +88,10 @@ impl Passes<'_> {
             }
             counter.before += tally.bytes();
         }
-        self.tell(Progress { stage: Stage::Tokenizer, ..counter.at(&Tally::default()) })?;
+        self.tell(Progress {
+            stage: Stage::Tokenizer,
+            ..counter.at(&Tally::default())
+        })?;
         vocabulary::train(sample.into_paragraphs(), size)
     }
 
@@ -86,8 +103,11 @@ impl Passes<'_> {
         dir: &Path,
         tokenizer: &Tokenizer,
     ) -> Result<Manifest, DataError> {
-        let files: Vec<_> =
-            train.iter().map(|path| (Split::Train, path)).chain(valid.iter().map(|path| (Split::Valid, path))).collect();
+        let files: Vec<_> = train
+            .iter()
+            .map(|path| (Split::Train, path))
+            .chain(valid.iter().map(|path| (Split::Valid, path)))
+            .collect();
         let mut counter = Counter::new(Stage::Encode, &files.iter().map(|(_, path)| *path).collect::<Vec<_>>())?;
         let mut writers = BTreeMap::new();
         let mut sources = Vec::new();
@@ -115,7 +135,10 @@ impl Passes<'_> {
             }
             counter.before += tally.bytes();
             sources.push(SourceEntry {
-                file: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+                file: path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
                 split,
                 blake3: tally.hash(),
                 stored_bytes: tally.bytes(),
@@ -173,7 +196,10 @@ fn writer<'a>(
             let tier = &encoded.tier;
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
             if tier.is_empty() || tier.len() > 32 || !tier.chars().all(plain) {
-                return Err(DataError::Tier { tier: tier.clone(), path: path.to_owned() });
+                return Err(DataError::Tier {
+                    tier: tier.clone(),
+                    path: path.to_owned(),
+                });
             }
             let file = dir.join(format!("{}-{tier}.tokens", encoded.split.name()));
             Ok(entry.insert(ShardWriter::create(&file, tokenizer.vocab_size())?))
@@ -201,7 +227,10 @@ fn encode_batch(
             }
             let shown = share_of(options.seed, "title", &document.id) < options.title_probability;
             // A text that opens with its title has it already.
-            let title = document.title.as_ref().filter(|title| shown && !document.text.starts_with(*title));
+            let title = document
+                .title
+                .as_ref()
+                .filter(|title| shown && !document.text.starts_with(*title));
             let mut ids = match title {
                 Some(title) => tokenizer.encode(&format!("{title}\n\n"))?,
                 None => Vec::new(),
@@ -212,7 +241,12 @@ fn encode_batch(
             // The vocabulary was checked to fit u16.
             let ids = ids.into_iter().map(|id| id as u16).collect();
             let tier = document.tier.clone().unwrap_or_else(|| options.default_tier.clone());
-            Ok(Some(Encoded { split: split_of(options, split, document), tier, ids, bytes: bytes as u64 }))
+            Ok(Some(Encoded {
+                split: split_of(options, split, document),
+                tier,
+                ids,
+                bytes: bytes as u64,
+            }))
         })
         .collect()
 }

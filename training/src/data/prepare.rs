@@ -84,7 +84,10 @@ pub fn prepare(
         return Err(DataError::Vocabulary(tokenizer.vocab_size()));
     }
 
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = out
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(DataError::io(parent))?;
     let temporary = tempfile::Builder::new()
         .prefix(".drdiff-corpus-")
@@ -104,9 +107,17 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
     if train.is_empty() {
         return Err(DataError::NoFiles);
     }
-    let refuse = |name, range, value: f64| DataError::Option { name, range, value: value.to_string() };
+    let refuse = |name, range, value: f64| DataError::Option {
+        name,
+        range,
+        value: value.to_string(),
+    };
     if !(0.0..=1.0).contains(&options.title_probability) {
-        return Err(refuse("the title probability", "between 0 and 1", options.title_probability));
+        return Err(refuse(
+            "the title probability",
+            "between 0 and 1",
+            options.title_probability,
+        ));
     }
     if !(0.0..1.0).contains(&options.valid_share) {
         return Err(refuse("the valid share", "at least 0 and below 1", options.valid_share));
@@ -114,7 +125,11 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
     if let TokenizerChoice::Train { vocab_size } = options.tokenizer
         && !(512..=65_536).contains(&vocab_size)
     {
-        return Err(refuse("the vocabulary size", "between 512 and 65536", vocab_size as f64));
+        return Err(refuse(
+            "the vocabulary size",
+            "between 512 and 65536",
+            vocab_size as f64,
+        ));
     }
     if out.exists() && !options.overwrite {
         return Err(DataError::Exists { path: out.to_owned() });

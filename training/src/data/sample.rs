@@ -8,7 +8,11 @@ pub(super) fn share_of(seed: u64, purpose: &str, key: &str) -> f64 {
 
 fn fingerprint(seed: u64, purpose: &str, key: &[u8]) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).update(purpose.as_bytes()).update(&[0]).update(key);
+    hasher
+        .update(&seed.to_le_bytes())
+        .update(purpose.as_bytes())
+        .update(&[0])
+        .update(key);
     let mut word = [0; 8];
     hasher.finalize_xof().fill(&mut word);
     u64::from_le_bytes(word)
@@ -29,7 +33,13 @@ pub(super) struct ParagraphSample {
 impl ParagraphSample {
     /// A sample of at most `budget` bytes.
     pub(super) fn new(seed: u64, budget: usize) -> Self {
-        Self { seed, budget, held: 0, threshold: u64::MAX, paragraphs: Vec::new() }
+        Self {
+            seed,
+            budget,
+            held: 0,
+            threshold: u64::MAX,
+            paragraphs: Vec::new(),
+        }
     }
 
     /// Offers one paragraph.
@@ -42,7 +52,8 @@ impl ParagraphSample {
         self.paragraphs.push((fingerprint, paragraph.into()));
         while self.held > self.budget && self.paragraphs.len() > 1 {
             self.threshold /= 2;
-            self.paragraphs.retain(|(fingerprint, _)| *fingerprint <= self.threshold);
+            self.paragraphs
+                .retain(|(fingerprint, _)| *fingerprint <= self.threshold);
             self.held = self.paragraphs.iter().map(|(_, paragraph)| paragraph.len()).sum();
         }
     }
@@ -75,7 +86,9 @@ mod tests {
 
     #[test]
     fn shares_are_even() {
-        let low = (0..10_000).filter(|i| share_of(1, "title", &i.to_string()) < 0.3).count();
+        let low = (0..10_000)
+            .filter(|i| share_of(1, "title", &i.to_string()) < 0.3)
+            .count();
         assert!((2_800..3_200).contains(&low), "{low}");
         assert_ne!(share_of(1, "title", "a"), share_of(1, "split", "a"));
     }

@@ -48,7 +48,11 @@ impl Header {
         if word(8) != VERSION {
             return Err(format!("its version is {}, this program reads {VERSION}", word(8)));
         }
-        Ok(Self { vocabulary: word(12), tokens: long(16), documents: long(24) })
+        Ok(Self {
+            vocabulary: word(12),
+            tokens: long(16),
+            documents: long(24),
+        })
     }
 
     /// Length of the whole file; `None` for counts that no file can have.
@@ -88,12 +92,18 @@ impl Shard {
         }
         let mut offsets = vec![0u64; header.documents as usize + 1];
         let at = HEADER as u64 + header.tokens * 2;
-        file.read_exact_at(bytemuck::cast_slice_mut(&mut offsets), at).map_err(DataError::io(path))?;
+        file.read_exact_at(bytemuck::cast_slice_mut(&mut offsets), at)
+            .map_err(DataError::io(path))?;
         offsets.iter_mut().for_each(|offset| *offset = u64::from_le(*offset));
         if !offsets.is_sorted() || offsets.first() != Some(&0) || offsets.last() != Some(&header.tokens) {
             return Err(corrupt("its document offsets are damaged"));
         }
-        Ok(Self { path: path.to_owned(), file, header, offsets })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            header,
+            offsets,
+        })
     }
 
     /// Number of tokens, end-of-text tokens included.
@@ -125,14 +135,22 @@ impl Shard {
     /// A range beyond the end, an id outside the vocabulary (a damaged file), or a failing disk.
     pub fn read(&self, range: Range<u64>) -> Result<Vec<u32>, DataError> {
         if range.start > range.end || range.end > self.tokens() {
-            return Err(DataError::corrupt(&self.path, format!("tokens {range:?} of {} were asked for", self.tokens())));
+            return Err(DataError::corrupt(
+                &self.path,
+                format!("tokens {range:?} of {} were asked for", self.tokens()),
+            ));
         }
         let mut raw = vec![0u16; (range.end - range.start) as usize];
         let at = HEADER as u64 + range.start * 2;
-        self.file.read_exact_at(bytemuck::cast_slice_mut(&mut raw), at).map_err(DataError::io(&self.path))?;
+        self.file
+            .read_exact_at(bytemuck::cast_slice_mut(&mut raw), at)
+            .map_err(DataError::io(&self.path))?;
         let ids: Vec<u32> = raw.into_iter().map(|id| u32::from(u16::from_le(id))).collect();
         match ids.iter().find(|&&id| id >= self.header.vocabulary) {
-            Some(id) => Err(DataError::corrupt(&self.path, format!("it holds the id {id}, outside its vocabulary"))),
+            Some(id) => Err(DataError::corrupt(
+                &self.path,
+                format!("it holds the id {id}, outside its vocabulary"),
+            )),
             None => Ok(ids),
         }
     }

@@ -48,7 +48,9 @@ impl Tally {
 
     /// blake3 of the bytes read so far, in hex.
     pub(super) fn hash(&self) -> String {
-        self.0.lock().map_or_else(|_| String::new(), |tally| tally.1.finalize().to_hex().to_string())
+        self.0
+            .lock()
+            .map_or_else(|_| String::new(), |tally| tally.1.finalize().to_hex().to_string())
     }
 }
 
@@ -85,11 +87,17 @@ enum Kind {
 impl Source {
     /// Opens `path`; its name decides how it is read.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase())
+            .unwrap_or_default();
         let tally = Tally::default();
         let open = || {
             let file = File::open(path).map_err(DataError::io(path))?;
-            Ok::<_, DataError>(Tallied { file, tally: tally.clone() })
+            Ok::<_, DataError>(Tallied {
+                file,
+                tally: tally.clone(),
+            })
         };
         let kind = if name.ends_with(".txt") {
             Kind::Text(Some(open()?))
@@ -102,7 +110,13 @@ impl Source {
         } else {
             return Err(DataError::UnknownKind { path: path.to_owned() });
         };
-        Ok(Self { path: path.to_owned(), tally, kind, line: 0, found: false })
+        Ok(Self {
+            path: path.to_owned(),
+            tally,
+            kind,
+            line: 0,
+            found: false,
+        })
     }
 
     /// The running count and hash of the stored bytes.
@@ -120,7 +134,9 @@ impl Source {
             Kind::Lines(_) => self.next_line()?,
         };
         if document.is_none() && !self.found {
-            return Err(DataError::Empty { path: self.path.clone() });
+            return Err(DataError::Empty {
+                path: self.path.clone(),
+            });
         }
         self.found = true;
         Ok(document)
@@ -128,19 +144,32 @@ impl Source {
 
     fn whole_file(&self, file: Tallied) -> Result<Document, DataError> {
         let mut bytes = Vec::new();
-        file.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes).map_err(DataError::io(&self.path))?;
+        file.take(DOCUMENT_LIMIT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(DataError::io(&self.path))?;
         self.check_length(bytes.len())?;
-        let text = String::from_utf8(bytes)
-            .map_err(|e| DataError::NotUtf8 { path: self.path.clone(), offset: e.utf8_error().valid_up_to() })?;
+        let text = String::from_utf8(bytes).map_err(|e| DataError::NotUtf8 {
+            path: self.path.clone(),
+            offset: e.utf8_error().valid_up_to(),
+        })?;
         let text = clean(&text);
         if text.is_empty() {
-            return Err(DataError::Empty { path: self.path.clone() });
+            return Err(DataError::Empty {
+                path: self.path.clone(),
+            });
         }
-        Ok(Document { id: self.default_id(1), text, title: None, tier: None })
+        Ok(Document {
+            id: self.default_id(1),
+            text,
+            title: None,
+            tier: None,
+        })
     }
 
     fn next_line(&mut self) -> Result<Option<Document>, DataError> {
-        let Kind::Lines(reader) = &mut self.kind else { return Ok(None) };
+        let Kind::Lines(reader) = &mut self.kind else {
+            return Ok(None);
+        };
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -158,11 +187,19 @@ impl Source {
             }
         }
         if let Err(e) = std::str::from_utf8(&line) {
-            return Err(line_error(&self.path, self.line, format!("bytes that are not UTF-8 (byte {})", e.valid_up_to())));
+            return Err(line_error(
+                &self.path,
+                self.line,
+                format!("bytes that are not UTF-8 (byte {})", e.valid_up_to()),
+            ));
         }
-        let record: Record = serde_json::from_slice(&line).map_err(|e| {
+        let record: Record = serde_json::from_slice(line.trim_ascii_end()).map_err(|e| {
             let what = if e.is_data() { "unusable record" } else { "broken JSON" };
-            line_error(&self.path, self.line, format!("{what} (column {}: {})", e.column(), reason(&e)))
+            line_error(
+                &self.path,
+                self.line,
+                format!("{what} (column {}: {})", e.column(), reason(&e)),
+            )
         })?;
         self.check_length(record.text.len())?;
         let id = match record.id {
@@ -170,25 +207,44 @@ impl Source {
             Some(serde_json::Value::Null) | None => self.default_id(self.line),
             Some(other) => other.to_string(),
         };
-        let title = record.title.map(|title| title.trim().to_owned()).filter(|title| !title.is_empty());
-        Ok(Some(Document { id, text: clean(&record.text), title, tier: record.tier }))
+        let title = record
+            .title
+            .map(|title| title.trim().to_owned())
+            .filter(|title| !title.is_empty());
+        Ok(Some(Document {
+            id,
+            text: clean(&record.text),
+            title,
+            tier: record.tier,
+        }))
     }
 
     fn check_length(&self, bytes: usize) -> Result<(), DataError> {
         if bytes as u64 > DOCUMENT_LIMIT {
-            return Err(DataError::TooLong { path: self.path.clone(), limit: DOCUMENT_LIMIT });
+            return Err(DataError::TooLong {
+                path: self.path.clone(),
+                limit: DOCUMENT_LIMIT,
+            });
         }
         Ok(())
     }
 
     fn default_id(&self, number: u64) -> String {
-        let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let name = self
+            .path
+            .file_name()
+            .map(|name| name.to_string_lossy())
+            .unwrap_or_default();
         format!("{name}#{number}")
     }
 }
 
 fn line_error(path: &Path, line: u64, reason: String) -> DataError {
-    DataError::Line { path: path.to_owned(), line, reason }
+    DataError::Line {
+        path: path.to_owned(),
+        line,
+        reason,
+    }
 }
 
 /// serde_json's own words without its position, which counts from the start of the line and is given already.
@@ -200,5 +256,9 @@ fn reason(error: &serde_json::Error) -> String {
 /// Text as it is tokenised: no byte order mark, `\n` line ends, no blank space around it.
 fn clean(text: &str) -> String {
     let text = text.trim_start_matches('\u{feff}').trim();
-    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() }
+    if text.contains('\r') {
+        text.replace("\r\n", "\n").replace('\r', "\n")
+    } else {
+        text.to_owned()
+    }
 }

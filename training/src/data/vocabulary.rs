@@ -23,13 +23,15 @@ const UNITS: &str = r"'(?:s|t|re|ve|m|ll|d)\b| ?\p{L}+| ?\p{N}|\n+| ?[^\s\p{L}\p
 ///
 /// # Errors
 /// Text so short that the merges run out is no error: the vocabulary is then smaller. Errors come from the BPE itself.
-pub(super) fn train(
-    paragraphs: impl Iterator<Item = Box<str>> + Send,
-    size: usize,
-) -> Result<Tokenizer, DataError> {
+pub(super) fn train(paragraphs: impl Iterator<Item = Box<str>> + Send, size: usize) -> Result<Tokenizer, DataError> {
     let failed = |e: tokenizers::Error| DataError::Train(e.to_string());
     let byte_level = ByteLevel::new(false, false, false);
-    let units = Split::new(SplitPattern::Regex(UNITS.into()), SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
+    let units = Split::new(
+        SplitPattern::Regex(UNITS.into()),
+        SplitDelimiterBehavior::Isolated,
+        false,
+    )
+    .map_err(failed)?;
 
     let mut bpe = tokenizers::Tokenizer::new(BPE::default());
     bpe.with_pre_tokenizer(Some(Sequence::new(vec![units.into(), byte_level.into()])));

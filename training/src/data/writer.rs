@@ -22,14 +22,26 @@ impl ShardWriter {
     pub(super) fn create(path: &Path, vocabulary: usize) -> Result<Self, DataError> {
         let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(DataError::io(path))?);
         file.write_all(&[0; HEADER]).map_err(DataError::io(path))?;
-        let header = Header { vocabulary: vocabulary as u32, tokens: 0, documents: 0 };
-        Ok(Self { path: path.to_owned(), file, header, offsets: vec![0], bytes: 0 })
+        let header = Header {
+            vocabulary: vocabulary as u32,
+            tokens: 0,
+            documents: 0,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            header,
+            offsets: vec![0],
+            bytes: 0,
+        })
     }
 
     /// Appends one document: its ids (end-of-text included) and how many bytes of text they stand for.
     pub(super) fn push(&mut self, ids: &[u16], bytes: u64) -> Result<(), DataError> {
         let little: Vec<u16> = ids.iter().map(|id| id.to_le()).collect();
-        self.file.write_all(bytemuck::cast_slice(&little)).map_err(DataError::io(&self.path))?;
+        self.file
+            .write_all(bytemuck::cast_slice(&little))
+            .map_err(DataError::io(&self.path))?;
         self.header.tokens += ids.len() as u64;
         self.header.documents += 1;
         self.offsets.push(self.header.tokens);
@@ -48,9 +60,15 @@ impl ShardWriter {
         let file = self.file.into_inner().map_err(|e| io(e.into_error()))?;
         file.sync_all().map_err(&io)?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(&self.path).map_err(&io)?).map_err(&io)?;
+        hasher
+            .update_reader(File::open(&self.path).map_err(&io)?)
+            .map_err(&io)?;
         Ok(ShardEntry {
-            file: self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            file: self
+                .path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             blake3: hasher.finalize().to_hex().to_string(),
             documents: self.header.documents,
             tokens: self.header.tokens,

@@ -1,4 +1,5 @@
 //! Text and folders for the tests of the data pipeline.
+#![allow(dead_code, reason = "each test program uses its part of this module")]
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,48 +8,66 @@ use drdiff_training::data::{Corpus, PrepareOptions, TokenizerChoice, prepare};
 use tempfile::TempDir;
 
 /// A vocabulary that the small texts below can fill.
-pub const VOCABULARY: usize = 600;
+pub(crate) const VOCABULARY: usize = 600;
 
 /// A story of `sentences` sentences that differs for each `seed`.
-pub fn story(seed: usize, sentences: usize) -> String {
+pub(crate) fn story(seed: usize, sentences: usize) -> String {
     const WHO: [&str; 5] = ["The miller", "A grey cat", "Her brother", "The old king", "Nobody"];
     const DID: [&str; 5] = ["walked to", "dreamt of", "painted", "couldn't find", "sold"];
-    const WHAT: [&str; 5] = ["the river", "17 apples", "a \"golden\" key", "the café", "tomorrow's bread"];
+    const WHAT: [&str; 5] = [
+        "the river",
+        "17 apples",
+        "a \"golden\" key",
+        "the café",
+        "tomorrow's bread",
+    ];
     let pick = |list: [&'static str; 5], n: usize| list[(n * 7 + n / 3 + seed * 11) % 5];
     let mut text = String::new();
     for n in 0..sentences {
-        text += &format!("{} {} {}.", pick(WHO, n + seed), pick(DID, n / 2 + 3), pick(WHAT, n * seed + n / 5));
+        text += &format!(
+            "{} {} {}.",
+            pick(WHO, n + seed),
+            pick(DID, n / 2 + 3),
+            pick(WHAT, n * seed + n / 5)
+        );
         text += if n % 4 == 3 { "\n\n" } else { " " };
     }
     text.trim().to_owned()
 }
 
 /// One line of a .jsonl file.
-pub fn line(id: &str, title: &str, tier: &str, text: &str) -> String {
+pub(crate) fn line(id: &str, title: &str, tier: &str, text: &str) -> String {
     serde_json::json!({ "id": id, "title": title, "tier": tier, "text": text, "words": 3 }).to_string() + "\n"
 }
 
 /// Options that suit the small texts.
-pub fn options() -> PrepareOptions {
+pub(crate) fn options() -> PrepareOptions {
     let tokenizer = TokenizerChoice::Train { vocab_size: VOCABULARY };
-    PrepareOptions { tokenizer, ..PrepareOptions::default() }
+    PrepareOptions {
+        tokenizer,
+        ..PrepareOptions::default()
+    }
 }
 
 /// A folder with a .txt, a .jsonl and a .jsonl.zst file of stories.
-pub struct Stories {
-    pub dir: TempDir,
-    pub train: Vec<PathBuf>,
-    pub valid: Vec<PathBuf>,
+pub(crate) struct Stories {
+    pub(crate) dir: TempDir,
+    pub(crate) train: Vec<PathBuf>,
+    pub(crate) valid: Vec<PathBuf>,
 }
 
 impl Stories {
-    pub fn write() -> Self {
+    pub(crate) fn write() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let tales: String =
-            (0..20).map(|n| line(&format!("t{n}"), &format!("Tale {n}"), "tales", &story(n, 30))).collect();
-        let young: String =
-            (0..10).map(|n| line(&format!("y{n}"), &format!("Book {n}"), "young", &story(n + 50, 200))).collect();
-        let valid: String = (0..4).map(|n| line(&format!("v{n}"), "Held out", "tales", &story(n + 90, 60))).collect();
+        let tales: String = (0..20)
+            .map(|n| line(&format!("t{n}"), &format!("Tale {n}"), "tales", &story(n, 30)))
+            .collect();
+        let young: String = (0..10)
+            .map(|n| line(&format!("y{n}"), &format!("Book {n}"), "young", &story(n + 50, 200)))
+            .collect();
+        let valid: String = (0..4)
+            .map(|n| line(&format!("v{n}"), "Held out", "tales", &story(n + 90, 60)))
+            .collect();
         let packed = zstd::encode_all(young.as_bytes(), 3).expect("zstd in memory");
         let put = |name: &str, bytes: &[u8]| {
             let path = dir.path().join(name);
@@ -58,30 +77,40 @@ impl Stories {
         let train = vec![
             put("tales.jsonl", tales.as_bytes()),
             put("young.jsonl.zst", &packed),
-            put("note.txt", format!("\u{feff}{}\r\n", story(7, 40).replace('\n', "\r\n")).as_bytes()),
+            put(
+                "note.txt",
+                format!("\u{feff}{}\r\n", story(7, 40).replace('\n', "\r\n")).as_bytes(),
+            ),
         ];
         let valid = vec![put("valid.jsonl", valid.as_bytes())];
         Self { dir, train, valid }
     }
 
-    pub fn out(&self) -> PathBuf {
+    pub(crate) fn out(&self) -> PathBuf {
         self.dir.path().join("corpus")
     }
 
     /// Prepares the stories with `options`.
-    pub fn prepare(&self, options: &PrepareOptions) -> Corpus {
-        prepare(&self.train, &self.valid, &self.out(), options, &mut |_| ControlFlow::Continue(()))
-            .expect("the stories are good input");
+    pub(crate) fn prepare(&self, options: &PrepareOptions) -> Corpus {
+        prepare(&self.train, &self.valid, &self.out(), options, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .expect("the stories are good input");
         Corpus::open(self.out()).expect("the corpus was just written")
     }
 }
 
 /// Names of the entries of a folder, sorted.
-#[allow(dead_code, reason = "each test program uses its part of this module")]
-pub fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(dir)
         .expect("a readable folder")
-        .map(|entry| entry.expect("a readable entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("a readable entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     names

@@ -47,13 +47,7 @@ pub(super) fn read(root: &Path) -> Result<Vec<Crate>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(root)
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .output()
         .context("could not start `cargo metadata`")?;
     if !output.status.success() {
@@ -83,11 +77,7 @@ fn parse(metadata: &Value) -> Option<Vec<Crate>> {
                 .collect::<Option<_>>()?,
         })
     };
-    metadata["packages"]
-        .as_array()?
-        .iter()
-        .map(package)
-        .collect()
+    metadata["packages"].as_array()?.iter().map(package).collect()
 }
 
 pub(super) fn check(crates: &[Crate]) -> Vec<Finding> {
@@ -110,17 +100,11 @@ fn check_crate(user: &Crate) -> Vec<Finding> {
             match name.strip_prefix("drdiff-") {
                 Some("testkit") if dependency.dev => None,
                 Some("testkit") => Some("testkit may only be a dev-dependency".to_owned()),
-                Some(used) if !allowed.contains(used) => Some(format!(
-                    "{} may not use {used}: no arrow leads there",
-                    user.folder
-                )),
-                None if name.starts_with("candle-")
-                    && NO_NETWORK.contains(&user.folder.as_str()) =>
-                {
-                    Some(format!(
-                        "{} may not use {name}: it holds no network",
-                        user.folder
-                    ))
+                Some(used) if !allowed.contains(used) => {
+                    Some(format!("{} may not use {used}: no arrow leads there", user.folder))
+                }
+                None if name.starts_with("candle-") && NO_NETWORK.contains(&user.folder.as_str()) => {
+                    Some(format!("{} may not use {name}: it holds no network", user.folder))
                 }
                 _ => None,
             }
@@ -148,15 +132,9 @@ mod tests {
     fn messages(folder: &str, name: &str, dev: bool) -> Vec<String> {
         let user = Crate {
             folder: folder.into(),
-            dependencies: vec![Dependency {
-                name: name.into(),
-                dev,
-            }],
+            dependencies: vec![Dependency { name: name.into(), dev }],
         };
-        check(&[user])
-            .into_iter()
-            .map(|finding| finding.message)
-            .collect()
+        check(&[user]).into_iter().map(|finding| finding.message).collect()
     }
 
     #[test]

@@ -15,8 +15,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
         .files
         .iter()
         .filter(|file| matches!(file.extension(), "cu" | "cuh") && file.folder() != "kernels");
-    let sources =
-        sources.map(|file| Finding::new(&file.path, 0, "CUDA sources belong in kernels/"));
+    let sources = sources.map(|file| Finding::new(&file.path, 0, "CUDA sources belong in kernels/"));
     rust.chain(sources).collect()
 }
 
@@ -26,11 +25,9 @@ fn hardware(file: &File, source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     let unsafe_code = source.code().filter(|(_, line)| has_word(line, "unsafe"));
-    let cuda = source.code_with_strings().filter(|(_, line)| {
-        line.split_whitespace()
-            .collect::<String>()
-            .contains("feature=\"cuda\"")
-    });
+    let cuda = source
+        .code_with_strings()
+        .filter(|(_, line)| line.split_whitespace().collect::<String>().contains("feature=\"cuda\""));
     unsafe_code
         .map(|(line, _)| Finding::new(&file.path, line, "`unsafe` belongs in kernels/"))
         .chain(cuda.map(|(line, _)| {
@@ -45,14 +42,7 @@ fn hardware(file: &File, source: &Source) -> Vec<Finding> {
 
 /// Libraries return values and events; build scripts talk to cargo through stdout.
 fn printing(file: &File, source: &Source) -> Vec<Finding> {
-    const PRINTERS: &[&str] = &[
-        "println!",
-        "eprintln!",
-        "print!",
-        "eprint!",
-        "stdout()",
-        "stderr()",
-    ];
+    const PRINTERS: &[&str] = &["println!", "eprintln!", "print!", "eprint!", "stdout()", "stderr()"];
     let may_print = matches!(file.folder(), "cli" | "xtask")
         || file.name() == "build.rs"
         || file.path.contains("/examples/")

@@ -9,11 +9,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
     let Some(file) = repo.file(PATH) else {
         return vec![Finding::new(PATH, 0, "the file is missing")];
     };
-    let first = file
-        .text
-        .lines()
-        .enumerate()
-        .find(|(_, line)| line.starts_with("## "));
+    let first = file.text.lines().enumerate().find(|(_, line)| line.starts_with("## "));
     match first {
         Some((_, "## [Unreleased]" | "## Unreleased")) => Vec::new(),
         Some((index, _)) => {

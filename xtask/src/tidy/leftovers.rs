@@ -21,11 +21,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
                 .code()
                 .filter_map(|(line, code)| {
                     let (name, advice) = LEFTOVERS.iter().find(|(name, _)| has_word(code, name))?;
-                    Some(Finding::new(
-                        &file.path,
-                        line,
-                        format!("`{name}`: {advice}"),
-                    ))
+                    Some(Finding::new(&file.path, line, format!("`{name}`: {advice}")))
                 })
                 .collect::<Vec<_>>()
         })
@@ -40,9 +36,6 @@ mod tests {
     fn code_is_searched_and_text_is_not() {
         let text = "todo!()\n// todo!\n\"dbg!\"\n#[ignore = \"slow\"]\ndbg!(x)\nmytodo!()\n";
         let findings = check(&Repo::of(&[("model/src/a.rs", text)]));
-        assert_eq!(
-            findings.iter().map(|f| f.line).collect::<Vec<_>>(),
-            [1, 4, 5]
-        );
+        assert_eq!(findings.iter().map(|f| f.line).collect::<Vec<_>>(), [1, 4, 5]);
     }
 }

@@ -46,9 +46,7 @@ pub(super) fn statistics(repo: &Repo) -> String {
         return "no source files".into();
     };
     let count = lines.len();
-    format!(
-        "{count} source files, median {median} lines (goal: under {MEDIAN_GOAL}), longest {longest}"
-    )
+    format!("{count} source files, median {median} lines (goal: under {MEDIAN_GOAL}), longest {longest}")
 }
 
 #[cfg(test)]
@@ -58,24 +56,13 @@ mod tests {
     #[test]
     fn only_long_source_files_are_found() {
         let (long, soft) = ("x\n".repeat(601), "x\n".repeat(401));
-        let repo = Repo::of(&[
-            ("a.rs", &long),
-            ("b.rs", &soft),
-            ("c.rs", "x\n"),
-            ("d.md", &long),
-        ]);
+        let repo = Repo::of(&[("a.rs", &long), ("b.rs", &soft), ("c.rs", "x\n"), ("d.md", &long)]);
         assert_eq!(
-            check(&repo)
-                .iter()
-                .map(|f| f.path.as_str())
-                .collect::<Vec<_>>(),
+            check(&repo).iter().map(|f| f.path.as_str()).collect::<Vec<_>>(),
             ["a.rs"]
         );
         assert_eq!(
-            warnings(&repo)
-                .iter()
-                .map(|f| f.path.as_str())
-                .collect::<Vec<_>>(),
+            warnings(&repo).iter().map(|f| f.path.as_str()).collect::<Vec<_>>(),
             ["b.rs"]
         );
         assert_eq!(

@@ -20,13 +20,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
             FIELDS
                 .iter()
                 .filter(move |field| !header.iter().any(|line| line.starts_with(**field)))
-                .map(|field| {
-                    Finding::new(
-                        &file.path,
-                        1,
-                        format!("the header comment has no `# {field}` line"),
-                    )
-                })
+                .map(|field| Finding::new(&file.path, 1, format!("the header comment has no `# {field}` line")))
         })
         .collect()
 }
@@ -37,14 +31,10 @@ mod tests {
 
     #[test]
     fn all_three_lines_are_asked_for_at_the_top() {
-        let whole =
-            "# Command: drdiff train --config tiny\n# Time: 1 min\n# Expected: a bound\nsteps: 1\n";
+        let whole = "# Command: drdiff train --config tiny\n# Time: 1 min\n# Expected: a bound\nsteps: 1\n";
         assert!(check(&Repo::of(&[("configs/presets/train/tiny.yaml", whole)])).is_empty());
         let late = "# Command: drdiff train\nsteps: 1\n# Time: 1 min\n# Expected: x\n";
-        assert_eq!(
-            check(&Repo::of(&[("configs/presets/a.yaml", late)])).len(),
-            2
-        );
+        assert_eq!(check(&Repo::of(&[("configs/presets/a.yaml", late)])).len(), 2);
         assert!(check(&Repo::of(&[("configs/src/a.yaml", "")])).is_empty());
     }
 }

@@ -34,11 +34,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
     }
     for (line, command) in tests {
         if !ci.text.lines().any(|run| run.trim() == *command) {
-            findings.push(Finding::new(
-                README,
-                *line,
-                format!("{CI} has no line `{command}`"),
-            ));
+            findings.push(Finding::new(README, *line, format!("{CI} has no line `{command}`")));
         }
     }
     findings

@@ -15,9 +15,7 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn extension(&self) -> &str {
-        self.name()
-            .rsplit_once('.')
-            .map_or("", |(_, extension)| extension)
+        self.name().rsplit_once('.').map_or("", |(_, extension)| extension)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -48,13 +46,7 @@ impl Repo {
     pub(super) fn load(root: &Path) -> Result<Self> {
         let output = Command::new("git")
             .current_dir(root)
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .output()
             .context("could not start git")?;
         if !output.status.success() {
@@ -109,9 +101,7 @@ mod tests {
     #[test]
     fn a_file_knows_its_crate_and_its_kind() {
         let repo = Repo::of(&[("kernels/tests/rng.rs", ""), ("README.md", "")]);
-        let file = repo
-            .file("kernels/tests/rng.rs")
-            .expect("it was just put in");
+        let file = repo.file("kernels/tests/rng.rs").expect("it was just put in");
         assert_eq!((file.folder(), file.extension()), ("kernels", "rs"));
         assert!(file.is_rust() && file.is_test());
         let readme = repo.file("README.md").expect("it was just put in");

@@ -41,17 +41,14 @@ impl Source {
 }
 
 fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
+    text.lines().enumerate().map(|(index, line)| (index + 1, line))
 }
 
 /// Whether `line` holds `word` with no identifier character on either side.
 pub(super) fn has_word(line: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    line.match_indices(word).any(|(at, _)| {
-        !inside(line[..at].chars().next_back()) && !inside(line[at + word.len()..].chars().next())
-    })
+    line.match_indices(word)
+        .any(|(at, _)| !inside(line[..at].chars().next_back()) && !inside(line[at + word.len()..].chars().next()))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -74,9 +71,7 @@ fn blank(text: &str) -> (String, String) {
             let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'));
             (Kind::Code, end.unwrap_or(rest.len()))
         } else {
-            comment(rest).map_or((Kind::Code, first.len_utf8()), |length| {
-                (Kind::Comment, length)
-            })
+            comment(rest).map_or((Kind::Code, first.len_utf8()), |length| (Kind::Comment, length))
         };
         let (piece, tail) = rest.split_at(length);
         for c in piece.chars() {
@@ -172,10 +167,7 @@ mod tests {
 
     #[test]
     fn comments_are_blanked_and_lines_stay() {
-        assert_eq!(
-            code("a // b\nc /* d /* e */\nf */ g"),
-            "a     \nc             \n     g"
-        );
+        assert_eq!(code("a // b\nc /* d /* e */\nf */ g"), "a     \nc             \n     g");
     }
 
     #[test]

@@ -125,7 +125,10 @@ impl Gradient<'_> {
         let keys = tile * TILE..((tile + 1) * TILE).min(h.keys);
         let mut dk = vec![0.0; keys.len() * h.width];
         let mut dv = dk.clone();
-        let column = inputs.plan.cols().row(inputs.sequence(batch) * inputs.plan.key_tiles() + tile);
+        let column = inputs
+            .plan
+            .cols()
+            .row(inputs.sequence(batch) * inputs.plan.key_tiles() + tile);
         for head in key_head * h.group()..(key_head + 1) * h.group() {
             for run in runs(column, RUN) {
                 let queries = span(run, h.queries);
@@ -150,7 +153,12 @@ impl Gradient<'_> {
                 let first = index * TILE;
                 let tile = queries.start + first..(queries.start + first + TILE).min(queries.end);
                 let codes = self.inputs.query_codes(batch, &tile);
-                hide(&mut scores[first * keys.len()..], keys.len(), codes, self.inputs.key_codes(batch, keys));
+                hide(
+                    &mut scores[first * keys.len()..],
+                    keys.len(),
+                    codes,
+                    self.inputs.key_codes(batch, keys),
+                );
             }
         }
     }

@@ -52,8 +52,10 @@ fn attend(inputs: &Inputs<'_>, batch: usize, head: usize, tile: usize, scores: &
         scores.resize(queries.len() * keys.len(), 0.0);
         inputs.scores(scores, batch, head, &queries, &keys);
         hide_partial(inputs, scores, batch, &queries, &keys, run);
-        for ((scores, state), out) in
-            scores.chunks_mut(keys.len()).zip(&mut state).zip(out.chunks_mut(h.width.max(1)))
+        for ((scores, state), out) in scores
+            .chunks_mut(keys.len())
+            .zip(&mut state)
+            .zip(out.chunks_mut(h.width.max(1)))
         {
             update(state, scores, out);
         }
@@ -84,7 +86,12 @@ pub(super) fn hide_partial(
             let first = index * TILE;
             let tile = keys.start + first..(keys.start + first + TILE).min(keys.end);
             let codes = inputs.key_codes(batch, &tile);
-            hide(&mut scores[first..], keys.len(), inputs.query_codes(batch, queries), codes);
+            hide(
+                &mut scores[first..],
+                keys.len(),
+                inputs.query_codes(batch, queries),
+                codes,
+            );
         }
     }
 }

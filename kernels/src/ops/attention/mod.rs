@@ -78,7 +78,9 @@ impl CustomOp3 for TileAttention {
             scale: self.scale,
         };
         let (out, lse) = forward::forward(&inputs);
-        let Heads { batch, heads, queries, .. } = self.heads;
+        let Heads {
+            batch, heads, queries, ..
+        } = self.heads;
         let lse = Tensor::from_vec(lse, (batch, heads, queries), &candle_core::Device::Cpu)?;
         self.keep(lse)?;
         Ok((CpuStorage::F32(out), lq.shape().clone()))

@@ -63,8 +63,14 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Positions of one head in a tensor `[B, length, heads, D]`, as a matrix of one position a row.
-pub(super) fn positions<'a>(x: &'a Rows<'_>, batch: usize, head: usize, [length, heads]: [usize; 2], range: &Range<usize>) -> Mat<'a> {
-    let (data, stride) = x.from_row((batch * length + range.start) * heads + head, 1);
+pub(super) fn positions<'a>(
+    x: &'a Rows<'_>,
+    batch: usize,
+    head: usize,
+    [length, heads]: [usize; 2],
+    range: &Range<usize>,
+) -> Mat<'a> {
+    let (data, stride) = x.tail_at((batch * length + range.start) * heads + head, 1);
     Mat::rows(data, range.len(), x.width(), stride)
 }
 
@@ -95,7 +101,14 @@ impl<'a> Inputs<'a> {
     }
 
     /// Scaled scores of a query range against a key range, before the rule.
-    pub(super) fn scores(&self, out: &mut [f32], batch: usize, head: usize, queries: &Range<usize>, keys: &Range<usize>) {
+    pub(super) fn scores(
+        &self,
+        out: &mut [f32],
+        batch: usize,
+        head: usize,
+        queries: &Range<usize>,
+        keys: &Range<usize>,
+    ) {
         let q = positions(self.q, batch, head, self.of_queries(), queries);
         let k = positions(self.k, batch, head / self.heads.group(), self.of_keys(), keys);
         product(out, keys.len(), 0.0, self.scale, q, k.t(), Threads::One);
@@ -110,7 +123,9 @@ pub(super) fn span(entries: &[u32], length: usize) -> Range<usize> {
 
 /// Cuts a row of tiles into runs of neighbours of at most `longest`: one wide product beats several narrow ones.
 pub(super) fn runs(entries: &[u32], longest: usize) -> impl Iterator<Item = &[u32]> {
-    entries.chunk_by(|&a, &b| split(a).0 + 1 == split(b).0).flat_map(move |run| run.chunks(longest))
+    entries
+        .chunk_by(|&a, &b| split(a).0 + 1 == split(b).0)
+        .flat_map(move |run| run.chunks(longest))
 }
 
 /// Hides the pairs of a block of scores that the rule does not allow.

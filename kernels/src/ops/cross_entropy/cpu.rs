@@ -22,7 +22,10 @@ pub(super) fn compute(
     let vocab = table.dim(0)?;
     let targets = targets.to_vec1::<u32>()?;
     if let Some(target) = targets.iter().find(|&&target| target as usize >= vocab) {
-        return Err(Error::shape(NAME, format!("target {target} in a vocabulary of {vocab}")));
+        return Err(Error::shape(
+            NAME,
+            format!("target {target} in a vocabulary of {vocab}"),
+        ));
     }
     let weights = weights.to_vec1::<f32>()?;
     let (h, bias) = (h.contiguous()?, bias.contiguous()?);
@@ -36,7 +39,12 @@ pub(super) fn compute(
         weights: &weights,
     };
     let sums = head.run(rows_of_h.slice()?, tracked);
-    let loss: f64 = sums.nats.iter().zip(&weights).map(|(&nats, &weight)| f64::from(nats) * f64::from(weight)).sum();
+    let loss: f64 = sums
+        .nats
+        .iter()
+        .zip(&weights)
+        .map(|(&nats, &weight)| f64::from(nats) * f64::from(weight))
+        .sum();
     let device = h.device();
     let gradients = if tracked {
         Some(Gradients {
@@ -95,7 +103,15 @@ impl Head<'_> {
             if tracked {
                 groups.iter().for_each(|group| simd::add(&mut sums.dbias, group));
                 let gradient = Mat::rows(logits, count, vocab, vocab);
-                product(&mut sums.dh[start * width..], width, 0.0, 1.0, gradient, table, Threads::All);
+                product(
+                    &mut sums.dh[start * width..],
+                    width,
+                    0.0,
+                    1.0,
+                    gradient,
+                    table,
+                    Threads::All,
+                );
                 product(&mut sums.dtable, width, 1.0, 1.0, gradient.t(), h, Threads::All);
             }
         }
@@ -110,7 +126,11 @@ impl Head<'_> {
             simd::add(row, self.bias);
             let (peak, hit) = (simd::max(row), row[target]);
             let keep = tracked && weight != 0.0;
-            let sum = if keep { simd::exp_shifted(row, peak) } else { simd::sum_exp_shifted(row, peak) };
+            let sum = if keep {
+                simd::exp_shifted(row, peak)
+            } else {
+                simd::sum_exp_shifted(row, peak)
+            };
             *nats = sum.ln() + (peak - hit);
             if keep {
                 simd::scale(row, weight / sum);

@@ -83,10 +83,7 @@ pub fn linear_cross_entropy(
             },
         )?,
     };
-    Ok(CrossEntropy {
-        loss,
-        nats: parts.nats,
-    })
+    Ok(CrossEntropy { loss, nats: parts.nats })
 }
 
 fn compute(

@@ -1,0 +1,40 @@
+//! The command line as it is typed.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::config::ConfigArgs;
+use crate::commands::data::DataArgs;
+use crate::commands::export::ExportArgs;
+use crate::commands::generate::GenerateArgs;
+use crate::commands::inspect::InspectArgs;
+use crate::commands::train::TrainArgs;
+use crate::exit;
+
+/// Writes long text with diffusion language models, and trains them.
+#[derive(Debug, Parser)]
+#[command(name = "drdiff", version = VERSION, after_help = exit::HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write text after a prompt, or into gaps
+    Generate(GenerateArgs),
+    /// Prepare text for training
+    Data(DataArgs),
+    /// Train a model
+    Train(TrainArgs),
+    /// Make a small model for CPUs out of a checkpoint
+    Export(ExportArgs),
+    /// Tell what a model or a prepared corpus holds
+    Inspect(InspectArgs),
+    /// Show configurations
+    Config(ConfigArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+}
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DRDIFF_COMMIT"), ")");

@@ -1,0 +1,167 @@
+//! `drdiff data prepare`: text files to a tokenizer and token shards.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use drdiff_training::data::{Manifest, PrepareOptions, Progress, Split, Stage, TokenizerChoice, prepare};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::exit::{self, Exit};
+use crate::interrupt;
+use crate::output::{grouped, tell};
+
+const EXAMPLES: &str = "\
+Examples:
+  drdiff data prepare books/*.jsonl.zst notes.txt -o shards
+  drdiff data prepare more.txt -o more --tokenizer shards/tokenizer.json --valid held-out.txt
+";
+
+/// Arguments of `drdiff data`.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    #[command(subcommand)]
+    command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// Make token shards out of .txt, .jsonl and .jsonl.zst files
+    Prepare(PrepareArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
+struct PrepareArgs {
+    /// Text to learn from: .txt, or .jsonl and .jsonl.zst with the fields text, title and tier
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Folder to write; it must not exist
+    #[arg(short, long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Replace the folder if it exists
+    #[arg(long)]
+    overwrite: bool,
+    /// Use this tokenizer.json instead of learning one
+    #[arg(long, value_name = "FILE", conflicts_with = "vocab")]
+    tokenizer: Option<PathBuf>,
+    #[arg(long, value_name = "N", help = format!("Size of the vocabulary to learn [default: {}]", default_vocab()))]
+    vocab: Option<usize>,
+    /// Text to measure on, never learned from
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    valid: Vec<PathBuf>,
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help = format!(
+        "Share of the documents that is kept for measuring [default: {}]", PrepareOptions::default().valid_share,
+    ))]
+    valid_share: Option<f64>,
+    #[arg(long, value_name = "P", allow_negative_numbers = true, help = format!(
+        "Probability that a document shows its title [default: {}]", PrepareOptions::default().title_probability,
+    ))]
+    title_probability: Option<f64>,
+    #[arg(long, help = format!("Decides titles, split and sample [default: {}]", PrepareOptions::default().seed))]
+    seed: Option<u64>,
+    /// No progress and no summary on stderr
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+fn default_vocab() -> usize {
+    match PrepareOptions::default().tokenizer {
+        TokenizerChoice::Train { vocab_size } => vocab_size,
+        TokenizerChoice::Reuse(_) => 0,
+    }
+}
+
+pub(crate) fn run(args: DataArgs) -> Result<Exit> {
+    let DataCommand::Prepare(args) = args.command;
+    let stop = interrupt::flag()?;
+    let bar = Bar::new(args.quiet);
+    let manifest = prepare(&args.files, &args.valid, &args.out, &options(&args), &mut |progress| {
+        bar.show(progress, &stop)
+    })?;
+    bar.0.finish_and_clear();
+    if !args.quiet {
+        summarise(&args, &manifest);
+    }
+    Ok(Exit::Done)
+}
+
+fn options(args: &PrepareArgs) -> PrepareOptions {
+    let default = PrepareOptions::default();
+    let tokenizer = match (&args.tokenizer, args.vocab) {
+        (Some(path), _) => TokenizerChoice::Reuse(path.clone()),
+        (None, Some(vocab_size)) => TokenizerChoice::Train { vocab_size },
+        (None, None) => default.tokenizer,
+    };
+    PrepareOptions {
+        tokenizer,
+        title_probability: args.title_probability.unwrap_or(default.title_probability),
+        valid_share: args.valid_share.unwrap_or(default.valid_share),
+        seed: args.seed.unwrap_or(default.seed),
+        overwrite: args.overwrite,
+        default_tier: default.default_tier,
+    }
+}
+
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(quiet: bool) -> Self {
+        const TEMPLATE: &str = "{prefix:20} [{wide_bar}] {bytes}/{total_bytes}, {eta} left, {msg}";
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(ProgressBar::with_draw_target(Some(0), target).with_style(style.progress_chars("=> ")))
+    }
+
+    fn show(&self, progress: Progress, stop: &AtomicBool) -> ControlFlow<()> {
+        let Progress {
+            stage,
+            done,
+            total,
+            documents,
+            tokens,
+        } = progress;
+        let name = match stage {
+            Stage::Sample => "reading",
+            Stage::Tokenizer => "learning the tokens",
+            Stage::Encode => "encoding",
+        };
+        if self.0.prefix() != name {
+            self.0.set_prefix(name);
+            self.0.reset();
+        }
+        self.0.set_length(total);
+        self.0.set_position(done);
+        self.0
+            .set_message(format!("{} documents, {} tokens", grouped(documents), grouped(tokens)));
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+fn summarise(args: &PrepareArgs, manifest: &Manifest) {
+    let documents = |split| manifest.shards(split).values().map(|shard| shard.documents).sum();
+    let part = |split| {
+        format!(
+            "{} tokens in {} documents",
+            grouped(manifest.tokens(split)),
+            grouped(documents(split))
+        )
+    };
+    tell(&format_args!(
+        "{}: {} to learn from, {} to measure on, vocabulary {}",
+        args.out.display(),
+        part(Split::Train),
+        part(Split::Valid),
+        grouped(manifest.tokenizer.vocab_size as u64),
+    ));
+}

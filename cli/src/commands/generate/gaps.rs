@@ -1,0 +1,90 @@
+//! Text with gaps, for `--infill`.
+
+use anyhow::Result;
+use drdiff_model::Tokenizer;
+
+use crate::exit::usage;
+
+/// Tokens of a gap that names no length.
+pub(super) const GAP: usize = 12;
+
+/// A text that is part given, part to be written.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    Text(&'a str),
+    Gap(usize),
+}
+
+/// The canvas of a text: given tokens, and `None` for each token of a gap. What looks like a gap and is none
+/// (`[[a link]]`) stays text. The space before a gap belongs to it, since tokens hold the space before a word.
+pub(super) fn canvas(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Option<u32>>> {
+    let mut canvas = Vec::new();
+    let pieces = pieces(text);
+    for (index, piece) in pieces.iter().enumerate() {
+        match piece {
+            Piece::Gap(0) => return Err(usage("a gap of [[0]] tokens has no room; give it at least 1")),
+            Piece::Gap(len) => canvas.resize(canvas.len().saturating_add(*len), None),
+            Piece::Text(text) => {
+                let before_gap = matches!(pieces.get(index + 1), Some(Piece::Gap(_)));
+                let text = text.strip_suffix(' ').filter(|_| before_gap).unwrap_or(text);
+                canvas.extend(tokenizer.encode(text)?.into_iter().map(Some));
+            }
+        }
+    }
+    if canvas.iter().all(Option::is_some) {
+        return Err(usage(
+            "the text has no gap to fill; write [[8]] where 8 tokens are wanted",
+        ));
+    }
+    Ok(canvas)
+}
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let (mut start, mut from) = (0, 0);
+    while let Some(open) = text[from..].find("[[").map(|at| from + at) {
+        let inside = &text[open + 2..];
+        match inside
+            .find("]]")
+            .and_then(|close| Some((close, length(&inside[..close])?)))
+        {
+            Some((close, len)) => {
+                if open > start {
+                    pieces.push(Piece::Text(&text[start..open]));
+                }
+                pieces.push(Piece::Gap(len));
+                start = open + close + 4;
+                from = start;
+            }
+            None => from = open + 1,
+        }
+    }
+    if start < text.len() {
+        pieces.push(Piece::Text(&text[start..]));
+    }
+    pieces
+}
+
+/// The length that stands between the brackets of a gap. Nobody means a gap beyond a million tokens.
+fn length(inside: &str) -> Option<usize> {
+    const LONGEST: usize = 1_000_000;
+    match inside.trim() {
+        "" | "…" | "..." => Some(GAP),
+        number => number.parse().ok().filter(|len| *len <= LONGEST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Piece::{Gap, Text};
+    use super::*;
+
+    #[test]
+    fn gaps_are_found_and_other_brackets_stay() {
+        assert_eq!(pieces("a [[3]] b"), [Text("a "), Gap(3), Text(" b")]);
+        assert_eq!(pieces("[[…]][[]][[ ... ]]"), [Gap(GAP), Gap(GAP), Gap(GAP)]);
+        assert_eq!(pieces("see [[x]] [[[4]]"), [Text("see [[x]] ["), Gap(4)]);
+        assert_eq!(pieces("open [[5"), [Text("open [[5")]);
+        assert_eq!(pieces(""), []);
+    }
+}

@@ -1,0 +1,225 @@
+//! `drdiff generate`: one text, streamed while it is written.
+
+mod args;
+mod gaps;
+mod prompt;
+mod record;
+mod solver;
+mod trace;
+mod view;
+mod wrap;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Result;
+use drdiff_generation::{Engine, Event, Request, Settings, Task};
+use drdiff_kernels::device;
+use drdiff_solver::Process;
+
+pub(crate) use args::GenerateArgs;
+use record::{Record, Setup, Written};
+use trace::Trace;
+use view::{Place, View};
+
+use crate::exit::Exit;
+use crate::model::Source;
+use crate::output::{Out, remark};
+use crate::settings::resolve;
+use crate::{COMMIT, interrupt};
+
+/// Noise is keyed by the request as well; there is only one here.
+const REQUEST: u64 = 0;
+
+pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
+    let started = Instant::now();
+    let settings = settings(&args)?;
+    // Wrong settings are told before a prompt is typed or a model loaded.
+    settings.sampler.validate()?;
+    let mut view = View::new(&args)?;
+    let prompt = prompt::read(&args)?;
+    let stop = interrupt::flag()?;
+    let source = Source::find(args.model.as_deref())?;
+    let (network, tokenizer) = source.load(&device(args.device)?)?;
+    let load_seconds = started.elapsed().as_secs_f64();
+
+    let setup = setup(&args, &source, &prompt, settings);
+    let task = match args.infill {
+        true => Task::Infill(gaps::canvas(&prompt, &tokenizer)?),
+        false => Task::Continue(tokenizer.encode(&prompt)?),
+    };
+    let mut engine = Engine::new(network, tokenizer, 1)?;
+    let wanted = match &task {
+        Task::Infill(canvas) => canvas.len(),
+        Task::Continue(_) => setup.settings.tokens,
+    };
+    engine.submit(Request {
+        id: REQUEST,
+        task,
+        settings: setup.settings.clone(),
+    })?;
+    let trace = args
+        .trace
+        .as_deref()
+        .map(|path| Trace::create(path, &setup))
+        .transpose()?;
+
+    if !args.infill && !args.no_echo {
+        view.text(&prompt)?;
+    }
+    let mut writing = Writing {
+        engine,
+        view,
+        trace,
+        wanted,
+        steps: setup.steps,
+        begun: Instant::now(),
+        written: Written::default(),
+    };
+    let result = writing.drive(&stop);
+    // Text that is written stays written, whatever ended it.
+    writing.view.finish()?;
+    let exit = result?;
+    writing.trace.map_or(Ok(()), Trace::finish)?;
+    let wall_seconds = started.elapsed().as_secs_f64();
+    if args.json {
+        print(&writing.written, &setup, load_seconds, wall_seconds)?;
+    }
+    Ok(exit)
+}
+
+/// A text in the making, with all that follows it.
+struct Writing {
+    engine: Engine,
+    view: View,
+    trace: Option<Trace>,
+    /// Tokens that the text will have at most.
+    wanted: usize,
+    steps: usize,
+    begun: Instant,
+    written: Written,
+}
+
+impl Writing {
+    fn drive(&mut self, stop: &AtomicBool) -> Result<Exit> {
+        while !self.engine.is_idle() {
+            for event in self.engine.step()? {
+                self.take(event)?;
+            }
+            if stop.load(Ordering::Relaxed) && !self.engine.is_idle() {
+                return Ok(Exit::Interrupted);
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    fn take(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Pass {
+                block,
+                step,
+                nfe,
+                canvas,
+                report,
+                ..
+            } => {
+                self.written.pass(nfe, &canvas);
+                let tokenizer = self.engine.tokenizer();
+                if let Some(trace) = &mut self.trace {
+                    trace.pass(
+                        [block, step, nfe],
+                        self.begun.elapsed().as_secs_f64(),
+                        &report,
+                        tokenizer,
+                    )?;
+                }
+                let tokens = self.written.ids.len() + canvas.iter().flatten().count();
+                let place = Place {
+                    block,
+                    step,
+                    steps: self.steps,
+                    nfe,
+                    tokens,
+                    wanted: self.wanted,
+                };
+                self.view.pass(&place, &canvas, &report, tokenizer);
+            }
+            Event::BlockCommitted { text, tokens, .. } => {
+                self.written.block(&text, tokens);
+                self.view.text(&text)?;
+            }
+            Event::Finished { output, .. } => self.written.finish(output),
+            Event::Failed { error, .. } => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// The configured settings, changed where a flag was typed.
+fn settings(args: &GenerateArgs) -> Result<Settings> {
+    fn set<T: Copy>(slot: &mut T, typed: Option<T>) {
+        *slot = typed.unwrap_or(*slot);
+    }
+    let mut settings: Settings = resolve(args.config.as_deref(), &args.set)?.value;
+    set(&mut settings.tokens, args.tokens);
+    set(&mut settings.block_size, args.block_size);
+    set(&mut settings.seed, args.seed);
+    settings.stop_at_end &= !args.no_stop;
+    settings.self_condition |= args.self_condition;
+    let sampler = &mut settings.sampler;
+    set(&mut sampler.steps, args.steps);
+    set(&mut sampler.process, args.process);
+    set(&mut sampler.commit, args.commit);
+    set(&mut sampler.sampling.temperature, args.temperature);
+    set(&mut sampler.sampling.top_p, args.top_p);
+    sampler.solver = solver::choose(args.solver, args.order, sampler.solver)?;
+    let unused = match sampler.process {
+        Process::Absorbing if args.solver.is_some() || args.order.is_some() => {
+            Some("the absorbing process uses no solver; choose --process gaussian or soft-absorbing for one")
+        }
+        Process::Gaussian if args.commit.is_some() => {
+            Some("the gaussian process decides all tokens of a block at its end; --commit has no effect")
+        }
+        _ => None,
+    };
+    if let Some(sentence) = unused {
+        remark(args.quiet, sentence);
+    }
+    Ok(settings)
+}
+
+fn setup(args: &GenerateArgs, source: &Source, prompt: &str, settings: Settings) -> Setup {
+    let sampler = &settings.sampler;
+    Setup {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: COMMIT,
+        model: source.path.display().to_string(),
+        model_hash: source.hash(),
+        device: crate::device::name(args.device),
+        prompt: prompt.to_owned(),
+        process: sampler.process.name(),
+        solver: if sampler.process.is_soft() {
+            sampler.solver.name()
+        } else {
+            "ancestral"
+        },
+        steps: sampler.steps,
+        block_size: settings.block_size,
+        seed: settings.seed,
+        settings,
+    }
+}
+
+fn print(written: &Written, setup: &Setup, load_seconds: f64, wall_seconds: f64) -> Result<()> {
+    Out::default().json(&Record {
+        text: &written.text,
+        ids: &written.ids,
+        stop_reason: written.stop_reason(),
+        nfe: written.nfe,
+        tokens_committed: written.tokens_committed,
+        canvas_tokens: written.canvas_tokens,
+        load_seconds,
+        wall_seconds,
+        setup,
+    })
+}

@@ -1,0 +1,103 @@
+//! A weights file in words.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use candle_core::Device;
+use drdiff_kernels::Loaded;
+use drdiff_model::Metadata;
+use serde::Serialize;
+
+use crate::model::Source;
+use crate::output::grouped;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    path: String,
+    bytes: usize,
+    /// blake3 of the file.
+    hash: String,
+    parameters: usize,
+    metadata: Metadata,
+    tensors: Vec<TensorRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct TensorRow {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+}
+
+pub(super) fn read(path: Option<&Path>) -> Result<Summary> {
+    let source = Source::find(path)?;
+    let checkpoint = source.checkpoint(&Device::Cpu)?;
+    let row = |(name, tensor)| {
+        let (dtype, shape) = match &tensor {
+            Loaded::Dense(tensor) => (tensor.dtype().as_str().to_owned(), tensor.dims().to_vec()),
+            Loaded::Quantized(tensor) => (
+                format!("{:?}", tensor.dtype()).to_lowercase(),
+                tensor.shape().dims().to_vec(),
+            ),
+        };
+        TensorRow { name, dtype, shape }
+    };
+    let tensors: Vec<TensorRow> = checkpoint.tensors.into_iter().map(row).collect();
+    Ok(Summary {
+        path: source.path.display().to_string(),
+        bytes: source.size(),
+        hash: source.hash(),
+        parameters: tensors.iter().map(TensorRow::elements).sum(),
+        metadata: checkpoint.metadata,
+        tensors,
+    })
+}
+
+impl TensorRow {
+    fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+pub(super) fn describe(summary: &Summary) -> String {
+    let Metadata {
+        config,
+        step,
+        tokens,
+        tokenizer_hash,
+        commit,
+        ..
+    } = &summary.metadata;
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        let _ = writeln!(text, "{name:<18}{value}");
+    };
+    line("model", &summary.path);
+    line("bytes", &grouped(summary.bytes as u64));
+    line("hash", &summary.hash);
+    line("parameters", &grouped(summary.parameters as u64));
+    line("step", &grouped(*step));
+    line("tokens seen", &grouped(*tokens));
+    line("written by", &format_args!("revision {commit}"));
+    line("tokenizer", tokenizer_hash);
+    if let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(config) {
+        settings.iter().for_each(|(name, value)| line(name, value));
+    }
+    let width = summary
+        .tensors
+        .iter()
+        .map(|row| row.name.len())
+        .max()
+        .unwrap_or(0)
+        .max(6);
+    let _ = writeln!(text, "\n{:<width$}  {:<6}{:>14}  shape", "tensor", "type", "elements");
+    for row in &summary.tensors {
+        let elements = grouped(row.elements() as u64);
+        let shape = row.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+        let _ = writeln!(text, "{:<width$}  {:<6}{elements:>14}  {shape}", row.name, row.dtype);
+    }
+    text
+}

@@ -1,0 +1,78 @@
+//! `drdiff train`: a run that can stop and go on at any step.
+
+mod args;
+mod log;
+
+use std::sync::atomic::AtomicBool;
+use std::{fs, thread};
+
+use anyhow::{Context, Result, anyhow};
+use drdiff_kernels::device;
+use drdiff_model::{Checkpoint, write_atomically};
+use drdiff_training::data::Corpus;
+use drdiff_training::{Outcome, Run, TRAINING_FILE, TrainConfig, Trainer};
+
+pub(crate) use args::TrainArgs;
+
+use crate::exit::{Exit, usage};
+use crate::model::{Source, TOKENIZER, require_tokenizer};
+use crate::{COMMIT, interrupt, settings};
+
+/// The tensor library walks a loss back by recursion, a few calls deep for each operation of the network.
+const STACK: usize = 256 << 20;
+
+pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
+    let config: TrainConfig = settings::resolve(Some(&args.config), &args.set)?.value;
+    let stop = interrupt::flag()?;
+    thread::scope(|scope| {
+        let trainer = thread::Builder::new().name("train".to_owned()).stack_size(STACK);
+        let trainer = trainer
+            .spawn_scoped(scope, || train(&args, config, &stop))
+            .context("cannot start a thread")?;
+        // Its panic, if any, is already on stderr.
+        trainer
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("training ended with a fault of the program")))
+    })
+}
+
+fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exit> {
+    let device = device(args.device)?;
+    let corpus = Corpus::open(&args.data)?;
+    let out = args.out.display();
+    let begun = args.out.join(TRAINING_FILE).exists();
+    if begun && !args.resume {
+        return Err(usage(format!(
+            "{out} already holds a run; go on with --resume, or choose another folder"
+        )));
+    }
+    let mut trainer = if begun {
+        Trainer::resume(config, &corpus, &args.out, &device)?
+    } else {
+        let weights = args.from.as_deref().map(|path| -> Result<Checkpoint> {
+            let checkpoint = Source::find(Some(path))?.checkpoint(&device)?;
+            require_tokenizer(&checkpoint.metadata, corpus.tokenizer())?;
+            Ok(checkpoint)
+        });
+        Trainer::new(config, &corpus, weights.transpose()?, &device)?
+    };
+    fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {out}"))?;
+    // The output folder is a model folder from the first checkpoint on.
+    write_atomically(&args.out.join(TOKENIZER), corpus.tokenizer().json())?;
+
+    let run = Run {
+        dir: &args.out,
+        commit: COMMIT,
+        stop,
+        limit: args.stop_after,
+    };
+    let outcome = drdiff_training::run(&mut trainer, &run, &mut |event| {
+        if !args.quiet {
+            log::show(event);
+        }
+    })?;
+    Ok(match outcome {
+        Outcome::Finished => Exit::Done,
+        Outcome::Stopped => Exit::Interrupted,
+    })
+}

@@ -1,0 +1,230 @@
+//! Exit codes, which are a promise, and the one sentence that an error becomes.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use drdiff_generation::Error as GenerationError;
+use drdiff_kernels::Error as KernelsError;
+use drdiff_model::{Error as ModelError, TokenizerError};
+use drdiff_solver::Error as SolverError;
+use drdiff_training::Error as TrainingError;
+use drdiff_training::data::DataError;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything that was asked for is done.
+    Done,
+    /// What was asked for cannot be: wrong usage or input.
+    Usage,
+    /// It failed while running.
+    Runtime,
+    /// Interrupted in good order; the same command can be run again.
+    Interrupted,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            // 1 is for commands that go through many records, of which some failed.
+            Self::Usage => 2,
+            Self::Runtime => 3,
+            Self::Interrupted => 75,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Shown at the end of every help text.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0   done
+  1   done, but some records failed
+  2   wrong usage or bad input
+  3   failed while running
+  75  interrupted; the same command can be run again";
+
+/// What was asked for cannot be done; the text says why and what to do instead.
+#[derive(Debug)]
+pub(crate) struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// An error that ends the program with the code of wrong usage.
+pub(crate) fn usage(sentence: impl Into<String>) -> anyhow::Error {
+    Usage(sentence.into()).into()
+}
+
+/// The reader of stdout has gone: `drdiff … | head` is no failure.
+#[derive(Debug)]
+pub(crate) struct ClosedPipe;
+
+impl fmt::Display for ClosedPipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the reader of the output has gone")
+    }
+}
+
+impl std::error::Error for ClosedPipe {}
+
+/// The exit of a command that failed.
+pub(crate) fn of(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(of_cause).unwrap_or(Exit::Runtime)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if cause.is::<ClosedPipe>() {
+        Some(Exit::Done)
+    } else if cause.is::<Usage>() || cause.is::<drdiff_configs::Error>() {
+        Some(Exit::Usage)
+    } else if let Some(error) = cause.downcast_ref() {
+        Some(of_generation(error))
+    } else if let Some(error) = cause.downcast_ref() {
+        Some(of_training(error))
+    } else if let Some(error) = cause.downcast_ref() {
+        Some(of_data(error))
+    } else if let Some(error) = cause.downcast_ref() {
+        Some(of_model(error))
+    } else if let Some(error) = cause.downcast_ref() {
+        Some(of_tokenizer(error))
+    } else if let Some(error) = cause.downcast_ref() {
+        Some(of_solver(error))
+    } else {
+        cause.downcast_ref().map(of_kernels)
+    }
+}
+
+fn of_generation(error: &GenerationError) -> Exit {
+    match error {
+        GenerationError::Length { .. } => Exit::Usage,
+        GenerationError::Solver(error) => of_solver(error),
+        GenerationError::Model(error) => of_model(error),
+        GenerationError::Kernels(error) => of_kernels(error),
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_solver(error: &SolverError) -> Exit {
+    match error {
+        SolverError::UnknownName { .. } | SolverError::OutOfRange { .. } | SolverError::Diffusion(_) => Exit::Usage,
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_training(error: &TrainingError) -> Exit {
+    match error {
+        TrainingError::Config(_) | TrainingError::Resume { .. } | TrainingError::Diffusion(_) => Exit::Usage,
+        TrainingError::Data(error) => of_data(error),
+        TrainingError::Model(error) => of_model(error),
+        TrainingError::Kernels(error) => of_kernels(error),
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_data(error: &DataError) -> Exit {
+    match error {
+        DataError::Interrupted => Exit::Interrupted,
+        DataError::Tokenizer(error) => of_tokenizer(error),
+        DataError::Train(_) | DataError::Io { .. } => Exit::Runtime,
+        _ => Exit::Usage,
+    }
+}
+
+fn of_model(error: &ModelError) -> Exit {
+    match error {
+        ModelError::File { action: "read", .. }
+        | ModelError::Corrupt { .. }
+        | ModelError::Mismatch(_)
+        | ModelError::Config(_)
+        | ModelError::WrongTokenizer { .. } => Exit::Usage,
+        ModelError::Tokenizer(error) => of_tokenizer(error),
+        ModelError::Kernels(error) => of_kernels(error),
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_tokenizer(error: &TokenizerError) -> Exit {
+    match error {
+        TokenizerError::Encode(_) => Exit::Runtime,
+        _ => Exit::Usage,
+    }
+}
+
+fn of_kernels(error: &KernelsError) -> Exit {
+    match error {
+        KernelsError::NoCudaBuild | KernelsError::NoGpu { .. } => Exit::Usage,
+        _ => Exit::Runtime,
+    }
+}
+
+/// All causes in one sentence. Many messages already quote their cause, and a tensor error goes on with a backtrace:
+/// both are left out. Only a configuration error has more lines, which show the line that is wrong.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut sentence, cause| {
+        let words = cause.to_string();
+        let first = words.lines().next().unwrap_or_default();
+        let cause = if cause.is::<drdiff_configs::Error>() {
+            &words
+        } else {
+            first
+        };
+        if !sentence.contains(cause) {
+            if !sentence.is_empty() {
+                sentence += ": ";
+            }
+            sentence += cause;
+        }
+        sentence
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn unreadable() -> ModelError {
+        let source = io::Error::new(io::ErrorKind::NotFound, "no such file");
+        ModelError::File {
+            action: "read",
+            path: PathBuf::from("m.gguf"),
+            source,
+        }
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::Error::new(unreadable()).context("cannot load the model");
+        assert_eq!(
+            sentence(&error),
+            "cannot load the model: cannot read m.gguf: no such file"
+        );
+    }
+
+    #[test]
+    fn wrapped_errors_keep_their_exit() {
+        let wrapped = GenerationError::Model(ModelError::Kernels(KernelsError::NoCudaBuild));
+        assert_eq!(of(&wrapped.into()), Exit::Usage);
+        assert_eq!(
+            of(&anyhow::Error::new(unreadable()).context("while starting")),
+            Exit::Usage
+        );
+        assert_eq!(of(&DataError::Interrupted.into()), Exit::Interrupted);
+        assert_eq!(of(&ClosedPipe.into()), Exit::Done);
+        assert_eq!(of(&anyhow::anyhow!("anything else")), Exit::Runtime);
+    }
+}

@@ -1,0 +1,13 @@
+//! The program as users meet it: arguments in; text, sentences, files and exit codes out.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod bad_input;
+mod config;
+mod data;
+mod files;
+mod fixture;
+mod generate;
+mod infill;
+mod interrupt;
+mod train;

@@ -1,0 +1,95 @@
+//! `drdiff train`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::fixture::{RunExt, drdiff, fixture, generate};
+
+/// `drdiff train` with the tiny configuration, into `out`.
+fn train(out: &Path, args: &[&str]) -> Command {
+    let mut command = drdiff();
+    command
+        .args(["train", "--config"])
+        .arg(fixture().config())
+        .arg("--data")
+        .arg(fixture().corpus());
+    command.arg("-o").arg(out).args(args);
+    command
+}
+
+#[test]
+fn a_run_logs_saves_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let ran = train(&out, &["--set", "steps=3"]).run();
+    ran.succeeds();
+    let log = ran.stderr();
+    for word in [
+        "step 3  tokens 384  loss ",
+        "grad norm",
+        "block size  nats/token",
+        "saved",
+    ] {
+        assert!(log.contains(word), "{word:?} is not in {log}");
+    }
+
+    train(&out, &[]).run().fails(2, &["already holds a run", "--resume"]);
+    let ran = train(&out, &["--resume"]).run();
+    ran.succeeds();
+    assert!(
+        ran.stderr().contains("step 5") && !ran.stderr().contains("step 3  tokens"),
+        "{}",
+        ran.stderr()
+    );
+
+    let written = drdiff()
+        .args(["generate", "Nobody", "--tokens", "8", "--model"])
+        .arg(&out)
+        .run();
+    assert!(written.succeeds().starts_with("Nobody"));
+    let json = drdiff().args(["inspect", "--json"]).arg(&out).run().json();
+    assert_eq!(json["metadata"]["step"], 5);
+}
+
+#[test]
+fn a_run_can_begin_with_the_weights_of_a_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = fixture().model();
+    let ran = train(&dir.path().join("run"), &["--set", "steps=1", "--quiet", "--from"])
+        .arg(&model)
+        .run();
+    ran.succeeds();
+    assert_eq!(ran.stderr(), "");
+    generate(&["x", "--tokens", "4"]).run().succeeds();
+}
+
+#[test]
+fn bad_configurations_are_named_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    train(&out, &["--set", "batch=0"])
+        .run()
+        .fails(2, &["batch", "at least 1"]);
+    train(&out, &["--set", "model.vocab=700"])
+        .run()
+        .fails(2, &["700", &fixture().vocabulary.to_string()]);
+    train(&out, &["--from", "/nowhere"])
+        .run()
+        .fails(2, &["there is no model at /nowhere"]);
+    let stop = train(&out, &["--stop-after", "soon"]).run();
+    assert_eq!(stop.code(), 2);
+    assert!(stop.stderr().contains("9m"));
+    train(&out, &["--set", "stepps=3"])
+        .run()
+        .fails(2, &["unknown key `stepps`", "did you mean `steps`"]);
+    let other = |config: &str| {
+        drdiff()
+            .args(["train", "--config", config, "--data", "/nowhere", "-o"])
+            .arg(&out)
+            .run()
+    };
+    other("/nowhere.yaml").fails(2, &["cannot read the configuration /nowhere.yaml", "check the path"]);
+    other("smal").fails(2, &["no train preset `smal`", "did you mean `small`"]);
+    other("small").fails(2, &["/nowhere"]);
+    assert!(!out.exists());
+}

@@ -1,0 +1,58 @@
+//! Compiles `cu/*.cu` to PTX when the feature `cuda` is on.
+//!
+//! The compiler is `$NVCC`, or `$CUDA_HOME/bin/nvcc`, or `nvcc` on the path; the architecture is
+//! `$CUDA_COMPUTE_CAP` as for candle's own kernels, or 80, whose PTX runs on everything newer.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+fn main() -> Result<(), String> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=cu");
+    for variable in ["NVCC", "CUDA_HOME", "CUDA_COMPUTE_CAP"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    if env::var_os("CARGO_FEATURE_CUDA").is_none() {
+        return Ok(());
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR: not run by cargo")?);
+    let architecture = format!(
+        "-arch=compute_{}",
+        env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "80".to_owned())
+    );
+    for entry in fs::read_dir("cu").map_err(|error| format!("cu: {error}"))? {
+        let source = entry.map_err(|error| format!("cu: {error}"))?.path();
+        if source.extension().is_some_and(|extension| extension == "cu") {
+            compile(&source, &out, &architecture)?;
+        }
+    }
+    Ok(())
+}
+
+fn compiler() -> PathBuf {
+    env::var_os("NVCC")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| match env::var_os("CUDA_HOME") {
+            Some(home) => Path::new(&home).join("bin/nvcc"),
+            None => PathBuf::from("nvcc"),
+        })
+}
+
+fn compile(source: &Path, out: &Path, architecture: &str) -> Result<(), String> {
+    let target = out.join(source.file_name().unwrap_or_default()).with_extension("ptx");
+    let nvcc = compiler();
+    let result = Command::new(&nvcc)
+        .args(["-ptx", "-O3", "-std=c++17", architecture, "-o"])
+        .args([target.as_path(), source])
+        .output()
+        .map_err(|error| format!("cannot run {}: {error}; see docs/cuda.md", nvcc.display()))?;
+    if result.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{}:\n{}",
+        source.display(),
+        String::from_utf8_lossy(&result.stderr)
+    ))
+}

@@ -1,0 +1,187 @@
+// Attention over a tile plan in bf16 (Dao, "FlashAttention-2", 2023). A block takes two query tiles, so that keys and
+// values are read once for 128 queries; each of its four warps takes 32 queries.
+#include "attention.cuh"
+
+static constexpr int THREADS = 128;
+static constexpr float LOG2E = 1.4426950408889634f;
+
+// What a half of the block does with a key tile.
+enum { SKIP = 0, FULL = 1, PARTIAL = 2 };
+
+struct Rows {
+    float peak[2], sum[2];    // of rows lane / 4 and lane / 4 + 8
+};
+
+// Turns scores into weights, and rescales what was summed under a lower maximum.
+template <int D> __device__ inline void soften(float (&s)[8][4], float (&o)[D / 8][4], Rows &rows, float scale) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        float peak = rows.peak[half];
+#pragma unroll
+        for (int n = 0; n < 8; n++) peak = fmaxf(peak, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
+        peak = fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 1));
+        peak = fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 2));
+        // Where nothing is allowed yet, infinity minus infinity must not appear.
+        const float base = peak == __int_as_float(0xff800000) ? 0.0f : peak * scale;
+        const float shrink = exp2_fast(rows.peak[half] * scale - base);
+        rows.peak[half] = peak;
+        float sum = 0.0f;
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+#pragma unroll
+            for (int i = 2 * half; i < 2 * half + 2; i++) {
+                s[n][i] = exp2_fast(fmaf(s[n][i], scale, -base));
+                sum += s[n][i];
+            }
+        }
+        rows.sum[half] = rows.sum[half] * shrink + sum;
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+            o[n][2 * half] *= shrink;
+            o[n][2 * half + 1] *= shrink;
+        }
+    }
+}
+
+// Entries of the plan here: key tile << 4 | mode of the first query tile << 2 | mode of the second.
+template <int D>
+__device__ void forward(const View &q, const View &k, const View &v, bf16 *out, float *lse, const Plan &plan,
+                        const Geometry &g) {
+    extern __shared__ __align__(1024) unsigned char memory[];
+    constexpr u32 BYTES = TILE * D * 2;
+    const u32 q_tile = shared_address(memory), stages = q_tile + 2 * BYTES;
+    const int pairs = (g.query_tiles + 1) / 2;
+    // Late queries see more keys in causal plans: the longest work starts first.
+    const int pair = pairs - 1 - blockIdx.x, head = blockIdx.y, batch = blockIdx.z;
+    const int key_head = head / (g.heads / g.key_heads), sequence = g.shared ? 0 : batch;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, second = warp / 2;
+    const int first_row = warp * 32, first_query = pair * 2 * TILE;
+
+    load_tile<D, 2 * TILE, THREADS>(q_tile, at<bf16>(q, batch, first_query, head), q.time, g.queries - first_query);
+    const auto load_stage = [&](int stage, u32 entry) {
+        const int key = (entry >> 4) * TILE;
+        const u32 to = stages + stage * 2 * BYTES;
+        load_tile<D, TILE, THREADS>(to, at<bf16>(k, batch, key, key_head), k.time, g.keys - key);
+        load_tile<D, TILE, THREADS>(to + BYTES, at<bf16>(v, batch, key, key_head), v.time, g.keys - key);
+    };
+    const u32 *offsets = plan.offsets + sequence * pairs + pair;
+    const u32 *entries = plan.entries + offsets[0];
+    const int count = offsets[1] - offsets[0];
+    u32 entry = count > 0 ? entries[0] : 0, next = count > 1 ? entries[1] : 0;
+    if (count > 0) load_stage(0, entry);
+    copies_commit();
+
+    // Queries and their codes, padded to whole tiles; a pair's second tile may not exist.
+    const int2 *query_codes = plan.queries + ((long)sequence * g.query_tiles + pair * 2) * TILE;
+    const int padded = (g.query_tiles - pair * 2) * TILE;
+    int2 code[2][2];
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const int row = first_row + m * 16 + half * 8 + lane / 4;
+            code[m][half] = row < padded ? query_codes[row] : make_int2(-1, -2);
+        }
+    }
+    const float infinity = __int_as_float(0x7f800000);
+    float o[2][D / 8][4] = {};
+    Rows rows[2];
+#pragma unroll
+    for (int m = 0; m < 2; m++) rows[m] = {{-infinity, -infinity}, {0.0f, 0.0f}};
+
+    for (int i = 0; i < count; i++) {
+        copies_wait<0>();
+        __syncthreads();
+        if (i + 1 < count) load_stage((i + 1) & 1, next);
+        copies_commit();
+        const u32 coming = i + 2 < count ? entries[i + 2] : 0;
+        const u32 k_tile = stages + (i & 1) * 2 * BYTES, v_tile = k_tile + BYTES;
+        const int mode = second ? entry & 3 : entry >> 2 & 3;
+        if (mode != SKIP) {
+            float s[2][8][4] = {};
+#pragma unroll
+            for (int step = 0; step < D / 16; step++) {
+                u32 a[2][4];
+                left<D>(a[0], q_tile, first_row, step);
+                left<D>(a[1], q_tile, first_row + 16, step);
+#pragma unroll
+                for (int n = 0; n < 4; n++) {
+                    u32 b[4];
+                    right<D>(b, k_tile, n * 16, step);
+#pragma unroll
+                    for (int m = 0; m < 2; m++) {
+                        mma(s[m][2 * n], a[m], b[0], b[1]);
+                        mma(s[m][2 * n + 1], a[m], b[2], b[3]);
+                    }
+                }
+            }
+            if (mode == PARTIAL) {
+                const long key = ((long)sequence * g.key_tiles + (entry >> 4)) * TILE;
+#pragma unroll
+                for (int n = 0; n < 8; n++) {
+                    const int4 codes = __ldg(reinterpret_cast<const int4 *>(plan.keys + key + n * 8 + lane % 4 * 2));
+#pragma unroll
+                    for (int m = 0; m < 2; m++) {
+#pragma unroll
+                        for (int half = 0; half < 2; half++) {
+                            if (!allowed(code[m][half], make_int2(codes.x, codes.y))) s[m][n][2 * half] = -infinity;
+                            if (!allowed(code[m][half], make_int2(codes.z, codes.w)))
+                                s[m][n][2 * half + 1] = -infinity;
+                        }
+                    }
+                }
+            }
+            u32 p[2][4][4];
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+                soften<D>(s[m], o[m], rows[m], g.scale * LOG2E);
+                pack_left(p[m], s[m]);
+            }
+#pragma unroll
+            for (int step = 0; step < 4; step++) {
+#pragma unroll
+                for (int n = 0; n < D / 16; n++) {
+                    u32 b[4];
+                    right_turned<D>(b, v_tile, step * 16, n);
+#pragma unroll
+                    for (int m = 0; m < 2; m++) {
+                        mma(o[m][2 * n], p[m][step], b[0], b[1]);
+                        mma(o[m][2 * n + 1], p[m][step], b[2], b[3]);
+                    }
+                }
+            }
+        }
+        entry = next;
+        next = coming;
+    }
+    copies_wait<0>();
+
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+        const int query = first_query + first_row + m * 16;
+        float inverse[2];
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float sum = rows[m].sum[half];
+            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+            inverse[half] = sum > 0.0f ? 1.0f / sum : 0.0f;
+            const int row = query + half * 8 + lane / 4;
+            if (lane % 4 == 0 && row < g.queries)
+                lse[((long)batch * g.heads + head) * g.queries + row] =
+                    sum > 0.0f ? rows[m].peak[half] * g.scale + logf(sum) : -infinity;
+        }
+        const long stride = (long)g.heads * D;
+        store_rows<D>(out + ((long)batch * g.queries + query) * stride + head * D, stride, o[m], g.queries - query,
+                      inverse[0], inverse[1]);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
+    attention_forward_64(View q, View k, View v, bf16 *out, float *lse, Plan plan, Geometry g) {
+    forward<64>(q, k, v, out, lse, plan, g);
+}
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
+    attention_forward_128(View q, View k, View v, bf16 *out, float *lse, Plan plan, Geometry g) {
+    forward<128>(q, k, v, out, lse, plan, g);
+}

@@ -1,0 +1,274 @@
+//! Attention over a tile plan: tensor-core kernels for bf16 heads of 64 and 128, simple ones for everything else.
+
+use super::launch::{Module, launch, module, shape};
+use super::operand::{Input, Output, contiguous, device, suffix};
+use super::plan::{DevicePlan, Walk};
+use crate::plan::{TILE, TilePlan};
+use candle_core::cuda_backend::cudarc::driver::DeviceRepr;
+use candle_core::cuda_backend::{CudaDevice, CudaStorage};
+use candle_core::{DType, Layout, Result, Tensor, bail};
+
+const FORWARD: Module = module!("attention_forward");
+const BACKWARD: Module = module!("attention_backward");
+const SIMPLE: Module = module!("attention_simple");
+const THREADS: usize = 128;
+/// Widest head of the simple kernels.
+const WIDEST: usize = 256;
+
+/// `View` of `cu/attention.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct View {
+    data: u64,
+    batch: i64,
+    time: i64,
+    head: i64,
+}
+// SAFETY: plain numbers in C's layout.
+unsafe impl DeviceRepr for View {}
+
+impl View {
+    fn new(input: &Input) -> Self {
+        let strides = input.layout.stride();
+        Self {
+            data: input.address,
+            batch: strides[0] as i64,
+            time: strides[1] as i64,
+            head: strides[2] as i64,
+        }
+    }
+}
+
+/// `Geometry` of `cu/attention.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Geometry {
+    queries: i32,
+    keys: i32,
+    heads: i32,
+    key_heads: i32,
+    query_tiles: i32,
+    key_tiles: i32,
+    width: i32,
+    shared: i32,
+    scale: f32,
+}
+// SAFETY: plain numbers in C's layout.
+unsafe impl DeviceRepr for Geometry {}
+
+/// Which kernels to use, and the sizes that both passes need.
+struct Call {
+    geometry: Geometry,
+    batch: usize,
+    dtype: DType,
+    /// The head width, if the tensor-core kernels take it.
+    fast: Option<usize>,
+}
+
+impl Call {
+    fn new(q: &Input, k: &Input, plan: &TilePlan, scale: f32) -> Result<Self> {
+        let (&[batch, queries, heads, width], &[_, keys, key_heads, _]) = (q.layout.dims(), k.layout.dims()) else {
+            bail!("attention: q {:?}, k {:?}", q.layout.dims(), k.layout.dims())
+        };
+        if width > WIDEST {
+            bail!("attention: on CUDA a head has at most {WIDEST} numbers, not {width}");
+        }
+        let geometry = Geometry {
+            queries: queries as i32,
+            keys: keys as i32,
+            heads: heads as i32,
+            key_heads: key_heads as i32,
+            query_tiles: plan.query_tiles() as i32,
+            key_tiles: plan.key_tiles() as i32,
+            width: width as i32,
+            shared: i32::from(plan.sequences() == 1),
+            scale,
+        };
+        let fast = (q.dtype == DType::BF16 && [64, 128].contains(&width)).then_some(width);
+        Ok(Self {
+            geometry,
+            batch,
+            dtype: q.dtype,
+            fast,
+        })
+    }
+
+    fn name(&self, kind: &str) -> Result<String> {
+        Ok(match self.fast {
+            Some(width) => format!("attention_{kind}_{width}"),
+            None => format!("attention_{kind}_{}", suffix(self.dtype)?),
+        })
+    }
+
+    /// Bytes of one tile.
+    fn tile(&self) -> usize {
+        self.fast.map_or(0, |width| TILE * width * 2)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.batch * (self.geometry.queries * self.geometry.heads) as usize == 0
+    }
+
+    /// `per_block` positions of `length`, one head and one batch entry a block.
+    fn grid(&self, length: i32, per_block: usize, heads: i32) -> (usize, usize, usize) {
+        ((length as usize).div_ceil(per_block), heads as usize, self.batch)
+    }
+}
+
+/// Whether the kernels can read a view: D contiguous, and rows at 16-byte boundaries.
+fn fits(x: &Input) -> bool {
+    let strides = x.layout.stride();
+    strides.last() == Some(&1) && (x.dtype != DType::BF16 || x.by_eight(&strides[..strides.len() - 1]))
+}
+
+/// Output `[B, T, H, D]` and log-sum-exp `[B, H, T]` f32; `q: [B, T, H, D]`, `k` and `v: [B, S, G, D]`.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three views are six arguments in candle's custom operations"
+)]
+pub(crate) fn forward(
+    q: &CudaStorage,
+    lq: &Layout,
+    k: &CudaStorage,
+    lk: &Layout,
+    v: &CudaStorage,
+    lv: &Layout,
+    plan: &TilePlan,
+    scale: f32,
+) -> Result<(CudaStorage, Tensor)> {
+    let device = &q.device;
+    let [q, k, v] = [(q, lq), (k, lk), (v, lv)].map(|(storage, layout)| Input::fitting(storage, layout, fits));
+    let (q, k, v) = (q?, k?, v?);
+    let call = Call::new(&q, &k, plan, scale)?;
+    let g = call.geometry;
+    let out = Output::new(device, lq.shape().clone(), call.dtype)?;
+    let lse = Output::new(device, (call.batch, g.heads as usize, g.queries as usize), DType::F32)?;
+    if !call.is_empty() {
+        let uploaded = DevicePlan::of(plan, device)?;
+        let (module, walk, per_block) = match call.fast {
+            Some(_) => (&FORWARD, Walk::Pairs, 2 * TILE),
+            None => (&SIMPLE, Walk::Rows, THREADS / 32),
+        };
+        let grid = shape(call.grid(g.queries, per_block, g.heads), (THREADS, 1), 6 * call.tile());
+        let lists = uploaded.walk(walk, device);
+        let (q, k, v) = (View::new(&q), View::new(&k), View::new(&v));
+        launch!(
+            module,
+            device,
+            &call.name("forward")?,
+            grid,
+            q,
+            k,
+            v,
+            out.address,
+            lse.address,
+            lists,
+            g
+        );
+    }
+    Ok((out.into_storage().0, lse.into_tensor()))
+}
+
+/// The gradients of q, k and v, contiguous.
+#[expect(clippy::too_many_arguments, reason = "what the forward pass took and gave")]
+pub(crate) fn backward(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    out: &Tensor,
+    lse: &Tensor,
+    dout: &Tensor,
+    plan: &TilePlan,
+    scale: f32,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let device = device(q)?;
+    let readable = |x: &Tensor| -> Result<Tensor> { if fits(&Input::of(x)?) { Ok(x.clone()) } else { x.copy() } };
+    let (q, k, v, dout) = (readable(q)?, readable(k)?, readable(v)?, dout.contiguous()?);
+    let [q_in, k_in, v_in, dout_in] = [&q, &k, &v, &dout].map(Input::of);
+    let (q_in, k_in, v_in, dout_in) = (q_in?, k_in?, v_in?, dout_in?);
+    let call = Call::new(&q_in, &k_in, plan, scale)?;
+    let g = call.geometry;
+    if call.is_empty() {
+        return Ok((q.zeros_like()?, k.zeros_like()?, v.zeros_like()?));
+    }
+    let uploaded = DevicePlan::of(plan, device)?;
+    let sums = summaries(&call, device, &out.contiguous()?, &dout, lse)?;
+    let [dq, dk, dv] = [&q, &k, &v].map(|x| Output::new(device, x.shape().clone(), call.dtype));
+    let (dq, dk, dv) = (dq?, dk?, dv?);
+    let (q, k, v, dout) = (
+        View::new(&q_in),
+        View::new(&k_in),
+        View::new(&v_in),
+        View::new(&dout_in),
+    );
+    let (module, per_block) = match call.fast {
+        Some(_) => (&BACKWARD, TILE),
+        None => (&SIMPLE, THREADS / 32),
+    };
+    if g.keys > 0 {
+        // Two tiles to stay, two stages of two tiles with a pair of numbers for each query.
+        let shared = if call.fast.is_some() {
+            6 * call.tile() + 2 * TILE * 8
+        } else {
+            0
+        };
+        let grid = shape(call.grid(g.keys, per_block, g.key_heads), (THREADS, 1), shared);
+        let lists = uploaded.walk(Walk::Cols, device);
+        let name = call.name("keys")?;
+        launch!(
+            module,
+            device,
+            &name,
+            grid,
+            q,
+            k,
+            v,
+            dout,
+            sums.address,
+            dk.address,
+            dv.address,
+            lists,
+            g
+        );
+    }
+    let grid = shape(call.grid(g.queries, per_block, g.heads), (THREADS, 1), 6 * call.tile());
+    let lists = uploaded.walk(Walk::Rows, device);
+    launch!(
+        module,
+        device,
+        &call.name("queries")?,
+        grid,
+        q,
+        k,
+        v,
+        dout,
+        sums.address,
+        dq.address,
+        lists,
+        g
+    );
+    Ok((dq.into_tensor(), dk.into_tensor(), dv.into_tensor()))
+}
+
+/// `(lse, <out, dout>)` of every query, `[B, H, T, 2]`.
+fn summaries(call: &Call, device: &CudaDevice, out: &Tensor, dout: &Tensor, lse: &Tensor) -> Result<Output> {
+    let g = call.geometry;
+    let rows = call.batch * (g.queries * g.heads) as usize;
+    let sums = Output::new(device, (rows, 2), DType::F32)?;
+    let name = format!("attention_summary_{}", suffix(call.dtype)?);
+    let grid = shape((rows.div_ceil(THREADS / 32), 1, 1), (THREADS, 1), 0);
+    let (out, dout) = (contiguous(out, call.dtype)?, contiguous(dout, call.dtype)?);
+    launch!(
+        BACKWARD,
+        device,
+        &name,
+        grid,
+        out,
+        dout,
+        contiguous(lse, DType::F32)?,
+        sums.address,
+        rows as i32,
+        g
+    );
+    Ok(sums)
+}

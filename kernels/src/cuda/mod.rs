@@ -1,0 +1,22 @@
+//! The CUDA forms of the operations: f32 or bf16 elements, f32 gains and sums, the same results on every run.
+//!
+//! Forward forms take a storage and its layout, as candle's custom operations get them; backward forms take tensors
+//! outside the graph. Views need not be contiguous: a form that cannot read one reads a copy.
+
+#![allow(
+    unsafe_code,
+    reason = "kernels take raw device addresses; each launch says why its own are valid"
+)]
+
+pub(crate) mod adamw;
+pub(crate) mod attention;
+pub(crate) mod cross_entropy;
+pub(crate) mod embedding;
+mod launch;
+pub(crate) mod norm;
+mod operand;
+pub(crate) mod plan;
+mod reduce;
+pub(crate) mod rms_norm;
+pub(crate) mod rotary;
+pub(crate) mod swiglu;

@@ -1,0 +1,72 @@
+//! SwiGLU.
+
+use super::launch::{Module, blocks, launch, module, shape};
+use super::operand::{Input, Output, contiguous, device, suffix};
+use candle_core::cuda_backend::CudaStorage;
+use candle_core::{DType, Layout, Result, Shape, Tensor};
+
+const SWIGLU: Module = module!("swiglu");
+const BLOCK: usize = 256;
+
+fn name(kind: &str, dtype: DType, eight: bool) -> Result<(String, usize)> {
+    let step = if eight { 8 } else { 1 };
+    Ok((format!("swiglu_{kind}_{}_{step}", suffix(dtype)?), step))
+}
+
+/// `silu(first half) * second half` of the last dimension, `[.., 2m]` to `[.., m]`.
+pub(crate) fn forward(x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+    let x_in = Input::fitting(x, layout, |view| view.row_stride().is_some())?;
+    let mut dims = layout.dims().to_vec();
+    let half = dims.last().map_or(0, |width| width / 2);
+    if let Some(last) = dims.last_mut() {
+        *last = half;
+    }
+    let rows: usize = dims.iter().rev().skip(1).product();
+    let out = Output::new(&x.device, dims, x_in.dtype)?;
+    if rows * half == 0 {
+        return Ok(out.into_storage());
+    }
+    let stride = x_in.row_stride().unwrap_or(2 * half);
+    let (name, step) = name("forward", x_in.dtype, x_in.by_eight(&[stride, half]))?;
+    let grid = shape((blocks(rows * half / step, BLOCK), 1, 1), (BLOCK, 1), 0);
+    launch!(
+        SWIGLU,
+        &x.device,
+        &name,
+        grid,
+        x_in.address,
+        stride as i64,
+        out.address,
+        rows as i32,
+        half as i32
+    );
+    Ok(out.into_storage())
+}
+
+/// The gradient of x.
+pub(crate) fn backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    let (x, dy) = (x.contiguous()?, dy.contiguous()?);
+    let half = x.dims().last().map_or(0, |width| width / 2);
+    if dy.elem_count() == 0 {
+        return x.zeros_like();
+    }
+    let rows = dy.elem_count() / half;
+    let (device, dtype) = (device(&x)?, x.dtype());
+    let out = Output::new(device, x.shape().clone(), dtype)?;
+    let (x_at, dy_at) = (contiguous(&x, dtype)?, contiguous(&dy, dtype)?);
+    let eight = half.is_multiple_of(8) && x_at.is_multiple_of(16) && dy_at.is_multiple_of(16);
+    let (name, step) = name("backward", dtype, eight)?;
+    let grid = shape((blocks(rows * half / step, BLOCK), 1, 1), (BLOCK, 1), 0);
+    launch!(
+        SWIGLU,
+        device,
+        &name,
+        grid,
+        x_at,
+        dy_at,
+        out.address,
+        rows as i32,
+        half as i32
+    );
+    Ok(out.into_tensor())
+}
