@@ -1,5 +1,7 @@
 //! Every parameter learns, one batch can be learnt by heart, and a resumed run is the run that never stopped.
 
+#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
+
 mod common;
 
 use std::collections::BTreeMap;
