@@ -28,8 +28,12 @@ impl Engine {
     /// An engine that works on up to `capacity` requests at once.
     ///
     /// # Errors
-    /// If the tokenizer is not the network's, or the embedding table cannot be read.
+    /// [`Error::Vocabulary`] if the tokenizer is not the network's; or the embedding table cannot be read.
     pub fn new(network: Network, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
+        let (has, needs) = (tokenizer.vocab_size(), network.config().vocab);
+        if has != needs {
+            return Err(Error::Vocabulary { has, needs });
+        }
         let rows = network
             .unit_embeddings()?
             .to_dtype(DType::F32)?

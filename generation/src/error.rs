@@ -16,6 +16,14 @@ pub enum Error {
         /// What to do instead.
         remedy: String,
     },
+    /// The tokenizer belongs to another network.
+    #[error("the tokenizer has {has} tokens, the network {needs}; use the tokenizer that the network was trained with")]
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        has: usize,
+        /// Tokens of the network.
+        needs: usize,
+    },
     /// The network's numbers are not usable.
     #[error(
         "the network gave logits that are not numbers (request {request}, block {block}, step {step}, seed {seed}); the weights are probably damaged: fetch them again"

@@ -157,7 +157,12 @@ impl Job {
             None
         };
         let written = &tokens[..end.unwrap_or(tokens.len())];
-        let text = self.stream.push(written);
+        let complete = end.is_some() || self.committed >= self.budget || matches!(self.request.task, Task::Infill(_));
+        let mut text = self.stream.push(written);
+        if complete {
+            // A character that stays incomplete is part of the text, as it is when all ids are decoded at once.
+            text.push_str(&self.stream.clone().finish());
+        }
         self.ids.extend_from_slice(written);
         self.text.push_str(&text);
         events.push(Event::BlockCommitted {
@@ -166,7 +171,7 @@ impl Job {
             text,
             tokens: self.ids.len(),
         });
-        if end.is_some() || self.committed >= self.budget || matches!(self.request.task, Task::Infill(_)) {
+        if complete {
             return Ok(Some(self.output(if end.is_some() {
                 StopReason::End
             } else {

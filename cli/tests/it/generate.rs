@@ -123,7 +123,17 @@ fn text_of_special_tokens_is_plain_text() {
 fn a_trace_has_a_line_for_each_pass() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("trace.jsonl");
-    let args = ["The miller", "--tokens", "16", "--steps", "6", "--no-stop", "--quiet"];
+    let args = [
+        "The miller",
+        "--tokens",
+        "16",
+        "--block-size",
+        "16",
+        "--steps",
+        "6",
+        "--no-stop",
+        "--quiet",
+    ];
     generate(&args).arg("--trace").arg(&path).run().succeeds();
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
