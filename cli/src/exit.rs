@@ -108,7 +108,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 
 fn of_generation(error: &GenerationError) -> Exit {
     match error {
-        GenerationError::Length { .. } => Exit::Usage,
+        GenerationError::Length { .. } | GenerationError::UnknownToken { .. } | GenerationError::Vocabulary { .. } => {
+            Exit::Usage
+        }
         GenerationError::Solver(error) => of_solver(error),
         GenerationError::Model(error) => of_model(error),
         GenerationError::Kernels(error) => of_kernels(error),

@@ -24,6 +24,16 @@ pub enum Error {
         /// Tokens of the network.
         needs: usize,
     },
+    /// A prompt holds a token that the model does not know.
+    #[error(
+        "the prompt holds the token {token}, and the model knows {vocab}; encode it with the model's own tokenizer"
+    )]
+    UnknownToken {
+        /// The id.
+        token: u32,
+        /// Size of the model's vocabulary.
+        vocab: usize,
+    },
     /// The network's numbers are not usable.
     #[error(
         "the network gave logits that are not numbers (request {request}, block {block}, step {step}, seed {seed}); the weights are probably damaged: fetch them again"

@@ -48,7 +48,7 @@ pub(crate) struct Part {
 impl Job {
     pub(crate) fn new(request: Request, network: &Network, tokenizer: &Tokenizer, table: &Table) -> Result<Self> {
         let context = network.config().context;
-        let (budget, block_size) = request.check(context)?;
+        let (budget, block_size) = request.check(context, network.config().vocab)?;
         let (pending, canvas) = match &request.task {
             Task::Continue(prompt) => (prompt.clone(), vec![None; block_size]),
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),

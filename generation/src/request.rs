@@ -60,9 +60,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// Checks the request against a model of `context` positions and returns how many tokens it will write at most
-    /// and the size of its blocks.
-    pub(crate) fn check(&self, context: usize) -> Result<(usize, usize)> {
+    /// Checks the request against a model of `context` positions and `vocab` tokens, and returns how many tokens it
+    /// will write at most and the size of its blocks.
+    pub(crate) fn check(&self, context: usize, vocab: usize) -> Result<(usize, usize)> {
         self.settings.sampler.validate()?;
         let zero = |what| Error::Length {
             what,
@@ -87,6 +87,10 @@ impl Request {
                 Ok((open, canvas.len()))
             }
             Task::Continue(prompt) => {
+                // Ids from the vocabulary's end on would be read as absorbed or soft positions.
+                if let Some(token) = prompt.iter().copied().find(|token| *token as usize >= vocab) {
+                    return Err(Error::UnknownToken { token, vocab });
+                }
                 let Settings { tokens, block_size, .. } = self.settings;
                 if tokens == 0 {
                     return Err(zero("a number of tokens"));

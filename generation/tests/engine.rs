@@ -20,7 +20,13 @@ const BLOCK: usize = 4;
 const NOISY: [u32; BLOCK] = [257, 258, 65, 259];
 
 /// Evidence and logits of `NOISY` behind `clean`, or nothing where `noisy` is false; the text before is in the cache.
-fn run(network: &Network, clean: &[u32], noisy: bool, first: usize, mut cache: Option<&mut KvCache>) -> Vec<f64> {
+fn run(
+    network: &Network,
+    clean: &[u32],
+    noisy: bool,
+    first: usize,
+    mut cache: Option<&mut KvCache>,
+) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
     let config = network.config();
     let block: &[u32] = if noisy { &NOISY } else { &[] };
     let index: Vec<u32> = clean.iter().chain(block).copied().collect();
@@ -31,32 +37,28 @@ fn run(network: &Network, clean: &[u32], noisy: bool, first: usize, mut cache: O
         noisy: block.len(),
     };
     let positions = (first..first + index.len()).map(|p| p as i64).collect();
-    let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, &Device::Cpu).unwrap();
-    let mut input = Input::discrete(Tensor::new(index.as_slice(), &Device::Cpu).unwrap());
+    let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, &Device::Cpu)?;
+    let mut input = Input::discrete(Tensor::new(index.as_slice(), &Device::Cpu)?);
     if noisy {
         let evidence = Inputs::new(1).numbers(2 * config.embed);
-        input.soft = Some(Soft::new(tensor(&evidence, &[2, config.embed]).unwrap()).unwrap());
+        input.soft = Some(Soft::new(tensor(&evidence, &[2, config.embed])?)?);
     }
     let segment = Segment {
         batch: 1,
         len: index.len(),
-        plan: Arc::new(TilePlan::new(&[pass(layout).unwrap()]).unwrap()),
+        plan: Arc::new(TilePlan::new(&[pass(layout)?])?),
         rotary: &rotary,
         cache: cache.take(),
     };
-    let hidden = network
-        .forward(&input, &mut [segment], &mut ComputeReport::default())
-        .unwrap();
+    let hidden = network.forward(&input, &mut [segment], &mut ComputeReport::default())?;
     if !noisy {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let rows: Vec<u32> = (clean.len() as u32..index.len() as u32).collect();
-    let evidence = network
-        .evidence(&hidden, &Tensor::new(rows, &Device::Cpu).unwrap())
-        .unwrap();
-    let mut found = values(&evidence).unwrap();
-    found.extend(values(&network.logits(&evidence).unwrap()).unwrap());
-    found
+    let evidence = network.evidence(&hidden, &Tensor::new(rows, &Device::Cpu)?)?;
+    let mut found = values(&evidence)?;
+    found.extend(values(&network.logits(&evidence)?)?);
+    Ok(found)
 }
 
 #[test]
@@ -67,21 +69,21 @@ fn the_cache_is_exact() {
         .into_iter()
         .map(|id| id as u32)
         .collect();
-    let whole = run(&network, &text, true, 0, None);
+    let whole = run(&network, &text, true, 0, None).unwrap();
     let mut cache = network.cache(CONTEXT, CONTEXT).unwrap();
     let mut at = 0;
     // Several blocks at once, one by one, with and without a noisy block behind them; the last pass only denoises.
     for (len, noisy) in [(2 * BLOCK, true), (BLOCK, true), (3 * BLOCK, false), (0, true)] {
-        let found = run(&network, &text[at..at + len], noisy, at, Some(&mut cache));
+        let found = run(&network, &text[at..at + len], noisy, at, Some(&mut cache)).unwrap();
         cache.commit(len, CONTEXT).unwrap();
         at += len;
         if noisy {
-            assert_close("prefix", &found, &run(&network, &text[..at], true, 0, None));
+            assert_close("prefix", &found, &run(&network, &text[..at], true, 0, None).unwrap());
         }
     }
-    let cached = run(&network, &[], true, at, Some(&mut cache));
+    let cached = run(&network, &[], true, at, Some(&mut cache)).unwrap();
     assert_close("cached against whole", &cached, &whole);
-    let other = run(&network, &text[BLOCK..], true, BLOCK, None);
+    let other = run(&network, &text[BLOCK..], true, BLOCK, None).unwrap();
     assert!(relative_rms("other", &other, &whole) > 1e-3, "the first block matters");
 }
 
@@ -108,6 +110,22 @@ fn a_text_depends_on_its_request_alone() {
         for (request, (_, output)) in requests.into_iter().zip(&together) {
             assert_eq!(write_one(network(), request).ids, output.ids, "{process}: alone");
         }
+    }
+}
+
+#[test]
+fn a_text_goes_on_as_if_its_start_had_been_the_prompt() {
+    for process in Process::ALL.iter().copied() {
+        let mut whole = request(0, "The cat ", 32);
+        whole.settings.sampler.process = process;
+        let mut rest = whole.clone();
+        let ids = write_one(network(), whole).ids;
+        let Task::Continue(prompt) = &mut rest.task else {
+            unreachable!()
+        };
+        prompt.extend(&ids[..16]);
+        rest.settings.tokens = 16;
+        assert_eq!(write_one(network(), rest).ids, ids[16..], "{process}");
     }
 }
 
@@ -188,6 +206,19 @@ fn the_model_can_end_the_text() {
 fn an_incomplete_character_at_the_end_is_shown() {
     let output = write_one(certain_of(0xC3), request(0, "", 9));
     assert_eq!(output.text, "\u{fffd}".repeat(9));
+}
+
+#[test]
+fn a_prompt_of_unknown_tokens_is_refused() {
+    let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
+    let vocab = engine.network().config().vocab;
+    let task = Task::Continue(vec![65, vocab as u32]);
+    let request = Request {
+        id: 0,
+        task,
+        settings: Settings::default(),
+    };
+    assert!(matches!(engine.submit(request), Err(Error::UnknownToken { token, .. }) if token as usize == vocab));
 }
 
 #[test]

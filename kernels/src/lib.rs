@@ -5,6 +5,7 @@
 mod device;
 mod error;
 mod gemm;
+mod mapped;
 pub mod naive;
 pub mod ops;
 mod optim;
@@ -18,6 +19,7 @@ mod cuda;
 
 pub use device::{DeviceKind, device};
 pub use error::{Error, Result};
+pub use mapped::MappedFile;
 pub use ops::{
     Attention, CrossEntropy, Rotary, embedding, linear_cross_entropy, qk_norm_rope, rms_norm, swiglu, tile_attention,
 };

@@ -3,10 +3,10 @@
 //! Little-endian throughout: magic `DRDIFFTK`, version u32, vocabulary u32, tokens u64, documents u64; then the tokens
 //! as u16; then `documents + 1` offsets as u64 (first token of each document, and the end).
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use drdiff_kernels::MappedFile;
 
 use super::error::DataError;
 
@@ -63,11 +63,11 @@ impl Header {
     }
 }
 
-/// An open shard. Tokens stay in the file (and in the system's page cache) until they are read.
+/// An open shard, mapped into memory: tokens stay in the system's page cache, shared by all runs that read them.
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
-    file: File,
+    bytes: MappedFile,
     header: Header,
     offsets: Vec<u64>,
 }
@@ -79,28 +79,20 @@ impl Shard {
     /// A missing file, another format or version, a truncated or damaged file.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let corrupt = |reason: &str| DataError::corrupt(path, reason);
-        let file = File::open(path).map_err(DataError::io(path))?;
-        let length = file.metadata().map_err(DataError::io(path))?.len();
-        if length < HEADER as u64 {
-            return Err(corrupt("it is truncated"));
-        }
-        let mut bytes = [0; HEADER];
-        file.read_exact_at(&mut bytes, 0).map_err(DataError::io(path))?;
-        let header = Header::from_bytes(&bytes).map_err(|reason| corrupt(&reason))?;
-        if header.file_length() != Some(length) {
+        let bytes = MappedFile::open(path).map_err(DataError::io(path))?;
+        let header = bytes.first_chunk().ok_or_else(|| corrupt("it is truncated"))?;
+        let header = Header::from_bytes(header).map_err(|reason| corrupt(&reason))?;
+        if header.file_length() != Some(bytes.len() as u64) {
             return Err(corrupt("it is truncated or damaged"));
         }
-        let mut offsets = vec![0u64; header.documents as usize + 1];
-        let at = HEADER as u64 + header.tokens * 2;
-        file.read_exact_at(bytemuck::cast_slice_mut(&mut offsets), at)
-            .map_err(DataError::io(path))?;
-        offsets.iter_mut().for_each(|offset| *offset = u64::from_le(*offset));
+        let (offsets, _) = bytes[HEADER + header.tokens as usize * 2..].as_chunks();
+        let offsets: Vec<u64> = offsets.iter().map(|offset| u64::from_le_bytes(*offset)).collect();
         if !offsets.is_sorted() || offsets.first() != Some(&0) || offsets.last() != Some(&header.tokens) {
             return Err(corrupt("its document offsets are damaged"));
         }
         Ok(Self {
             path: path.to_owned(),
-            file,
+            bytes,
             header,
             offsets,
         })
@@ -132,7 +124,7 @@ impl Shard {
     /// Reads the tokens of `range`.
     ///
     /// # Errors
-    /// A range beyond the end, an id outside the vocabulary (a damaged file), or a failing disk.
+    /// A range beyond the end, or an id outside the vocabulary (a damaged file).
     pub fn read(&self, range: Range<u64>) -> Result<Vec<u32>, DataError> {
         if range.start > range.end || range.end > self.tokens() {
             return Err(DataError::corrupt(
@@ -140,12 +132,9 @@ impl Shard {
                 format!("tokens {range:?} of {} were asked for", self.tokens()),
             ));
         }
-        let mut raw = vec![0u16; (range.end - range.start) as usize];
-        let at = HEADER as u64 + range.start * 2;
-        self.file
-            .read_exact_at(bytemuck::cast_slice_mut(&mut raw), at)
-            .map_err(DataError::io(&self.path))?;
-        let ids: Vec<u32> = raw.into_iter().map(|id| u32::from(u16::from_le(id))).collect();
+        let (start, end) = (HEADER + range.start as usize * 2, HEADER + range.end as usize * 2);
+        let (raw, _) = self.bytes[start..end].as_chunks();
+        let ids: Vec<u32> = raw.iter().map(|id| u32::from(u16::from_le_bytes(*id))).collect();
         match ids.iter().find(|&&id| id >= self.header.vocabulary) {
             Some(id) => Err(DataError::corrupt(
                 &self.path,
