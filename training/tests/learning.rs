@@ -210,6 +210,29 @@ fn a_resumed_run_is_bit_for_bit_the_run_that_never_stopped() {
     }
 }
 
+#[test]
+fn a_diverging_run_stops_and_names_its_last_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    let mut config = config(corpus.tokenizer().vocab_size(), 50);
+    config.checkpoint_every = 1;
+    config.optimizer.learning_rate = 1e25;
+    config.optimizer.warmup = 20;
+    let mut trainer = Trainer::new(config, &corpus, None, &Device::Cpu).unwrap();
+    let options = Run {
+        dir: folder.path(),
+        commit: "test",
+        stop: &AtomicBool::new(false),
+        limit: None,
+    };
+    let error = run(&mut trainer, &options, &mut |_| {}).unwrap_err().to_string();
+    assert!(
+        error.contains("diverged") && error.contains("the last good checkpoint is that of step"),
+        "{error}"
+    );
+    drdiff_model::load_checkpoint(&folder.path().join(drdiff_training::MODEL_FILE), &Device::Cpu).unwrap();
+}
+
 fn values(tensor: &candle_core::Tensor) -> Vec<u32> {
     tensor
         .flatten_all()
