@@ -1,6 +1,6 @@
 //! One network pass for many jobs: their rows side by side, never padded, never visible to one another.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use drdiff_attention::Segment;
 use drdiff_diffusion::Level;
 use drdiff_kernels::Rotary;
@@ -145,7 +145,7 @@ pub(crate) fn predict(
         .iter()
         .any(|job| job.run.needs_data() || job.request.settings.self_condition);
     let data = if needs_data {
-        Some(x_hat(network, &logits)?)
+        Some(network.data_prediction(&logits)?)
     } else {
         None
     };
@@ -178,12 +178,4 @@ fn split(
         first += count;
     }
     Ok(predictions)
-}
-
-/// The data prediction `x_hat = p E`, `[open, embed]` f32.
-fn x_hat(network: &Network, logits: &Tensor) -> Result<Tensor> {
-    let top = logits.max_keepdim(D::Minus1)?;
-    let weights = logits.broadcast_sub(&top)?.exp()?;
-    let p = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-    Ok(p.matmul(&network.unit_embeddings()?)?)
 }

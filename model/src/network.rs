@@ -1,7 +1,7 @@
 //! The network: from what is known about each position to evidence about it.
 
 use candle_core::quantized::QMatMul;
-use candle_core::{DType, Device, Module, Tensor};
+use candle_core::{D, DType, Device, Module, Tensor};
 use drdiff_attention::{KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, embedding, rms_norm};
 use drdiff_routing::ComputeReport;
@@ -213,5 +213,18 @@ impl Network {
             Linear::Dense(_) => evidence.matmul(&self.unit_embeddings()?.to_dtype(evidence.dtype())?.t()?)?,
         };
         Ok(products.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
+    }
+
+    /// The data prediction `x_hat = p E`, `[n, embed]` f32, `p` the softmax of `logits`, `[n, vocab]` f32. A constant
+    /// of the graph: it is what solvers and self-conditioning read.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn data_prediction(&self, logits: &Tensor) -> Result<Tensor> {
+        let logits = logits.detach();
+        let top = logits.max_keepdim(D::Minus1)?;
+        let weights = logits.broadcast_sub(&top)?.exp()?;
+        let p = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+        Ok(p.matmul(&self.unit_embeddings()?.detach())?)
     }
 }

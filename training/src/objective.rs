@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 use drdiff_attention::Segment;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{CrossEntropy, Noise, Purpose, Rotary, TilePlan, embedding, linear_cross_entropy};
@@ -107,19 +107,13 @@ fn evidence(network: &Network, hidden: &Hidden, rows: &Rows) -> Result<Tensor> {
     }
 }
 
-/// The data prediction `x_hat = p E` for rows of evidence, `[open, embed]` f32.
+/// The data prediction for rows of evidence, `[open, embed]` f32, a few rows of logits at a time.
 fn x_hat(network: &Network, evidence: &Tensor) -> Result<Tensor> {
-    let unit = network.unit_embeddings()?.detach();
-    let mut parts = Vec::new();
     let rows = evidence.dim(0)?;
+    let mut parts = Vec::new();
     for first in (0..rows).step_by(MIXTURE_ROWS) {
-        let logits = network
-            .logits(&evidence.narrow(0, first, MIXTURE_ROWS.min(rows - first))?)?
-            .detach();
-        let top = logits.max_keepdim(D::Minus1)?;
-        let weights = logits.broadcast_sub(&top)?.exp()?;
-        let p = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-        parts.push(p.matmul(&unit)?);
+        let part = evidence.narrow(0, first, MIXTURE_ROWS.min(rows - first))?;
+        parts.push(network.data_prediction(&network.logits(&part)?)?);
     }
     Ok(Tensor::cat(&parts, 0)?)
 }
