@@ -20,6 +20,9 @@ pub enum Error {
         /// Positions that this pass would need.
         needed: usize,
     },
+    /// Segments with caches, or several of them, on a tape.
+    #[error("a pass that learns has one segment without a cache; run the segments one after another")]
+    Segments,
     /// An operation of the kernels failed.
     #[error(transparent)]
     Kernels(#[from] drdiff_kernels::Error),

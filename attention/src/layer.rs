@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use drdiff_kernels::{Builder, Init, Linear, Rotary, TilePlan, qk_norm_rope, tile_attention};
+use drdiff_kernels::{Builder, Init, Linear, Rotary, SelfAttend, TilePlan, Value, qk_norm_rope, tile_attention};
 
-use crate::{KvCache, Result};
+use crate::{Error, KvCache, Result};
 
 /// Sizes of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +18,13 @@ pub struct Shape {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+}
+
+impl Shape {
+    /// Heads of queries, keys and values together.
+    fn all_heads(&self) -> usize {
+        self.heads + 2 * self.kv_heads
+    }
 }
 
 /// Rows of a pass that belong together: `batch` sequences of `len` positions, one after another.
@@ -54,15 +61,12 @@ impl SelfAttention {
     /// If a tensor is missing or has another shape.
     pub fn new(builder: &Builder, shape: Shape, out_std: f64) -> Result<Self> {
         let Shape {
-            width,
-            heads,
-            kv_heads,
-            head_dim,
+            width, heads, head_dim, ..
         } = shape;
         let std = (width as f64).powf(-0.5);
         Ok(Self {
             shape,
-            qkv: builder.linear("qkv", (heads + 2 * kv_heads) * head_dim, width, Init::Normal(std))?,
+            qkv: builder.linear("qkv", shape.all_heads() * head_dim, width, Init::Normal(std))?,
             q_gain: builder.tensor("q_gain", head_dim, Init::Const(1.0))?,
             k_gain: builder.tensor("k_gain", head_dim, Init::Const(1.0))?,
             out: builder.linear("out", width, heads * head_dim, Init::Normal(out_std))?,
@@ -73,26 +77,47 @@ impl SelfAttention {
     /// `layer` says which layer of the caches this is.
     ///
     /// # Errors
-    /// If shapes do not fit or a cache is full.
-    pub fn forward(&self, x: &Tensor, segments: &mut [Segment<'_>], layer: usize) -> Result<Tensor> {
-        let qkv = self.qkv.forward(x)?;
+    /// If shapes do not fit, a cache is full, or a pass that learns has more than one segment or a cache.
+    pub fn forward(&self, x: &Value, segments: &mut [Segment<'_>], layer: usize) -> Result<Value> {
+        let qkv = x.linear(&self.qkv)?;
+        let mixed = match segments {
+            [one] if one.cache.is_none() => self.whole(&qkv, one)?,
+            _ if qkv.is_recorded() => return Err(Error::Segments),
+            many => self.parts(qkv.tensor(), many, layer)?,
+        };
+        Ok(mixed.linear(&self.out)?)
+    }
+
+    /// One segment that is its own context.
+    fn whole(&self, qkv: &Value, segment: &Segment<'_>) -> Result<Value> {
+        let Shape { heads, head_dim, .. } = self.shape;
+        let (b, t) = (segment.batch, segment.len);
+        let layer = SelfAttend {
+            q_gain: &self.q_gain,
+            k_gain: &self.k_gain,
+            rotary: segment.rotary,
+            plan: &segment.plan,
+            heads,
+            scale: self.scale(),
+        };
+        let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
+        Ok(qkv.self_attention(&layer)?.reshape((b * t, heads * head_dim))?)
+    }
+
+    /// Segments side by side, each with its own plan and cache.
+    fn parts(&self, qkv: &Tensor, segments: &mut [Segment<'_>], layer: usize) -> Result<Value> {
         let mut parts = Vec::with_capacity(segments.len());
         let mut first = 0;
-        for segment in segments.iter_mut() {
+        for segment in segments {
             let rows = segment.batch * segment.len;
-            let own = if rows == qkv.dim(0)? {
-                qkv.clone()
-            } else {
-                qkv.narrow(0, first, rows)?
-            };
-            parts.push(self.attend(&own, segment, layer)?);
+            parts.push(self.attend(&qkv.narrow(0, first, rows)?, segment, layer)?);
             first += rows;
         }
         let mixed = match parts.as_slice() {
             [one] => one.clone(),
             many => Tensor::cat(many, 0)?,
         };
-        Ok(self.out.forward(&mixed)?)
+        Ok(Value::constant(&mixed))
     }
 
     fn attend(&self, qkv: &Tensor, segment: &mut Segment<'_>, layer: usize) -> Result<Tensor> {
@@ -103,7 +128,7 @@ impl SelfAttention {
             ..
         } = self.shape;
         let (b, t) = (segment.batch, segment.len);
-        let qkv = qkv.reshape((b, t, heads + 2 * kv_heads, head_dim))?;
+        let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
         let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, &self.q_gain, segment.rotary)?;
         let k = qk_norm_rope(&qkv.narrow(2, heads, kv_heads)?, &self.k_gain, segment.rotary)?;
         let v = qkv.narrow(2, heads + kv_heads, kv_heads)?;
@@ -111,8 +136,12 @@ impl SelfAttention {
             Some(cache) => cache.extend(layer, &k, &v)?,
             None => (k, v),
         };
-        let scale = (head_dim as f64).powf(-0.5);
-        let attention = tile_attention(&q, &k, &v, &segment.plan, scale)?;
+        let attention = tile_attention(&q, &k, &v, &segment.plan, self.scale())?;
         Ok(attention.out.reshape((b * t, heads * head_dim))?)
+    }
+
+    /// `1 / sqrt(D)`.
+    fn scale(&self) -> f64 {
+        (self.shape.head_dim as f64).powf(-0.5)
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::bench::BenchArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::data::DataArgs;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Show configurations
     Config(ConfigArgs),
+    /// Measure how fast this machine trains, attends and writes
+    Bench(BenchArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }

@@ -24,6 +24,14 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// The exit of this program run as a child; `None` if a signal ended it.
+    pub(crate) fn of_child(code: Option<i32>) -> Self {
+        [Self::Done, Self::Usage, Self::Interrupted]
+            .into_iter()
+            .find(|exit| code == Some(i32::from(exit.code())))
+            .unwrap_or(Self::Runtime)
+    }
+
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -215,6 +223,14 @@ mod tests {
             sentence(&error),
             "cannot load the model: cannot read m.gguf: no such file"
         );
+    }
+
+    #[test]
+    fn a_child_hands_its_exit_on() {
+        for exit in [Exit::Done, Exit::Usage, Exit::Runtime, Exit::Interrupted] {
+            assert_eq!(Exit::of_child(Some(i32::from(exit.code()))), exit);
+        }
+        assert_eq!(Exit::of_child(None), Exit::Runtime);
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Export(args) => commands::export::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Config(args) => commands::config::run(args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

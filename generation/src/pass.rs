@@ -127,13 +127,14 @@ pub(crate) fn predict(
             cache: Some(&mut job.cache),
         })
         .collect();
-    let hidden = network.forward(&input, &mut segments, report)?;
+    let hidden = network.forward(&input, &mut segments, None, report)?;
     drop(segments);
     if rows.open.is_empty() {
         return Ok(jobs.iter().map(|_| None).collect());
     }
     let device = network.device();
-    let mut evidence = network.evidence(&hidden, &Tensor::from_slice(&rows.open, rows.open.len(), device)?)?;
+    let open = Tensor::from_slice(&rows.open, rows.open.len(), device)?;
+    let mut evidence = network.evidence(&hidden, &open)?.tensor().clone();
     if let Some(soft) = &input.soft {
         let none = Tensor::zeros((1, config.embed), soft.evidence.dtype(), device)?;
         let pick = Tensor::from_slice(&rows.pick, rows.pick.len(), device)?;

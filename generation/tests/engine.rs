@@ -50,14 +50,14 @@ fn run(
         rotary: &rotary,
         cache: cache.take(),
     };
-    let hidden = network.forward(&input, &mut [segment], &mut ComputeReport::default())?;
+    let hidden = network.forward(&input, &mut [segment], None, &mut ComputeReport::default())?;
     if !noisy {
         return Ok(Vec::new());
     }
     let rows: Vec<u32> = (clean.len() as u32..index.len() as u32).collect();
     let evidence = network.evidence(&hidden, &Tensor::new(rows, &Device::Cpu)?)?;
-    let mut found = values(&evidence)?;
-    found.extend(values(&network.logits(&evidence)?)?);
+    let mut found = values(evidence.tensor())?;
+    found.extend(values(&network.logits(evidence.tensor())?)?);
     Ok(found)
 }
 

@@ -3,6 +3,7 @@
 #include "element.cuh"
 
 static constexpr int TILE = 64;
+static constexpr float LOG2E = 1.4426950408889634f;
 
 // A tensor [B, L, heads, D] with D contiguous; strides in elements.
 struct View {
@@ -23,6 +24,9 @@ struct Plan {
     const u32 *offsets, *entries;
     const int2 *queries, *keys;    // (limit, group), (time, group)
 };
+
+// What a half of a block of two tiles does with a tile of the other side, where the plan is walked in pairs.
+enum { SKIP = 0, FULL = 1, PARTIAL = 2 };
 
 // Groups are -1 for keys without one and -2 for queries without one, so that plain equality is the rule.
 __device__ inline bool allowed(int2 query, int2 key) { return key.x <= query.x || key.y == query.y; }
@@ -127,6 +131,21 @@ template <int D> __device__ inline void accumulate(float (&c)[D / 8][4], const u
             right_turned<D>(b, tile, k * 16, n);
             mma(c[2 * n], p[k], b[0], b[1]);
             mma(c[2 * n + 1], p[k], b[2], b[3]);
+        }
+    }
+}
+
+// Takes the forbidden pairs of a tile out of its scores. `own` are the codes of rows lane / 4 and lane / 4 + 8, `others`
+// those of the tile's 64 columns. Rows are queries, or keys where TURNED.
+template <bool TURNED> __device__ inline void hide(float (&s)[8][4], const int2 (&own)[2], const int2 *others) {
+    const float infinity = __int_as_float(0x7f800000);
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+        const int4 pair = __ldg(reinterpret_cast<const int4 *>(others + n * 8 + threadIdx.x % 4 * 2));
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int2 row = own[i / 2], column = i % 2 ? make_int2(pair.z, pair.w) : make_int2(pair.x, pair.y);
+            if (!(TURNED ? allowed(column, row) : allowed(row, column))) s[n][i] = -infinity;
         }
     }
 }

@@ -4,33 +4,41 @@
 #include "attention.cuh"
 
 static constexpr int THREADS = 128;
-static constexpr float LOG2E = 1.4426950408889634f;
 
 // (lse * log2 e, <out, dout>) of every query; infinity for queries without keys, whose weights are then zero.
-// (lse * log2 e, <out, dout>) of every query; infinity for queries without keys, whose weights are then zero.
-// A warp takes a query of a head; out and dout contiguous.
-template <typename T>
-__device__ void summary(const T *out, const T *dout, const float *lse, float2 *sums, int rows, const Geometry &g) {
-    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (row >= rows) return;
-    const long from = (long)row * g.width;
-    float sum = 0.0f;
-    for (int c = lane; c < g.width; c += 32) sum += to_f32(out[from + c]) * to_f32(dout[from + c]);
-    sum = warp_sum(sum);
-    if (lane != 0) return;
-    const int head = row % g.heads, token = row / g.heads;
-    const long to = ((long)(token / g.queries) * g.heads + head) * g.queries + token % g.queries;
+// Eight lanes take a query of a head, so that a warp writes four neighbours. Blocks of the same queries are neighbours
+// too: their heads lie together in out and dout, which are contiguous.
+template <int VEC, typename T>
+__device__ void summary(const T *out, const T *dout, const float *lse, float2 *sums, const Geometry &g) {
+    const int head = blockIdx.x % g.heads, batch = blockIdx.y, lane = threadIdx.x % 8;
     const float infinity = __int_as_float(0x7f800000);
-    sums[to] = make_float2(lse[to] == -infinity ? infinity : lse[to] * LOG2E, sum);
+#pragma unroll
+    for (int i = 0; i < TILE / (THREADS / 8); i++) {
+        const int query = blockIdx.x / g.heads * TILE + i * (THREADS / 8) + threadIdx.x / 8;
+        const long from = (((long)batch * g.queries + query) * g.heads + head) * g.width;
+        float sum = 0.0f;
+        for (int c = lane * VEC; query < g.queries && c < g.width; c += 8 * VEC) {
+            float a[VEC], b[VEC];
+            load(a, out + from + c);
+            load(b, dout + from + c);
+#pragma unroll
+            for (int j = 0; j < VEC; j++) sum += a[j] * b[j];
+        }
+#pragma unroll
+        for (int o = 4; o > 0; o >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, o);
+        if (lane != 0 || query >= g.queries) continue;
+        const long to = ((long)batch * g.heads + head) * g.queries + query;
+        sums[to] = make_float2(lse[to] == -infinity ? infinity : lse[to] * LOG2E, sum);
+    }
 }
-extern "C" __global__ void attention_summary_bf16(const bf16 *out, const bf16 *dout, const float *lse, float2 *sums,
-                                                  int rows, Geometry g) {
-    summary(out, dout, lse, sums, rows, g);
-}
-extern "C" __global__ void attention_summary_f32(const float *out, const float *dout, const float *lse, float2 *sums,
-                                                 int rows, Geometry g) {
-    summary(out, dout, lse, sums, rows, g);
-}
+#define SUMMARY(T, name)                                                                                              \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                                             \
+        attention_summary_##name(const T *out, const T *dout, const float *lse, float2 *sums, Geometry g) {           \
+        if (g.width % 8 == 0) summary<8>(out, dout, lse, sums, g);                                                    \
+        else summary<1>(out, dout, lse, sums, g);                                                                     \
+    }
+SUMMARY(bf16, bf16)
+SUMMARY(float, f32)
 
 // Everything is transposed: a warp's 16 rows are keys, its columns queries.
 template <int D>
@@ -76,19 +84,7 @@ __device__ void keys(const View &q, const View &k, const View &v, const View &do
 
         float s[8][4] = {}, ds[8][4] = {};
         product<D>(s, q_tile, [&](u32(&a)[4], int step) { left<D>(a, k_tile, first_row, step); });
-        if (entry & 1) {
-            const long query = ((long)sequence * g.query_tiles + (entry >> 1)) * TILE;
-#pragma unroll
-            for (int n = 0; n < 8; n++) {
-                const int4 pair = __ldg(reinterpret_cast<const int4 *>(plan.queries + query + n * 8 + lane % 4 * 2));
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    if (!allowed(make_int2(pair.x, pair.y), code[half])) s[n][2 * half] = __int_as_float(0xff800000);
-                    if (!allowed(make_int2(pair.z, pair.w), code[half]))
-                        s[n][2 * half + 1] = __int_as_float(0xff800000);
-                }
-            }
-        }
+        if (entry & 1) hide<true>(s, code, plan.queries + ((long)sequence * g.query_tiles + (entry >> 1)) * TILE);
 #pragma unroll
         for (int n = 0; n < 8; n++) {
             const float4 pair = queries[n * 4 + lane % 4];
@@ -169,19 +165,7 @@ __device__ void queries(const View &q, const View &k, const View &v, const View 
         float s[8][4] = {}, ds[8][4] = {};
         product<D>(s, k_tile, [&](u32(&a)[4], int step) { left<D>(a, q_tile, first_row, step); });
         product<D>(ds, v_tile, [&](u32(&a)[4], int step) { left<D>(a, dout_tile, first_row, step); });
-        if (entry & 1) {
-            const long key = ((long)sequence * g.key_tiles + (entry >> 1)) * TILE;
-#pragma unroll
-            for (int n = 0; n < 8; n++) {
-                const int4 pair = __ldg(reinterpret_cast<const int4 *>(plan.keys + key + n * 8 + lane % 4 * 2));
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    if (!allowed(code[half], make_int2(pair.x, pair.y))) s[n][2 * half] = __int_as_float(0xff800000);
-                    if (!allowed(code[half], make_int2(pair.z, pair.w)))
-                        s[n][2 * half + 1] = __int_as_float(0xff800000);
-                }
-            }
-        }
+        if (entry & 1) hide<false>(s, code, plan.keys + ((long)sequence * g.key_tiles + (entry >> 1)) * TILE);
 #pragma unroll
         for (int n = 0; n < 8; n++) {
 #pragma unroll

@@ -1,47 +1,8 @@
 // Attention over a tile plan in bf16 (Dao, "FlashAttention-2", 2023). A block takes two query tiles, so that keys and
 // values are read once for 128 queries; each of its four warps takes 32 queries.
-#include "attention.cuh"
+#include "attention_rows.cuh"
 
 static constexpr int THREADS = 128;
-static constexpr float LOG2E = 1.4426950408889634f;
-
-// What a half of the block does with a key tile.
-enum { SKIP = 0, FULL = 1, PARTIAL = 2 };
-
-struct Rows {
-    float peak[2], sum[2];    // of rows lane / 4 and lane / 4 + 8
-};
-
-// Turns scores into weights, and rescales what was summed under a lower maximum.
-template <int D> __device__ inline void soften(float (&s)[8][4], float (&o)[D / 8][4], Rows &rows, float scale) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        float peak = rows.peak[half];
-#pragma unroll
-        for (int n = 0; n < 8; n++) peak = fmaxf(peak, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
-        peak = fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 1));
-        peak = fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 2));
-        // Where nothing is allowed yet, infinity minus infinity must not appear.
-        const float base = peak == __int_as_float(0xff800000) ? 0.0f : peak * scale;
-        const float shrink = exp2_fast(rows.peak[half] * scale - base);
-        rows.peak[half] = peak;
-        float sum = 0.0f;
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-#pragma unroll
-            for (int i = 2 * half; i < 2 * half + 2; i++) {
-                s[n][i] = exp2_fast(fmaf(s[n][i], scale, -base));
-                sum += s[n][i];
-            }
-        }
-        rows.sum[half] = rows.sum[half] * shrink + sum;
-#pragma unroll
-        for (int n = 0; n < D / 8; n++) {
-            o[n][2 * half] *= shrink;
-            o[n][2 * half + 1] *= shrink;
-        }
-    }
-}
 
 // Entries of the plan here: key tile << 4 | mode of the first query tile << 2 | mode of the second.
 template <int D>
@@ -83,11 +44,8 @@ __device__ void forward(const View &q, const View &k, const View &v, bf16 *out, 
             code[m][half] = row < padded ? query_codes[row] : make_int2(-1, -2);
         }
     }
-    const float infinity = __int_as_float(0x7f800000);
     float o[2][D / 8][4] = {};
     Rows rows[2];
-#pragma unroll
-    for (int m = 0; m < 2; m++) rows[m] = {{-infinity, -infinity}, {0.0f, 0.0f}};
 
     for (int i = 0; i < count; i++) {
         copies_wait<0>();
@@ -116,20 +74,9 @@ __device__ void forward(const View &q, const View &k, const View &v, bf16 *out, 
                 }
             }
             if (mode == PARTIAL) {
-                const long key = ((long)sequence * g.key_tiles + (entry >> 4)) * TILE;
+                const int2 *codes = plan.keys + ((long)sequence * g.key_tiles + (entry >> 4)) * TILE;
 #pragma unroll
-                for (int n = 0; n < 8; n++) {
-                    const int4 codes = __ldg(reinterpret_cast<const int4 *>(plan.keys + key + n * 8 + lane % 4 * 2));
-#pragma unroll
-                    for (int m = 0; m < 2; m++) {
-#pragma unroll
-                        for (int half = 0; half < 2; half++) {
-                            if (!allowed(code[m][half], make_int2(codes.x, codes.y))) s[m][n][2 * half] = -infinity;
-                            if (!allowed(code[m][half], make_int2(codes.z, codes.w)))
-                                s[m][n][2 * half + 1] = -infinity;
-                        }
-                    }
-                }
+                for (int m = 0; m < 2; m++) hide<false>(s[m], code[m], codes);
             }
             u32 p[2][4][4];
 #pragma unroll
@@ -160,17 +107,7 @@ __device__ void forward(const View &q, const View &k, const View &v, bf16 *out, 
     for (int m = 0; m < 2; m++) {
         const int query = first_query + first_row + m * 16;
         float inverse[2];
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float sum = rows[m].sum[half];
-            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-            inverse[half] = sum > 0.0f ? 1.0f / sum : 0.0f;
-            const int row = query + half * 8 + lane / 4;
-            if (lane % 4 == 0 && row < g.queries)
-                lse[((long)batch * g.heads + head) * g.queries + row] =
-                    sum > 0.0f ? rows[m].peak[half] * g.scale + logf(sum) : -infinity;
-        }
+        finish(rows[m], inverse, lse + ((long)batch * g.heads + head) * g.queries + query, g.queries - query, g.scale);
         const long stride = (long)g.heads * D;
         store_rows<D>(out + ((long)batch * g.queries + query) * stride + head * D, stride, o[m], g.queries - query,
                       inverse[0], inverse[1]);

@@ -1,103 +1,157 @@
-// RMS norm of rows. A warp takes a row; the gain's gradient is summed per warp, then per block, then over blocks.
+// RMS norm of rows, alone or of the sum of a stream and what a layer adds to it. A warp takes a row; the gain's gradient
+// is summed per warp, then per block, then over blocks.
 #include "element.cuh"
 
-// 1 / sqrt(mean(x^2) + eps), and 0 for a row of zeros whatever eps.
-__device__ inline float inverse_rms(float squares, int width, float eps) {
-    const float power = squares / width + eps;
-    return power > 0.0f ? rsqrtf(power) : 0.0f;
-}
-
-// x: rows of `width`, `stride` elements apart; y contiguous.
-template <typename T, int VEC>
-__device__ void forward(const T *x, long stride, const float *gain, T *y, int rows, int width, float eps) {
-    const int lane = threadIdx.x, warps = gridDim.x * blockDim.y;
-    for (int row = blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += warps) {
-        const T *in = x + row * stride;
-        T *out = y + (long)row * width;
-        float squares = 0.0f;
-        for (int c = lane * VEC; c < width; c += 32 * VEC) {
-            float v[VEC];
-            load<VEC>(v, in + c);
+// Calls body(step, column) for the columns of a lane. With STEPS the row is at most 32 * VEC * STEPS wide and the loop
+// is unrolled, so that what it keeps for each step stays in registers.
+template <int VEC, int STEPS, typename Body> __device__ inline void over_row(int width, Body body) {
+    const int lane = threadIdx.x;
+    if (STEPS > 0) {
 #pragma unroll
-            for (int i = 0; i < VEC; i++) squares += v[i] * v[i];
-        }
-        const float r = inverse_rms(warp_sum(squares), width, eps);
-        for (int c = lane * VEC; c < width; c += 32 * VEC) {
-            float v[VEC], g[VEC];
-            load<VEC>(v, in + c);
-            if (gain) load<VEC>(g, gain + c);
-#pragma unroll
-            for (int i = 0; i < VEC; i++) v[i] *= gain ? r * g[i] : r;
-            store<VEC>(out + c, v);
-        }
+        for (int s = 0; s < STEPS; s++)
+            if ((s * 32 + lane) * VEC < width) body(s, (s * 32 + lane) * VEC);
+    } else {
+        for (int c = lane * VEC; c < width; c += 32 * VEC) body(0, c);
     }
 }
 
-// dx = r (g - xhat mean(g xhat)) with g = dy gain and xhat = r x; `partial` [gridDim.x, width] takes each block's sum
-// of dy xhat. Shared memory: blockDim.y * width floats, if there is a gain.
-template <typename T, int VEC>
-__device__ void backward(const T *x, const float *gain, const T *dy, T *dx, float *partial, int rows, int width,
-                         float eps) {
+// A row that is needed twice: kept in registers, or read again if it is wide.
+template <typename T, int VEC, int STEPS> struct Row {
+    Pack<T, VEC> kept[STEPS > 0 ? STEPS : 1];
+    const T *from;
+    __device__ explicit Row(const T *from) : from(from) {}
+    __device__ void read(int step, int c) { kept[step].read(from + c); }
+    __device__ void get(float (&out)[VEC], int step, int c) {
+        if (STEPS == 0) kept[0].read(from + c);
+        kept[step].get(out);
+    }
+};
+
+// y = x r gain, where x is `delta` added to it first, if there is one; that sum is rounded and written to `sum`.
+// x: rows of `width`, `stride` elements apart; the others contiguous.
+template <typename T, int VEC, int STEPS>
+__device__ void forward(const T *x, long stride, const T *delta, const float *gain, T *sum, T *y, int rows, int width,
+                        float eps) {
+    const int warps = gridDim.x * blockDim.y;
+    for (int row = blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += warps) {
+        const long at = (long)row * width;
+        Row<T, VEC, STEPS> in(x + row * stride), more(delta + at);
+        float squares = 0.0f;
+        if (STEPS > 0) {
+            over_row<VEC, STEPS>(width, [&](int s, int c) { in.read(s, c); });
+            if (delta) over_row<VEC, STEPS>(width, [&](int s, int c) { more.read(s, c); });
+        }
+        over_row<VEC, STEPS>(width, [&](int s, int c) {
+            float v[VEC];
+            in.get(v, s, c);
+            if (delta) {
+                float d[VEC];
+                more.get(d, s, c);
+#pragma unroll
+                for (int i = 0; i < VEC; i++) v[i] += d[i];
+                in.kept[s].set(v);
+                in.kept[s].write(sum + at + c);
+                in.kept[s].get(v);
+            }
+#pragma unroll
+            for (int i = 0; i < VEC; i++) squares += v[i] * v[i];
+        });
+        // A wide row is read again from where it now is.
+        if (delta) in.from = sum + at;
+        const float r = inverse_rms(warp_sum(squares), width, eps);
+        over_row<VEC, STEPS>(width, [&](int s, int c) {
+            float v[VEC], g[VEC];
+            in.get(v, s, c);
+            if (gain) load<VEC>(g, gain + c);
+#pragma unroll
+            for (int i = 0; i < VEC; i++) v[i] *= gain ? r * g[i] : r;
+            store<VEC>(y + at + c, v);
+        });
+    }
+}
+
+// dx = dsum + r (g - xhat mean(g xhat)) with g = dy gain and xhat = r x, dsum being 0 if absent; `partial`
+// [gridDim.x, width] takes each block's sum of dy xhat. Shared memory: blockDim.y * width floats, if there is a gain.
+template <typename T, int VEC, int STEPS>
+__device__ void backward(const T *x, const float *gain, const T *dsum, const T *dy, T *dx, float *partial, int rows,
+                         int width, float eps) {
     extern __shared__ float4 scratch[];
     float *sums = reinterpret_cast<float *>(scratch) + (gain ? threadIdx.y * width : 0);
-    const int lane = threadIdx.x, warps = gridDim.x * blockDim.y;
-    if (gain)
-        for (int c = lane * VEC; c < width; c += 32 * VEC)
-#pragma unroll
-            for (int i = 0; i < VEC; i++) sums[c + i] = 0.0f;
+    const int warps = gridDim.x * blockDim.y;
+    float dgain[STEPS > 0 ? STEPS : 1][VEC] = {};
+    if (STEPS == 0 && gain)
+        over_row<VEC, STEPS>(width, [&](int s, int c) { store<VEC>(sums + c, dgain[0]); });
     for (int row = blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += warps) {
-        const T *in = x + (long)row * width, *din = dy + (long)row * width;
-        T *out = dx + (long)row * width;
+        const long at = (long)row * width;
+        Row<T, VEC, STEPS> in(x + at), din(dy + at), more(dsum + at);
+        if (STEPS > 0) {
+            over_row<VEC, STEPS>(width, [&](int s, int c) {
+                in.read(s, c);
+                din.read(s, c);
+            });
+            if (dsum) over_row<VEC, STEPS>(width, [&](int s, int c) { more.read(s, c); });
+        }
         float squares = 0.0f, dot = 0.0f;
-        for (int c = lane * VEC; c < width; c += 32 * VEC) {
+        over_row<VEC, STEPS>(width, [&](int s, int c) {
             float v[VEC], d[VEC], g[VEC];
-            load<VEC>(v, in + c);
-            load<VEC>(d, din + c);
+            in.get(v, s, c);
+            din.get(d, s, c);
             if (gain) load<VEC>(g, gain + c);
 #pragma unroll
             for (int i = 0; i < VEC; i++) {
                 squares += v[i] * v[i];
                 dot += v[i] * (gain ? d[i] * g[i] : d[i]);
             }
-        }
+        });
         const float r = inverse_rms(warp_sum(squares), width, eps);
         const float pull = warp_sum(dot) * r * r * r / width;
-        for (int c = lane * VEC; c < width; c += 32 * VEC) {
-            float v[VEC], d[VEC], g[VEC], s[VEC];
-            load<VEC>(v, in + c);
-            load<VEC>(d, din + c);
+        over_row<VEC, STEPS>(width, [&](int s, int c) {
+            float v[VEC], d[VEC], g[VEC], m[VEC];
+            in.get(v, s, c);
+            din.get(d, s, c);
             if (gain) {
                 load<VEC>(g, gain + c);
-                load<VEC>(s, sums + c);
+                if (STEPS == 0) load<VEC>(dgain[0], sums + c);
 #pragma unroll
-                for (int i = 0; i < VEC; i++) s[i] += d[i] * v[i] * r;
-                store<VEC>(sums + c, s);
+                for (int i = 0; i < VEC; i++) dgain[s][i] += d[i] * v[i] * r;
+                if (STEPS == 0) store<VEC>(sums + c, dgain[0]);
             }
 #pragma unroll
             for (int i = 0; i < VEC; i++) v[i] = (gain ? d[i] * g[i] : d[i]) * r - v[i] * pull;
-            store<VEC>(out + c, v);
-        }
+            if (dsum) {
+                more.get(m, s, c);
+#pragma unroll
+                for (int i = 0; i < VEC; i++) v[i] += m[i];
+            }
+            store<VEC>(dx + at + c, v);
+        });
     }
     if (!gain) return;
+    if (STEPS > 0) over_row<VEC, STEPS>(width, [&](int s, int c) { store<VEC>(sums + c, dgain[s]); });
     __syncthreads();
     const float *all = reinterpret_cast<float *>(scratch);
-    for (int c = threadIdx.y * 32 + lane; c < width; c += 32 * blockDim.y) {
+    for (int c = threadIdx.y * 32 + threadIdx.x; c < width; c += 32 * blockDim.y) {
         float sum = 0.0f;
         for (int w = 0; w < (int)blockDim.y; w++) sum += all[w * width + c];
         partial[(long)blockIdx.x * width + c] = sum;
     }
 }
 
-#define RMS_NORM(T, VEC, name)                                                                                        \
-    extern "C" __global__ void rms_norm_forward_##name(const T *x, long stride, const float *gain, T *y, int rows,    \
-                                                       int width, float eps) {                                        \
-        forward<T, VEC>(x, stride, gain, y, rows, width, eps);                                                        \
+#define RMS_NORM(T, VEC, STEPS, name)                                                                                 \
+    extern "C" __global__ void __launch_bounds__(256) rms_norm_forward_##name(                                        \
+        const T *x, long stride, const T *delta, const float *gain, T *sum, T *y, int rows, int width, float eps) {   \
+        forward<T, VEC, STEPS>(x, stride, delta, gain, sum, y, rows, width, eps);                                     \
     }                                                                                                                 \
-    extern "C" __global__ void rms_norm_backward_##name(const T *x, const float *gain, const T *dy, T *dx,            \
-                                                        float *partial, int rows, int width, float eps) {             \
-        backward<T, VEC>(x, gain, dy, dx, partial, rows, width, eps);                                                 \
+    extern "C" __global__ void __launch_bounds__(256) rms_norm_backward_##name(                                       \
+        const T *x, const float *gain, const T *dsum, const T *dy, T *dx, float *partial, int rows, int width,        \
+        float eps) {                                                                                                  \
+        backward<T, VEC, STEPS>(x, gain, dsum, dy, dx, partial, rows, width, eps);                                    \
     }
-RMS_NORM(float, 1, f32_1)
-RMS_NORM(float, 8, f32_8)
-RMS_NORM(bf16, 1, bf16_1)
-RMS_NORM(bf16, 8, bf16_8)
+RMS_NORM(float, 1, 0, f32_1)
+RMS_NORM(float, 8, 0, f32_8)
+RMS_NORM(float, 8, 2, f32_512)
+RMS_NORM(float, 8, 4, f32_1024)
+RMS_NORM(bf16, 1, 0, bf16_1)
+RMS_NORM(bf16, 8, 0, bf16_8)
+RMS_NORM(bf16, 8, 2, bf16_512)
+RMS_NORM(bf16, 8, 4, bf16_1024)

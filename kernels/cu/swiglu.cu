@@ -1,47 +1,58 @@
-// silu(first half) * second half of each row. x has rows of 2 * half elements, `stride` apart.
+// silu(first half) * second half of each row. x has rows of 2 * half elements, `stride` apart. A thread takes VEC
+// columns of one row; threads are counted in 32 bits, whose division costs little beside the exponentials.
 #include "element.cuh"
 
-__device__ inline float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
+// To a few units in the last place, without the division's slow path.
+__device__ inline float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
 
-template <typename T, int VEC> __device__ void forward(const T *x, long stride, T *y, int rows, int half) {
-    const int per_row = half / VEC;
-    const long count = (long)rows * per_row;
-    for (long at = blockIdx.x * (long)blockDim.x + threadIdx.x; at < count; at += (long)gridDim.x * blockDim.x) {
-        const long row = at / per_row, c = at % per_row * VEC;
-        float gate[VEC], up[VEC];
-        load<VEC>(gate, x + row * stride + c);
-        load<VEC>(up, x + row * stride + half + c);
+template <typename T, int VEC>
+__device__ void forward(const T *__restrict__ x, long stride, T *__restrict__ y, u32 rows, u32 half) {
+    const u32 at = blockIdx.x * blockDim.x + threadIdx.x, per_row = half / VEC, row = at / per_row;
+    if (row >= rows) return;
+    const u32 c = (at - row * per_row) * VEC;
+    const T *in = x + row * stride + c;
+    Pack<T, VEC> a, b;
+    a.read(in);
+    b.read(in + half);
+    float gate[VEC], up[VEC];
+    a.get(gate);
+    b.get(up);
 #pragma unroll
-        for (int i = 0; i < VEC; i++) up[i] *= gate[i] * sigmoid(gate[i]);
-        store<VEC>(y + row * half + c, up);
-    }
+    for (int i = 0; i < VEC; i++) up[i] *= gate[i] * sigmoid(gate[i]);
+    store<VEC>(y + (long)at * VEC, up);
 }
 
-template <typename T, int VEC> __device__ void backward(const T *x, const T *dy, T *dx, int rows, int half) {
-    const int per_row = half / VEC;
-    const long count = (long)rows * per_row;
-    for (long at = blockIdx.x * (long)blockDim.x + threadIdx.x; at < count; at += (long)gridDim.x * blockDim.x) {
-        const long row = at / per_row, c = at % per_row * VEC;
-        float gate[VEC], up[VEC], d[VEC];
-        load<VEC>(gate, x + 2 * row * half + c);
-        load<VEC>(up, x + (2 * row + 1) * half + c);
-        load<VEC>(d, dy + row * half + c);
+template <typename T, int VEC>
+__device__ void backward(const T *__restrict__ x, const T *__restrict__ dy, T *__restrict__ dx, u32 rows, u32 half) {
+    const u32 at = blockIdx.x * blockDim.x + threadIdx.x, per_row = half / VEC, row = at / per_row;
+    if (row >= rows) return;
+    const u32 c = (at - row * per_row) * VEC;
+    const long start = 2 * (long)row * half + c;
+    Pack<T, VEC> a, b, e;
+    a.read(x + start);
+    b.read(x + start + half);
+    e.read(dy + (long)at * VEC);
+    float gate[VEC], up[VEC], d[VEC];
+    a.get(gate);
+    b.get(up);
+    e.get(d);
 #pragma unroll
-        for (int i = 0; i < VEC; i++) {
-            const float s = sigmoid(gate[i]), silu = gate[i] * s;
-            gate[i] = d[i] * up[i] * (s + silu * (1.0f - s));
-            up[i] = d[i] * silu;
-        }
-        store<VEC>(dx + 2 * row * half + c, gate);
-        store<VEC>(dx + (2 * row + 1) * half + c, up);
+    for (int i = 0; i < VEC; i++) {
+        const float s = sigmoid(gate[i]), silu = gate[i] * s;
+        gate[i] = d[i] * up[i] * (s + silu * (1.0f - s));
+        up[i] = d[i] * silu;
     }
+    store<VEC>(dx + start, gate);
+    store<VEC>(dx + start + half, up);
 }
 
 #define SWIGLU(T, VEC, name)                                                                                          \
-    extern "C" __global__ void swiglu_forward_##name(const T *x, long stride, T *y, int rows, int half) {             \
+    extern "C" __global__ void __launch_bounds__(256) swiglu_forward_##name(const T *x, long stride, T *y, u32 rows,  \
+                                                                            u32 half) {                               \
         forward<T, VEC>(x, stride, y, rows, half);                                                                    \
     }                                                                                                                 \
-    extern "C" __global__ void swiglu_backward_##name(const T *x, const T *dy, T *dx, int rows, int half) {           \
+    extern "C" __global__ void __launch_bounds__(256) swiglu_backward_##name(const T *x, const T *dy, T *dx,          \
+                                                                             u32 rows, u32 half) {                    \
         backward<T, VEC>(x, dy, dx, rows, half);                                                                      \
     }
 SWIGLU(float, 1, f32_1)

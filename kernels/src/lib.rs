@@ -11,19 +11,24 @@ pub mod ops;
 mod optim;
 pub mod params;
 mod plan;
+mod quant;
 mod rng;
 mod simd;
+pub mod tape;
 
 #[cfg(feature = "cuda")]
 mod cuda;
 
-pub use device::{DeviceKind, device};
+pub use device::{DeviceKind, device, peak_memory, reset_peak_memory};
 pub use error::{Error, Result};
 pub use mapped::MappedFile;
 pub use ops::{
-    Attention, CrossEntropy, Rotary, embedding, linear_cross_entropy, qk_norm_rope, rms_norm, swiglu, tile_attention,
+    Attention, CrossEntropy, Rotary, embedding, linear_cross_entropy, qk_norm_rope, residual_norm, rms_norm, swiglu,
+    tile_attention,
 };
-pub use optim::{AdamWStep, adamw_step, global_norm};
+pub use optim::{AdamWSlot, AdamWStep, adamw_all, global_norm};
 pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};
 pub use plan::{Csr, KeyCode, PlanCost, QueryCode, TILE, TilePlan, Visibility, allowed};
+pub use quant::QuantizedMatrix;
 pub use rng::{Noise, NoiseStream, Philox4x32, Purpose};
+pub use tape::{Gradients, SelfAttend, Tape, Value};

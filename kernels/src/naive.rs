@@ -4,8 +4,10 @@ mod attention;
 mod cross_entropy;
 mod norm;
 mod optim;
+mod quant;
 
 pub use attention::{AttentionShape, attention};
 pub use cross_entropy::{cross_entropy, embedding};
 pub use norm::{qk_norm_rope, rms_norm, swiglu};
 pub use optim::adamw;
+pub use quant::quantized_product;

@@ -2,7 +2,7 @@
 
 use crate::ops::Operand;
 use crate::{Error, Result};
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor, Var, bail};
+use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Tensor, Var, bail};
 use rayon::prelude::*;
 
 /// The numbers of one step (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2).
@@ -16,7 +16,7 @@ pub struct AdamWStep {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
-    /// Decoupled weight decay; 0 for parameters that do not decay.
+    /// Decoupled weight decay of the parameters that decay.
     pub weight_decay: f64,
     /// `1 - beta1^t`.
     pub bias1: f64,
@@ -26,80 +26,102 @@ pub struct AdamWStep {
     pub ema_decay: f64,
 }
 
-/// One step on one parameter, in place on `param`, `m`, `v` and `ema` (all f32, contiguous, of one shape).
-///
-/// The gradient is multiplied by `clip_scale`, an f32 scalar on the parameter's device.
-///
-/// # Errors
-/// If shapes differ or a tensor is not f32.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "in place is what an optimiser step is; nothing here is tracked"
-)]
-pub fn adamw_step(
-    param: &Var,
-    grad: &Tensor,
-    m: &Tensor,
-    v: &Tensor,
-    ema: Option<&Tensor>,
-    step: &AdamWStep,
-    clip_scale: &Tensor,
-) -> Result<()> {
-    let param = param.as_tensor();
-    let others = [Some(grad), Some(m), Some(v), ema];
-    if let Some(other) = others
-        .into_iter()
-        .flatten()
-        .find(|other| other.shape() != param.shape())
-    {
-        return Err(Error::shape(
-            "adamw_step",
-            format!("{:?} for a parameter of {:?}", other.dims(), param.dims()),
-        ));
-    }
-    let grad = grad.detach().contiguous()?;
-    #[cfg(feature = "cuda")]
-    if param.device().is_cuda() {
-        return Ok(crate::cuda::adamw::step(param, &grad, m, v, ema, step, clip_scale)?);
-    }
-    let clip = clip_scale.to_scalar::<f32>()?;
-    let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
-    m.inplace_op2(
-        &grad,
-        &Zip2(|m: &mut f32, g: f32| *m = beta1 * *m + (1.0 - beta1) * g * clip),
-    )?;
-    v.inplace_op2(
-        &grad,
-        &Zip2(|v: &mut f32, g: f32| *v = beta2 * *v + (1.0 - beta2) * (g * clip) * (g * clip)),
-    )?;
-    let rate = (step.lr / step.bias1) as f32;
-    let keep = (1.0 - step.lr * step.weight_decay) as f32;
-    let root = (1.0 / step.bias2).sqrt() as f32;
-    let eps = step.eps as f32;
-    let advance = |p: &mut f32, m: f32, v: f32| *p = keep * *p - rate * m / (v.sqrt() * root + eps);
-    param.inplace_op3(m, v, &Zip3(advance))?;
-    if let Some(ema) = ema {
-        let decay = step.ema_decay as f32;
-        ema.inplace_op2(param, &Zip2(|e: &mut f32, p: f32| *e += (1.0 - decay) * (p - *e)))?;
-    }
-    Ok(())
+/// One parameter with its gradient and its state: contiguous tensors of one shape.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWSlot<'a> {
+    /// The parameter, f32.
+    pub param: &'a Var,
+    /// Its gradient, f32 or bf16; need not be contiguous.
+    pub grad: &'a Tensor,
+    /// Moving average of the gradient, f32.
+    pub first: &'a Tensor,
+    /// Moving average of its square, f32.
+    pub second: &'a Tensor,
+    /// Moving average of the parameter, f32.
+    pub average: Option<&'a Tensor>,
+    /// Whether [`AdamWStep::weight_decay`] applies.
+    pub decays: bool,
 }
 
-/// The Euclidean norm of all gradients together, an f32 scalar on their device; the same whatever the threads.
+impl AdamWSlot<'_> {
+    fn check(&self) -> Result<()> {
+        let param = self.param.as_tensor();
+        let others = [Some(self.grad), Some(self.first), Some(self.second), self.average];
+        match others
+            .into_iter()
+            .flatten()
+            .find(|other| other.shape() != param.shape())
+        {
+            Some(other) => Err(Error::shape(
+                "adamw_all",
+                format!("{:?} for a parameter of {:?}", other.dims(), param.dims()),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "in place is what an optimiser step is; nothing here is tracked"
+    )]
+    fn step_cpu(&self, step: &AdamWStep, clip: f32) -> Result<()> {
+        let grad = self.grad.detach().to_dtype(DType::F32)?.contiguous()?;
+        let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
+        self.first.inplace_op2(
+            &grad,
+            &Zip2(|m: &mut f32, g: f32| *m = beta1 * *m + (1.0 - beta1) * g * clip),
+        )?;
+        self.second.inplace_op2(
+            &grad,
+            &Zip2(|v: &mut f32, g: f32| *v = beta2 * *v + (1.0 - beta2) * (g * clip) * (g * clip)),
+        )?;
+        let decay = if self.decays { step.weight_decay } else { 0.0 };
+        let rate = (step.lr / step.bias1) as f32;
+        let keep = (1.0 - step.lr * decay) as f32;
+        let root = (1.0 / step.bias2).sqrt() as f32;
+        let eps = step.eps as f32;
+        let advance = |p: &mut f32, m: f32, v: f32| *p = keep * *p - rate * m / (v.sqrt() * root + eps);
+        self.param.inplace_op3(self.first, self.second, &Zip3(advance))?;
+        if let Some(average) = self.average {
+            let decay = step.ema_decay as f32;
+            average.inplace_op2(self.param, &Zip2(|e: &mut f32, p: f32| *e += (1.0 - decay) * (p - *e)))?;
+        }
+        Ok(())
+    }
+}
+
+/// One step on all parameters of one device, in place on everything but the gradients: on CUDA in one launch.
+///
+/// Gradients are multiplied by `clip_scale`, an f32 scalar on that device.
 ///
 /// # Errors
-/// If there is no gradient, or one is not f32.
+/// If shapes within a slot differ or a tensor has the wrong dtype.
+pub fn adamw_all(slots: &[AdamWSlot<'_>], step: &AdamWStep, clip_scale: &Tensor) -> Result<()> {
+    slots.iter().try_for_each(AdamWSlot::check)?;
+    #[cfg(feature = "cuda")]
+    if clip_scale.device().is_cuda() {
+        return Ok(crate::cuda::adamw::step(slots, step, clip_scale)?);
+    }
+    let clip = clip_scale.to_scalar::<f32>()?;
+    slots.iter().try_for_each(|slot| slot.step_cpu(step, clip))
+}
+
+/// The Euclidean norm of all gradients (f32 or bf16) together, an f32 scalar on their device; the same whatever the
+/// threads.
+///
+/// # Errors
+/// If there is no gradient, or one has another dtype.
 pub fn global_norm(grads: &[Tensor]) -> Result<Tensor> {
     let Some(first) = grads.first() else {
         return Err(Error::shape("global_norm", "no gradients"));
     };
     #[cfg(feature = "cuda")]
     if first.device().is_cuda() {
-        return Ok(crate::cuda::norm::sum_squares(grads)?.sqrt()?);
+        return Ok(crate::cuda::adamw::norm(grads)?);
     }
     let mut sum = 0.0;
     for grad in grads {
-        let grad = grad.detach().contiguous()?;
+        let grad = grad.detach().to_dtype(DType::F32)?.contiguous()?;
         let operand = Operand::new("global_norm", &grad);
         let parts: Vec<f64> = operand
             .slice()?

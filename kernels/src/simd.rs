@@ -10,6 +10,7 @@ const LANES: usize = 16;
 macro_rules! dispatched {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?, $body:path) => {
         $(#[$doc])*
+        #[allow(unsafe_code, reason = "calls into the chosen instruction set")]
         pub(crate) fn $name($($arg: $ty),*) $(-> $out)? {
             #[cfg(target_arch = "x86_64")]
             {
@@ -37,6 +38,8 @@ macro_rules! dispatched {
         }
     };
 }
+
+pub(crate) use dispatched;
 
 dispatched!(
     /// The sum of products of two slices of one length.

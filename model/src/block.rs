@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use drdiff_attention::{Segment, SelfAttention, Shape as AttentionShape};
-use drdiff_kernels::{Builder, Init, rms_norm};
+use drdiff_kernels::{Builder, Init, Value};
 use drdiff_routing::{AlwaysOn, ComputeReport, FeedForward, RouteContext, Shape as FeedForwardShape};
 
 use crate::noise_embedding::Modulation;
@@ -28,11 +28,32 @@ impl Norm {
         })
     }
 
-    fn forward(&self, x: &Tensor, mean_signal: Option<&Tensor>) -> Result<Tensor> {
-        let x = rms_norm(x, Some(&self.gain), self.eps)?;
+    /// The stream with what was added to it last, and the norm of that.
+    fn forward(&self, stream: &Stream, mean_signal: Option<&Tensor>) -> Result<(Value, Value)> {
+        let Stream { x, delta } = stream;
+        let (x, normed) = match delta {
+            Some(delta) => x.residual_norm(delta, &self.gain, self.eps)?,
+            None => (x.clone(), x.rms_norm(&self.gain, self.eps)?),
+        };
         match (&self.modulation, mean_signal) {
-            (Some(modulation), Some(signal)) => modulation.forward(&x, signal),
-            _ => Ok(x),
+            (Some(modulation), Some(signal)) => Ok((x, modulation.forward(&normed, signal)?)),
+            _ => Ok((x, normed)),
+        }
+    }
+}
+
+/// The residual stream, `[rows, width]`, and what the last layer wants to add to it: the sum is left to the next
+/// norm, which reads it anyway.
+pub(crate) struct Stream {
+    pub(crate) x: Value,
+    pub(crate) delta: Option<Value>,
+}
+
+impl Stream {
+    pub(crate) fn sum(&self) -> Result<Value> {
+        match &self.delta {
+            Some(delta) => Ok(self.x.add(delta)?),
+            None => Ok(self.x.clone()),
         }
     }
 }
@@ -78,20 +99,19 @@ impl Block {
 
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
+        stream: &Stream,
         mean_signal: Option<&Tensor>,
         segments: &mut [Segment<'_>],
         layer: usize,
         report: &mut ComputeReport,
-    ) -> Result<Tensor> {
-        let mixed = self
-            .attention
-            .forward(&self.attention_norm.forward(x, mean_signal)?, segments, layer)?;
-        let x = (x + mixed)?;
-        let normed = self.feed_forward_norm.forward(&x, mean_signal)?;
-        let (y, _aux) = self
+    ) -> Result<Stream> {
+        let (x, normed) = self.attention_norm.forward(stream, mean_signal)?;
+        let delta = self.attention.forward(&normed, segments, layer)?;
+        let stream = Stream { x, delta: Some(delta) };
+        let (x, normed) = self.feed_forward_norm.forward(&stream, mean_signal)?;
+        let (delta, _aux) = self
             .feed_forward
             .forward(&normed, &RouteContext::default(), layer, report)?;
-        Ok((x + y)?)
+        Ok(Stream { x, delta: Some(delta) })
     }
 }

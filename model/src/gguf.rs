@@ -1,4 +1,4 @@
-//! Small weights for CPUs: GGUF with the large matrices in Q8_0.
+//! Small weights for CPUs: GGUF with the large matrices in 8 or about 4.5 bits.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -12,28 +12,65 @@ use drdiff_kernels::{Loaded, rms_norm};
 use crate::{Checkpoint, Error, Metadata, Result, write_atomically};
 
 const METADATA_KEY: &str = "drdiff.metadata";
-/// Elements that share one scale in Q8_0.
-const QUANT_BLOCK: usize = 32;
+/// The name of the table of the vocabulary.
+const EMBEDDING: &str = "embedding";
 /// Matrices below this many elements stay f32: they weigh nothing.
 const SMALL: usize = 16_384;
 
-/// Writes named f32 tensors as GGUF, matrices as `Q8_0`. The embedding table is stored as unit rows, which is what
-/// logits are computed with.
+/// How matrices are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MatrixFormat {
+    /// 8 bits and a share of a scale for every 32 numbers.
+    #[default]
+    Q8_0,
+    /// 4 bits and scales for every 32 and every 256 numbers. The embedding table, which logits are most sensitive to,
+    /// and matrices whose rows are no multiple of 256 stay `Q8_0`.
+    Q4K,
+}
+
+impl MatrixFormat {
+    /// The format of one tensor of these dimensions.
+    fn of(self, name: &str, dims: &[usize]) -> GgmlDType {
+        let [outputs, inputs] = *dims else {
+            return GgmlDType::F32;
+        };
+        let fits = |kind: GgmlDType| outputs * inputs >= SMALL && inputs.is_multiple_of(kind.block_size());
+        match self {
+            Self::Q4K if name != EMBEDDING && fits(GgmlDType::Q4K) => GgmlDType::Q4K,
+            _ if fits(GgmlDType::Q8_0) => GgmlDType::Q8_0,
+            _ => GgmlDType::F32,
+        }
+    }
+}
+
+/// [`save_gguf_as`] with matrices as `Q8_0`.
+///
+/// # Errors
+/// As there.
+pub fn save_gguf(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)]) -> Result<()> {
+    save_gguf_as(path, metadata, tensors, MatrixFormat::Q8_0)
+}
+
+/// Writes named f32 tensors as GGUF. The embedding table is stored as unit rows, which is what logits are computed
+/// with.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn save_gguf(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)]) -> Result<()> {
+pub fn save_gguf_as(
+    path: &Path,
+    metadata: &Metadata,
+    tensors: &[(String, Tensor)],
+    format: MatrixFormat,
+) -> Result<()> {
     let json = serde_json::to_string(metadata).map_err(|e| Error::Config(e.to_string()))?;
     let mut quantized = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let mut tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-        if name == "embedding" {
+        if name == EMBEDDING {
             let root = (metadata.config.embed as f64).sqrt();
             tensor = rms_norm(&tensor, None, metadata.config.norm_eps)?.affine(root.recip(), 0.0)?;
         }
-        let matrix =
-            matches!(tensor.dims(), [_, inputs] if inputs.is_multiple_of(QUANT_BLOCK)) && tensor.elem_count() >= SMALL;
-        let kind = if matrix { GgmlDType::Q8_0 } else { GgmlDType::F32 };
+        let kind = format.of(name, tensor.dims());
         quantized.push((name.as_str(), QTensor::quantize(&tensor, kind)?));
     }
     let entries = [

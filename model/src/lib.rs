@@ -17,7 +17,7 @@ mod tokenizer;
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint, write_atomically};
 pub use config::ModelConfig;
 pub use error::{Error, Result};
-pub use gguf::{read_gguf, save_gguf};
+pub use gguf::{MatrixFormat, read_gguf, save_gguf, save_gguf_as};
 pub use input::{Input, Soft};
 pub use load::{Loading, build};
 pub use network::{Hidden, Network};

@@ -3,15 +3,15 @@
 use candle_core::quantized::QMatMul;
 use candle_core::{D, DType, Device, Module, Tensor};
 use drdiff_attention::{KvCache, Segment};
-use drdiff_kernels::{Builder, Init, Linear, embedding, rms_norm};
+use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm};
 use drdiff_routing::ComputeReport;
 
-use crate::block::Block;
+use crate::block::{Block, Stream};
 use crate::{Input, ModelConfig, Result};
 
 /// The residual stream after the last block, `[rows, width]`.
 #[derive(Debug, Clone)]
-pub struct Hidden(Tensor);
+pub struct Hidden(Value);
 
 /// A pre-norm transformer over evidence.
 ///
@@ -162,44 +162,54 @@ impl Network {
         Ok(self.token_map.forward(&direction.to_dtype(self.dtype)?)?)
     }
 
-    fn embed(&self, input: &Input) -> Result<Tensor> {
+    fn embed(&self, input: &Input, tape: Option<&Tape>) -> Result<Value> {
         let mut table = self.tables()?.input;
         if let Some(soft) = &input.soft {
             let strength = soft.strength.matmul(&self.strength)?.to_dtype(self.dtype)?;
             table = Tensor::cat(&[table, (self.soft_map(&soft.evidence)? + strength)?], 0)?;
         }
-        let x = embedding(&input.index, &table)?;
+        let x = enter(tape, &table).rows(&input.index)?;
         match &input.self_condition {
             None => Ok(x),
             Some((x_hat, rows)) => {
                 let mapped = self.self_condition.forward(&x_hat.to_dtype(self.dtype)?)?;
-                let none = Tensor::zeros((1, self.config.width), self.dtype, x.device())?;
-                Ok((x + embedding(rows, &Tensor::cat(&[none, mapped], 0)?)?)?)
+                let none = Tensor::zeros((1, self.config.width), self.dtype, mapped.device())?;
+                Ok(x.add(&enter(tape, &Tensor::cat(&[none, mapped], 0)?).rows(rows)?)?)
             }
         }
     }
 
-    /// Runs all blocks. The rows of `input` are those of `segments`, one after another.
+    /// Runs all blocks. The rows of `input` are those of `segments`, one after another. With a `tape` the pass is
+    /// recorded, and what follows from it can be learned from.
     ///
     /// # Errors
     /// If shapes do not fit or a cache is full.
-    pub fn forward(&self, input: &Input, segments: &mut [Segment<'_>], report: &mut ComputeReport) -> Result<Hidden> {
-        let mut x = self.embed(input)?;
+    pub fn forward(
+        &self,
+        input: &Input,
+        segments: &mut [Segment<'_>],
+        tape: Option<&Tape>,
+        report: &mut ComputeReport,
+    ) -> Result<Hidden> {
+        let mut stream = Stream {
+            x: self.embed(input, tape)?,
+            delta: None,
+        };
         for (layer, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, input.mean_signal.as_ref(), segments, layer, report)?;
+            stream = block.forward(&stream, input.mean_signal.as_ref(), segments, layer, report)?;
         }
-        Ok(Hidden(x))
+        Ok(Hidden(stream.sum()?))
     }
 
     /// Evidence `g` that the network adds at some rows (`[n]` u32): `[n, embed]` in the network's dtype.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn evidence(&self, hidden: &Hidden, rows: &Tensor) -> Result<Tensor> {
-        let picked = embedding(rows, &hidden.0)?;
-        Ok(self
-            .evidence_map
-            .forward(&rms_norm(&picked, Some(&self.final_gain), self.config.norm_eps)?)?)
+    pub fn evidence(&self, hidden: &Hidden, rows: &Tensor) -> Result<Value> {
+        let picked = hidden.0.rows(rows)?;
+        Ok(picked
+            .rms_norm(&self.final_gain, self.config.norm_eps)?
+            .linear(&self.evidence_map)?)
     }
 
     /// Logits `[n, vocab]` f32 from evidence `y + g`, `[n, embed]`. For generation; training uses the fused loss.
@@ -227,4 +237,9 @@ impl Network {
         let p = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
         Ok(p.matmul(&self.unit_embeddings()?.detach())?)
     }
+}
+
+/// A tensor that was computed from parameters, on the tape if there is one.
+fn enter(tape: Option<&Tape>, tensor: &Tensor) -> Value {
+    tape.map_or_else(|| Value::constant(tensor), |tape| tape.enter(tensor))
 }

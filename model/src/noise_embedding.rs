@@ -1,7 +1,7 @@
 //! Noise conditioning, a switch: adaLN from the mean noise level.
 
 use candle_core::{DType, Tensor};
-use drdiff_kernels::{Builder, Init, Linear};
+use drdiff_kernels::{Builder, Init, Linear, Value};
 
 use crate::Result;
 
@@ -31,10 +31,10 @@ impl Modulation {
     }
 
     /// `x`: `[rows, width]` after its norm; `mean_signal`: `[rows, 1]`.
-    pub(crate) fn forward(&self, x: &Tensor, mean_signal: &Tensor) -> Result<Tensor> {
-        let both = self.map.forward(&features(mean_signal, x.dtype())?)?;
-        let width = x.dim(1)?;
+    pub(crate) fn forward(&self, x: &Value, mean_signal: &Tensor) -> Result<Value> {
+        let both = self.map.forward(&features(mean_signal, x.tensor().dtype())?)?;
+        let width = x.tensor().dim(1)?;
         let (scale, shift) = (both.narrow(1, 0, width)?, both.narrow(1, width, width)?);
-        Ok((((x * scale)? + x)? + shift)?)
+        Ok(x.through(|x| Ok((((x * scale)? + x)? + shift)?))?)
     }
 }

@@ -4,11 +4,12 @@
 
 use std::path::Path;
 
+use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
-use drdiff_kernels::{Builder, Noise, Source};
+use drdiff_kernels::{Builder, Loaded, Noise, Source};
 use drdiff_model::{
-    Checkpoint, Error, Loading, Metadata, ModelConfig, Network, build, load_checkpoint, read_gguf, save_checkpoint,
-    save_gguf,
+    Checkpoint, Error, Loading, MatrixFormat, Metadata, ModelConfig, Network, build, load_checkpoint, read_gguf,
+    save_checkpoint, save_gguf, save_gguf_as,
 };
 use drdiff_testkit::{relative_rms, values};
 
@@ -73,6 +74,45 @@ fn a_quantised_file_is_close_to_its_weights() {
     );
     // 8 bits a number: steps of 1/127 of the largest of 32, about 0.5 % of their root mean square.
     assert!(relative_rms("unit rows", &got, &want) < 0.01);
+}
+
+#[test]
+fn four_bits_stay_close_and_take_less_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.gguf");
+    let mut metadata = metadata();
+    // Rows of 256 numbers, so that they can have 4 bits; the rows of `hidden` cannot.
+    (metadata.config.width, metadata.config.hidden) = (256, 288);
+    let builder = Builder::new(Source::Init(Noise::new(4, 0)), &Device::Cpu);
+    Network::new(&builder, &metadata.config, DType::F32).unwrap();
+    let (params, _) = builder.finish();
+    let weights: Vec<(String, Tensor)> = params
+        .vars()
+        .map(|(name, var)| (name.to_owned(), var.as_tensor().clone()))
+        .collect();
+    let saved = |format| {
+        save_gguf_as(&path, &metadata, &weights, format).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        (bytes.len(), read_gguf(&bytes, &path, &Device::Cpu).unwrap())
+    };
+    let (eight, _) = saved(MatrixFormat::Q8_0);
+    let (four, checkpoint) = saved(MatrixFormat::Q4K);
+    assert!(four < eight * 4 / 5, "{four} against {eight} bytes");
+    let mut formats = Vec::new();
+    for (name, dense) in &weights {
+        let Loaded::Quantized(tensor) = &checkpoint.tensors[name] else {
+            continue;
+        };
+        formats.push(tensor.dtype());
+        if name != "embedding" {
+            let got = values(&tensor.dequantize(&Device::Cpu).unwrap()).unwrap();
+            // Steps of a fifteenth of the range of 32 numbers.
+            assert!(relative_rms(name, &got, &values(dense).unwrap()) < 0.1, "{name}");
+        }
+    }
+    assert!(formats.contains(&GgmlDType::Q4K) && formats.contains(&GgmlDType::Q8_0));
+    let (network, _) = build(checkpoint, &Device::Cpu, Loading::Inference).unwrap();
+    assert_eq!(network.unit_embeddings().unwrap().dims(), [600, 64]);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! One expert: a gated linear unit.
 
-use candle_core::Tensor;
-use drdiff_kernels::{Builder, Init, Linear, swiglu};
+use drdiff_kernels::{Builder, Init, Linear, Value};
 
 use crate::Result;
 
@@ -34,8 +33,8 @@ impl SwiGlu {
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.down.forward(&swiglu(&self.gate_up.forward(x)?)?)?)
+    pub fn forward(&self, x: &Value) -> Result<Value> {
+        Ok(x.linear(&self.gate_up)?.swiglu()?.linear(&self.down)?)
     }
 
     /// Floating-point operations of one row, forward only.

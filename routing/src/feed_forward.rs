@@ -1,7 +1,7 @@
 //! The feed-forward half of a block: a shared expert that always runs, and routed experts beside it.
 
 use candle_core::Tensor;
-use drdiff_kernels::{Builder, embedding};
+use drdiff_kernels::{Builder, Value};
 
 use crate::{ComputeReport, Error, Result, RouteContext, Router, SwiGlu};
 
@@ -46,14 +46,14 @@ impl FeedForward {
     /// If the router names an expert that does not exist, or shapes do not fit.
     pub fn forward(
         &self,
-        x: &Tensor,
+        x: &Value,
         context: &RouteContext,
         layer: usize,
         report: &mut ComputeReport,
-    ) -> Result<(Tensor, Option<Tensor>)> {
+    ) -> Result<(Value, Option<Tensor>)> {
         let mut out = self.shared.forward(x)?;
-        let routing = self.router.route(&x.detach(), context)?;
-        let rows = x.dim(0)?;
+        let routing = self.router.route(x.tensor(), context)?;
+        let rows = x.tensor().dim(0)?;
         let mut routed_flops = 0;
         for (expert, (ids, gate)) in routing.experts.iter().enumerate() {
             let experts = self.routed.len();
@@ -64,8 +64,9 @@ impl FeedForward {
             if ids.dim(0)? == 0 {
                 continue;
             }
-            let y = swiglu.forward(&embedding(ids, x)?)?.broadcast_mul(gate)?;
-            out = out.index_add(ids, &y, 0)?;
+            let y = swiglu.forward(&x.rows(ids)?)?;
+            let weighted = y.through(|y| Ok(y.broadcast_mul(gate)?))?;
+            out = out.add_rows(ids, &weighted)?;
             routed_flops += ids.dim(0)? as u64 * swiglu.flops_per_row();
         }
         report.add(

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
 use candle_core::{Device, Tensor};
-use drdiff_kernels::{Builder, Noise, Source};
+use drdiff_kernels::{Builder, Noise, Source, Value};
 use drdiff_routing::{AlwaysOn, ComputeReport, FeedForward, RouteContext, Router, Routing, Shape};
 use drdiff_testkit::{assert_close, values};
 
@@ -49,7 +49,7 @@ fn the_dense_layer_spends_the_shared_expert_only() {
     let layer = layer(Box::new(AlwaysOn));
     let mut report = ComputeReport::default();
     layer
-        .forward(&input(), &RouteContext::default(), 2, &mut report)
+        .forward(&Value::constant(&input()), &RouteContext::default(), 2, &mut report)
         .unwrap();
     assert_eq!(report.flops(), 3 * 6 * 8 * 16);
     assert_eq!(report.layer_flops(2), report.flops());
@@ -61,11 +61,13 @@ fn routed_rows_are_counted_and_rows_do_not_mix() {
     let dense = layer(Box::new(AlwaysOn));
     let mut report = ComputeReport::default();
     let context = RouteContext::default();
-    let (routed, aux) = fixed.forward(&input(), &context, 0, &mut report).unwrap();
+    let (routed, aux) = fixed
+        .forward(&Value::constant(&input()), &context, 0, &mut report)
+        .unwrap();
     assert!(aux.is_none());
     assert_eq!(report.flops(), 3 * 6 * 8 * 16 + 3 * 6 * 8 * 4);
     let (plain, _) = dense
-        .forward(&input(), &context, 0, &mut ComputeReport::default())
+        .forward(&Value::constant(&input()), &context, 0, &mut ComputeReport::default())
         .unwrap();
     // What the routed experts add to row 1 does not change when rows 0 and 2 do.
     let other = Tensor::cat(
@@ -73,10 +75,12 @@ fn routed_rows_are_counted_and_rows_do_not_mix() {
         0,
     )
     .unwrap();
-    let (moved, _) = fixed.forward(&other, &context, 0, &mut report).unwrap();
+    let (moved, _) = fixed
+        .forward(&Value::constant(&other), &context, 0, &mut report)
+        .unwrap();
     let row = |t: &Tensor| values(&t.get(1).unwrap()).unwrap();
-    assert_close("row 1", &row(&moved), &row(&routed));
-    let added = (&routed - &plain)
+    assert_close("row 1", &row(moved.tensor()), &row(routed.tensor()));
+    let added = (routed.tensor() - plain.tensor())
         .unwrap()
         .abs()
         .unwrap()

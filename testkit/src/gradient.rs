@@ -1,8 +1,7 @@
 //! Gradients against central differences, and the check that none is lost.
 
 use crate::{Inputs, assert_close_within};
-use candle_core::Var;
-use candle_core::backprop::GradStore;
+use candle_core::{Tensor, Var};
 
 /// Step of central differences in f64: the cube root of the rounding error balances rounding and curvature.
 const STEP: f64 = 6e-6;
@@ -41,11 +40,14 @@ pub fn assert_gradient(what: &str, f: impl Fn(&[f64]) -> f64, at: &[f64], gradie
 ///
 /// # Panics
 /// Naming each variable whose gradient is missing, zero or not finite.
-pub fn assert_all_learn<'a>(vars: impl IntoIterator<Item = (&'a str, &'a Var)>, grads: &GradStore) {
+pub fn assert_all_learn<'a, 'g>(
+    vars: impl IntoIterator<Item = (&'a str, &'a Var)>,
+    gradient: impl Fn(&Tensor) -> Option<&'g Tensor>,
+) {
     let lost: Vec<String> = vars
         .into_iter()
         .filter_map(|(name, var)| {
-            let power = grads.get(var).map(|grad| grad.sqr()?.sum_all()?.to_scalar::<f32>());
+            let power = gradient(var).map(|grad| grad.sqr()?.sum_all()?.to_scalar::<f32>());
             match power {
                 None => Some(format!("{name}: missing")),
                 Some(Ok(power)) if power.is_finite() && power > 0.0 => None,

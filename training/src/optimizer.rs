@@ -1,8 +1,7 @@
 //! AdamW over the parameter registry, with clipping and a moving average of the weights.
 
-use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
-use drdiff_kernels::{AdamWStep, Params, adamw_step, global_norm};
+use drdiff_kernels::{AdamWSlot, AdamWStep, Gradients, Params, adamw_all, global_norm};
 
 use crate::{OptimizerConfig, Result};
 
@@ -22,9 +21,6 @@ pub struct AdamW {
     /// Updates made so far.
     pub(crate) updates: u64,
 }
-
-/// Gradients of one step, in the order of the slots; `None` where a parameter took no part.
-pub(crate) struct Gradients(Vec<Option<Tensor>>);
 
 impl AdamW {
     /// Fresh state for the learned parameters of `params`.
@@ -52,31 +48,16 @@ impl AdamW {
         Ok(Self { slots, updates: 0 })
     }
 
-    /// One update by the gradient of `loss` alone, without accumulation.
+    /// One update by gradients. Returns the norm of the whole gradient before clipping, a scalar on the device.
     ///
     /// # Errors
     /// If an operation fails.
-    pub fn update(&mut self, loss: &Tensor, rate: f64, config: &OptimizerConfig) -> Result<()> {
-        let gradients = self.gather(&mut loss.backward()?, None)?;
-        self.step(&gradients, rate, config)?;
-        Ok(())
-    }
-
-    /// Takes this pass's gradients, or adds them to those of earlier passes of the step.
-    pub(crate) fn gather(&self, store: &mut GradStore, so_far: Option<Gradients>) -> Result<Gradients> {
-        let fresh = self.slots.iter().map(|slot| store.remove(slot.var.as_tensor()));
-        let Some(Gradients(earlier)) = so_far else {
-            return Ok(Gradients(fresh.collect()));
-        };
-        let added = fresh.zip(earlier).map(|(new, old)| match (new, old) {
-            (Some(new), Some(old)) => Ok(Some((old + new)?)),
-            (one, other) => Ok(one.or(other)),
-        });
-        Ok(Gradients(added.collect::<Result<_>>()?))
-    }
-
-    /// One update. Returns the norm of the whole gradient before clipping, a scalar on the device.
-    pub(crate) fn step(&mut self, Gradients(grads): &Gradients, rate: f64, config: &OptimizerConfig) -> Result<Tensor> {
+    pub fn step(&mut self, mut gradients: Gradients, rate: f64, config: &OptimizerConfig) -> Result<Tensor> {
+        let grads: Vec<Option<Tensor>> = self
+            .slots
+            .iter()
+            .map(|slot| gradients.remove(slot.var.as_tensor()))
+            .collect();
         let present: Vec<Tensor> = grads.iter().flatten().cloned().collect();
         let norm = global_norm(&present)?;
         let clip = norm
@@ -90,7 +71,7 @@ impl AdamW {
             beta1: config.beta1,
             beta2: config.beta2,
             eps: config.eps,
-            weight_decay: 0.0,
+            weight_decay: config.weight_decay,
             bias1: 1.0 - config.beta1.powf(self.updates as f64),
             bias2: 1.0 - config.beta2.powf(self.updates as f64),
             // A young average forgets faster, or the random start would stay in it for long.
@@ -98,22 +79,21 @@ impl AdamW {
                 .ema
                 .min((1.0 + self.updates as f64) / (10.0 + self.updates as f64)),
         };
-        for (slot, grad) in self.slots.iter().zip(grads) {
-            let Some(grad) = grad else { continue };
-            let step = AdamWStep {
-                weight_decay: if slot.decays { config.weight_decay } else { 0.0 },
-                ..step
-            };
-            adamw_step(
-                &slot.var,
+        let slots: Vec<AdamWSlot<'_>> = self
+            .slots
+            .iter()
+            .zip(&grads)
+            .filter_map(|(slot, grad)| Some((slot, grad.as_ref()?)))
+            .map(|(slot, grad)| AdamWSlot {
+                param: &slot.var,
                 grad,
-                &slot.first,
-                &slot.second,
-                slot.average.as_ref(),
-                &step,
-                &clip,
-            )?;
-        }
+                first: &slot.first,
+                second: &slot.second,
+                average: slot.average.as_ref(),
+                decays: slot.decays,
+            })
+            .collect();
+        adamw_all(&slots, &step, &clip)?;
         Ok(norm)
     }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{NoisyClean, PlanCache};
-use drdiff_kernels::{Builder, Noise, Params, Purpose, Rotary, Source};
+use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Rotary, Source, Tape, Value};
 use drdiff_model::{Checkpoint, Loading, Network, build};
 
 use crate::data::{Corpus, Sampler};
@@ -22,6 +22,7 @@ pub struct Trainer<'a> {
     pub(crate) tokens: u64,
     sampler: Sampler<'a>,
     noise: Noise,
+    ready: Option<Ready>,
 }
 
 /// What a step leaves behind, still on the device: reading it waits for the step to end.
@@ -65,6 +66,7 @@ impl<'a> Trainer<'a> {
             sampler: corpus.sampler(&config.sampling, len, noise)?,
             step: 0,
             tokens: 0,
+            ready: None,
             corpus,
             network,
             noise,
@@ -93,31 +95,49 @@ impl<'a> Trainer<'a> {
     /// If the corpus cannot be read or an operation fails.
     pub fn step(&mut self) -> Result<StepOutput> {
         let passes = self.config.accumulate as u64;
-        let mut gradients = None;
+        let mut gradients = Gradients::default();
         let mut total: Option<Tensor> = None;
         for pass in 0..passes {
-            let key = self.step * passes + pass;
-            let loss = self.pass(key)?.affine((passes as f64).recip(), 0.0)?;
-            let mut store = loss.backward()?;
-            gradients = Some(self.optimizer.gather(&mut store, gradients)?);
-            let loss = loss.detach();
+            let tape = Tape::new();
+            let loss = self.pass(self.step * passes + pass, &tape)?;
+            gradients.extend(tape.backward(&loss)?)?;
+            // A GPU still works on this pass when its operations have been queued: time to draw the next one.
+            self.ready = Some(self.draw(self.step * passes + pass + 1)?);
+            let loss = loss.tensor();
             total = Some(match total {
                 Some(sum) => (sum + loss)?,
-                None => loss,
+                None => loss.clone(),
             });
         }
-        let (Some(gradients), Some(loss)) = (gradients, total) else {
+        let Some(total) = total else {
             return Err(Error::Config("`accumulate` is 0; give it at least 1".to_owned()));
         };
+        gradients.scale((passes as f64).recip())?;
+        let loss = total.affine((passes as f64).recip(), 0.0)?;
         let rate = self.config.optimizer.rate(self.step, self.config.steps);
-        let norm = self.optimizer.step(&gradients, rate, &self.config.optimizer)?;
+        let norm = self.optimizer.step(gradients, rate, &self.config.optimizer)?;
         self.step += 1;
         self.tokens += passes * (self.config.batch * self.config.model.context) as u64;
         Ok(StepOutput { loss, norm })
     }
 
     /// The loss of forward pass `key`.
-    fn pass(&self, key: u64) -> Result<Tensor> {
+    fn pass(&mut self, key: u64, tape: &Tape) -> Result<Value> {
+        let ready = match self.ready.take() {
+            Some(ready) if ready.key == key => ready,
+            _ => self.draw(key)?,
+        };
+        let layout = Layout {
+            plan: self.plans.get(self.config.model.context, ready.block_size)?,
+            rotary: &self.rotary,
+        };
+        let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
+        let value = loss(&self.network, &ready.corrupted, &layout, conditioned, Some(tape))?.value;
+        Ok(value)
+    }
+
+    /// Draws pass `key` on the host: windows, block size, levels, noise.
+    fn draw(&self, key: u64) -> Result<Ready> {
         let TrainConfig {
             batch, model, levels, ..
         } = &self.config;
@@ -125,20 +145,20 @@ impl<'a> Trainer<'a> {
         let tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
         let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
         let levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
-        let corrupted = Corrupted {
-            tokens: &tokens,
-            levels: &levels,
-            batch: *batch,
-            noise: self.noise,
-            step: key,
-        };
-        let layout = Layout {
-            plan: self.plans.get(model.context, block_size)?,
-            rotary: &self.rotary,
-        };
-        let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
-        Ok(loss(&self.network, &corrupted, &layout, conditioned)?.loss)
+        let corrupted = Corrupted::new(&tokens, &levels, *batch, (model.vocab, model.embed), (self.noise, key));
+        Ok(Ready {
+            key,
+            block_size,
+            corrupted,
+        })
     }
+}
+
+/// A pass that has been drawn and waits for its turn.
+struct Ready {
+    key: u64,
+    block_size: usize,
+    corrupted: Corrupted,
 }
 
 fn initialise(config: &TrainConfig, noise: Noise, device: &Device) -> Result<(Network, Params)> {

@@ -57,15 +57,10 @@ impl Trainer<'_> {
                     .collect(),
                 weight: masked.iter().map(|open| f32::from(*open)).collect(),
             };
-            let batch = windows.len();
-            let corrupted = Corrupted {
-                tokens: &tokens,
-                levels: &levels,
-                batch,
-                noise: VALIDATION,
-                step: 0,
-            };
-            let nats = loss(&self.network, &corrupted, &layout, false)?
+            let model = &self.config.model;
+            let sizes = (model.vocab, model.embed);
+            let corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0));
+            let nats = loss(&self.network, &corrupted, &layout, false, None)?
                 .nats
                 .to_dtype(DType::F64)?
                 .to_vec1::<f64>()?;

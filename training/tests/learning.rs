@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use drdiff_diffusion::{LevelMixture, Levels};
-use drdiff_kernels::{Builder, Noise, Rotary, Source, TilePlan};
+use drdiff_kernels::{Builder, Gradients, Noise, Rotary, Source, Tape, TilePlan, Value};
 use drdiff_model::{ModelConfig, Network};
 use drdiff_testkit::assert_all_learn;
 use drdiff_training::data::Corpus;
@@ -60,10 +60,7 @@ fn config(vocab: usize, steps: u64) -> TrainConfig {
 }
 
 /// A small network with the loss of one batch that has absorbed, soft and anchored positions.
-fn one_batch(
-    noise_conditioning: bool,
-    conditioned: bool,
-) -> (drdiff_kernels::Params, impl Fn() -> candle_core::Tensor) {
+fn one_batch(noise_conditioning: bool, conditioned: bool) -> (drdiff_kernels::Params, impl Fn(&Tape) -> Value) {
     let vocab = 40;
     let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
     let network = Network::new(&builder, &model(vocab, noise_conditioning), candle_core::DType::F32).unwrap();
@@ -75,14 +72,8 @@ fn one_batch(
     let plan = std::sync::Arc::new(TilePlan::new(&[drdiff_attention::noisy_clean(LEN, 8).unwrap()]).unwrap());
     let positions = (0..LEN as i64).chain(0..LEN as i64).collect();
     let rotary = Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap();
-    let forward = move || {
-        let corrupted = Corrupted {
-            tokens: &tokens,
-            levels: &levels,
-            batch: 2,
-            noise: Noise::new(2, 0),
-            step: 3,
-        };
+    let forward = move |tape: &Tape| {
+        let corrupted = Corrupted::new(&tokens, &levels, 2, (vocab, 32), (Noise::new(2, 0), 3));
         loss(
             &network,
             &corrupted,
@@ -91,19 +82,29 @@ fn one_batch(
                 rotary: &rotary,
             },
             conditioned,
+            Some(tape),
         )
         .unwrap()
-        .loss
+        .value
     };
     (params, forward)
+}
+
+fn gradients(forward: &impl Fn(&Tape) -> Value) -> Gradients {
+    let tape = Tape::new();
+    tape.backward(&forward(&tape)).unwrap()
+}
+
+fn number(forward: &impl Fn(&Tape) -> Value) -> f32 {
+    forward(&Tape::new()).tensor().to_scalar().unwrap()
 }
 
 #[test]
 fn every_parameter_gets_a_finite_gradient_that_is_not_zero() {
     for noise_conditioning in [false, true] {
         let (params, forward) = one_batch(noise_conditioning, true);
-        let gradients = forward().backward().unwrap();
-        assert_all_learn(params.vars(), &gradients);
+        let gradients = gradients(&forward);
+        assert_all_learn(params.vars(), |parameter| gradients.get(parameter));
     }
 }
 
@@ -111,8 +112,8 @@ fn every_parameter_gets_a_finite_gradient_that_is_not_zero() {
 #[test]
 fn the_gradient_of_the_model_is_that_of_its_loss() {
     let (params, forward) = one_batch(false, false);
-    let value = || f64::from(forward().to_scalar::<f32>().unwrap());
-    let gradients = forward().backward().unwrap();
+    let value = || f64::from(number(&forward));
+    let gradients = gradients(&forward);
     for (name, var) in params
         .vars()
         .filter(|(name, _)| name.starts_with("blocks.1") || *name == "evidence_map")
@@ -152,11 +153,11 @@ fn one_batch_is_learnt_by_heart() {
         ..Default::default()
     };
     let mut adam = drdiff_training::AdamW::new(&params, &optimizer).unwrap();
-    let first = forward().to_scalar::<f32>().unwrap();
+    let first = number(&forward);
     for _ in 0..150 {
-        adam.update(&forward(), 1e-2, &optimizer).unwrap();
+        adam.step(gradients(&forward), 1e-2, &optimizer).unwrap();
     }
-    let last = forward().to_scalar::<f32>().unwrap();
+    let last = number(&forward);
     assert!(first > 3.0 && last < 0.05, "from {first} to {last}");
 }
 

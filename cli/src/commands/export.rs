@@ -4,17 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use drdiff_kernels::Loaded;
-use drdiff_model::{save_gguf, write_atomically};
+use drdiff_model::{MatrixFormat, save_gguf_as, write_atomically};
 
 use crate::exit::{self, Exit, usage};
 use crate::model::{Source, TOKENIZER};
 use crate::output::{grouped, tell};
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   drdiff export run -o tales/model.gguf --with-tokenizer
+  drdiff export run -o tales/small.gguf --quant q4_k
 ";
 
 /// Arguments of `drdiff export`.
@@ -23,15 +24,37 @@ Example:
 pub(crate) struct ExportArgs {
     /// Folder of a run, or a safetensors file
     checkpoint: PathBuf,
-    /// File to write, matrices in 8 bits (Q8_0)
+    /// File to write
     #[arg(short, long, value_name = "FILE.gguf")]
     out: PathBuf,
+    /// Bits of the matrices
+    #[arg(long, value_enum, default_value_t = Quant::Q8, value_name = "FORMAT")]
+    quant: Quant,
     /// Copy the checkpoint's tokenizer.json beside it
     #[arg(long)]
     with_tokenizer: bool,
     /// No summary on stderr
     #[arg(short, long)]
     quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Quant {
+    /// 8.5 bits a number
+    #[value(name = "q8_0")]
+    Q8,
+    /// 4.5 bits a number where rows are a multiple of 256 long, 8.5 elsewhere
+    #[value(name = "q4_k")]
+    Q4,
+}
+
+impl From<Quant> for MatrixFormat {
+    fn from(quant: Quant) -> Self {
+        match quant {
+            Quant::Q8 => Self::Q8_0,
+            Quant::Q4 => Self::Q4K,
+        }
+    }
 }
 
 pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
@@ -59,7 +82,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
             Loaded::Quantized(_) => return Err(already()),
         }
     }
-    save_gguf(&args.out, &checkpoint.metadata, &tensors)?;
+    save_gguf_as(&args.out, &checkpoint.metadata, &tensors, args.quant.into())?;
     if let Some(tokenizer) = tokenizer {
         write_atomically(&args.out.with_file_name(TOKENIZER), tokenizer.json())?;
     }

@@ -1,17 +1,22 @@
-//! Attention over a tile plan: tensor-core kernels for bf16 heads of 64 and 128, simple ones for everything else.
+//! Attention over a tile plan: tensor-core kernels for bf16 heads of 64 and 128, in a form for compute capability 9.0
+//! and one for all since 8.0, and simple kernels for everything else.
 
 use super::launch::{Module, launch, module, shape};
 use super::operand::{Input, Output, contiguous, device, suffix};
 use super::plan::{DevicePlan, Walk};
 use crate::plan::{TILE, TilePlan};
-use candle_core::cuda_backend::cudarc::driver::DeviceRepr;
-use candle_core::cuda_backend::{CudaDevice, CudaStorage};
+use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig};
+use candle_core::cuda_backend::{CudaDevice, CudaStorage, WrapErr};
 use candle_core::{DType, Layout, Result, Tensor, bail};
 
 const FORWARD: Module = module!("attention_forward");
 const BACKWARD: Module = module!("attention_backward");
 const SIMPLE: Module = module!("attention_simple");
+const FORWARD_SM90: Module = module!("attention_forward_sm90");
+const BACKWARD_SM90: Module = module!("attention_backward_sm90");
 const THREADS: usize = 128;
+/// Tiles that the kernels for compute capability 9.0 keep in shared memory beside their own.
+const STAGED: usize = 4 * 2;
 /// Widest head of the simple kernels.
 const WIDEST: usize = 256;
 
@@ -56,17 +61,30 @@ struct Geometry {
 // SAFETY: plain numbers in C's layout.
 unsafe impl DeviceRepr for Geometry {}
 
+/// Which kernels take a call.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    /// Any element type and width.
+    Simple,
+    /// bf16 and the widths of [`FAST`], one or two tiles a block.
+    Sm80,
+    /// The same on compute capability 9.0, two tiles a block.
+    Sm90,
+}
+
+/// Head widths of the tensor-core kernels.
+const FAST: [usize; 2] = [64, 128];
+
 /// Which kernels to use, and the sizes that both passes need.
 struct Call {
     geometry: Geometry,
     batch: usize,
     dtype: DType,
-    /// The head width, if the tensor-core kernels take it.
-    fast: Option<usize>,
+    form: Form,
 }
 
 impl Call {
-    fn new(q: &Input, k: &Input, plan: &TilePlan, scale: f32) -> Result<Self> {
+    fn new(q: &Input, k: &Input, plan: &TilePlan, scale: f32, device: &CudaDevice) -> Result<Self> {
         let (&[batch, queries, heads, width], &[_, keys, key_heads, _]) = (q.layout.dims(), k.layout.dims()) else {
             bail!("attention: q {:?}, k {:?}", q.layout.dims(), k.layout.dims())
         };
@@ -84,35 +102,48 @@ impl Call {
             shared: i32::from(plan.sequences() == 1),
             scale,
         };
-        let fast = (q.dtype == DType::BF16 && [64, 128].contains(&width)).then_some(width);
+        let form = if q.dtype != DType::BF16 || !FAST.contains(&width) {
+            Form::Simple
+        } else if has_warpgroups(device)? {
+            Form::Sm90
+        } else {
+            Form::Sm80
+        };
         Ok(Self {
             geometry,
             batch,
             dtype: q.dtype,
-            fast,
+            form,
         })
     }
 
     fn name(&self, kind: &str) -> Result<String> {
-        Ok(match self.fast {
-            Some(width) => format!("attention_{kind}_{width}"),
-            None => format!("attention_{kind}_{}", suffix(self.dtype)?),
+        Ok(match self.form {
+            Form::Simple => format!("attention_{kind}_{}", suffix(self.dtype)?),
+            Form::Sm80 | Form::Sm90 => format!("attention_{kind}_{}", self.geometry.width),
         })
     }
 
-    /// Bytes of one tile.
-    fn tile(&self) -> usize {
-        self.fast.map_or(0, |width| TILE * width * 2)
+    /// Bytes of `count` tiles.
+    fn tiles(&self, count: usize) -> usize {
+        count * TILE * self.geometry.width as usize * 2
     }
 
     fn is_empty(&self) -> bool {
         self.batch * (self.geometry.queries * self.geometry.heads) as usize == 0
     }
 
-    /// `per_block` positions of `length`, one head and one batch entry a block.
-    fn grid(&self, length: i32, per_block: usize, heads: i32) -> (usize, usize, usize) {
-        ((length as usize).div_ceil(per_block), heads as usize, self.batch)
+    /// A launch for `per_block` positions of `length`, one head and one batch entry a block.
+    fn shape(&self, length: i32, per_block: usize, heads: i32, threads: usize, shared: usize) -> LaunchConfig {
+        let blocks = (length as usize).div_ceil(per_block);
+        shape((blocks, heads as usize, self.batch), (threads, 1), shared)
     }
+}
+
+/// Whether the device runs the kernels for compute capability 9.0, which no newer one does, and they were compiled.
+fn has_warpgroups(device: &CudaDevice) -> Result<bool> {
+    let capability = device.cuda_stream().context().compute_capability().w()?;
+    Ok(capability == (9, 0) && !FORWARD_SM90.ptx.is_empty())
 }
 
 /// Whether the kernels can read a view: D contiguous, and rows at 16-byte boundaries.
@@ -139,17 +170,24 @@ pub(crate) fn forward(
     let device = &q.device;
     let [q, k, v] = [(q, lq), (k, lk), (v, lv)].map(|(storage, layout)| Input::fitting(storage, layout, fits));
     let (q, k, v) = (q?, k?, v?);
-    let call = Call::new(&q, &k, plan, scale)?;
+    let call = Call::new(&q, &k, plan, scale, device)?;
     let g = call.geometry;
     let out = Output::new(device, lq.shape().clone(), call.dtype)?;
     let lse = Output::new(device, (call.batch, g.heads as usize, g.queries as usize), DType::F32)?;
     if !call.is_empty() {
         let uploaded = DevicePlan::of(plan, device)?;
-        let (module, walk, per_block) = match call.fast {
-            Some(_) => (&FORWARD, Walk::Pairs, 2 * TILE),
-            None => (&SIMPLE, Walk::Rows, THREADS / 32),
+        let (module, walk, per_block, threads, shared) = match call.form {
+            Form::Simple => (&SIMPLE, Walk::Rows, THREADS / 32, THREADS, 0),
+            Form::Sm80 => (&FORWARD, Walk::RowPairs, 2 * TILE, THREADS, call.tiles(6)),
+            Form::Sm90 => (
+                &FORWARD_SM90,
+                Walk::RowPairs,
+                2 * TILE,
+                2 * THREADS,
+                call.tiles(2 + STAGED),
+            ),
         };
-        let grid = shape(call.grid(g.queries, per_block, g.heads), (THREADS, 1), 6 * call.tile());
+        let grid = call.shape(g.queries, per_block, g.heads, threads, shared);
         let lists = uploaded.walk(walk, device);
         let (q, k, v) = (View::new(&q), View::new(&k), View::new(&v));
         launch!(
@@ -186,7 +224,7 @@ pub(crate) fn backward(
     let (q, k, v, dout) = (readable(q)?, readable(k)?, readable(v)?, dout.contiguous()?);
     let [q_in, k_in, v_in, dout_in] = [&q, &k, &v, &dout].map(Input::of);
     let (q_in, k_in, v_in, dout_in) = (q_in?, k_in?, v_in?, dout_in?);
-    let call = Call::new(&q_in, &k_in, plan, scale)?;
+    let call = Call::new(&q_in, &k_in, plan, scale, device)?;
     let g = call.geometry;
     if call.is_empty() {
         return Ok((q.zeros_like()?, k.zeros_like()?, v.zeros_like()?));
@@ -201,19 +239,31 @@ pub(crate) fn backward(
         View::new(&v_in),
         View::new(&dout_in),
     );
-    let (module, per_block) = match call.fast {
-        Some(_) => (&BACKWARD, TILE),
-        None => (&SIMPLE, THREADS / 32),
+    let (module, cols, rows, per_block, threads, shared) = match call.form {
+        Form::Simple => (&SIMPLE, Walk::Cols, Walk::Rows, THREADS / 32, THREADS, 0),
+        // Two tiles to stay, two stages of two tiles.
+        Form::Sm80 => (&BACKWARD, Walk::Cols, Walk::Rows, TILE, THREADS, call.tiles(6)),
+        Form::Sm90 => {
+            let shared = call.tiles(4 + STAGED);
+            (
+                &BACKWARD_SM90,
+                Walk::ColPairs,
+                Walk::RowPairs,
+                2 * TILE,
+                2 * THREADS,
+                shared,
+            )
+        }
     };
     if g.keys > 0 {
-        // Two tiles to stay, two stages of two tiles with a pair of numbers for each query.
-        let shared = if call.fast.is_some() {
-            6 * call.tile() + 2 * TILE * 8
-        } else {
-            0
+        // Each stage has a pair of numbers for each query.
+        let staged_sums = match call.form {
+            Form::Simple => 0,
+            Form::Sm80 => 2 * TILE * 8,
+            Form::Sm90 => STAGED / 2 * TILE * 8,
         };
-        let grid = shape(call.grid(g.keys, per_block, g.key_heads), (THREADS, 1), shared);
-        let lists = uploaded.walk(Walk::Cols, device);
+        let grid = call.shape(g.keys, per_block, g.key_heads, threads, shared + staged_sums);
+        let lists = uploaded.walk(cols, device);
         let name = call.name("keys")?;
         launch!(
             module,
@@ -231,8 +281,8 @@ pub(crate) fn backward(
             g
         );
     }
-    let grid = shape(call.grid(g.queries, per_block, g.heads), (THREADS, 1), 6 * call.tile());
-    let lists = uploaded.walk(Walk::Rows, device);
+    let grid = call.shape(g.queries, per_block, g.heads, threads, shared);
+    let lists = uploaded.walk(rows, device);
     launch!(
         module,
         device,
@@ -253,10 +303,14 @@ pub(crate) fn backward(
 /// `(lse, <out, dout>)` of every query, `[B, H, T, 2]`.
 fn summaries(call: &Call, device: &CudaDevice, out: &Tensor, dout: &Tensor, lse: &Tensor) -> Result<Output> {
     let g = call.geometry;
-    let rows = call.batch * (g.queries * g.heads) as usize;
-    let sums = Output::new(device, (rows, 2), DType::F32)?;
+    let sums = Output::new(
+        device,
+        (call.batch, g.heads as usize, g.queries as usize, 2),
+        DType::F32,
+    )?;
     let name = format!("attention_summary_{}", suffix(call.dtype)?);
-    let grid = shape((rows.div_ceil(THREADS / 32), 1, 1), (THREADS, 1), 0);
+    let tiles = (g.queries as usize).div_ceil(TILE);
+    let grid = shape((tiles * g.heads as usize, call.batch, 1), (THREADS, 1), 0);
     let (out, dout) = (contiguous(out, call.dtype)?, contiguous(dout, call.dtype)?);
     launch!(
         BACKWARD,
@@ -267,7 +321,6 @@ fn summaries(call: &Call, device: &CudaDevice, out: &Tensor, dout: &Tensor, lse:
         dout,
         contiguous(lse, DType::F32)?,
         sums.address,
-        rows as i32,
         g
     );
     Ok(sums)

@@ -9,14 +9,16 @@
 )]
 
 pub(crate) mod adamw;
+pub(crate) mod add;
 pub(crate) mod attention;
 pub(crate) mod cross_entropy;
 pub(crate) mod embedding;
 mod launch;
-pub(crate) mod norm;
+pub(crate) mod memory;
 mod operand;
 pub(crate) mod plan;
 mod reduce;
+pub(crate) mod residual_norm;
 pub(crate) mod rms_norm;
 pub(crate) mod rotary;
 pub(crate) mod swiglu;

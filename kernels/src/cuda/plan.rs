@@ -24,11 +24,13 @@ unsafe impl DeviceRepr for PlanAt {}
 #[derive(Debug)]
 pub(crate) struct DevicePlan {
     location: DeviceLocation,
-    /// Rows of two query tiles each, for blocks that take both: `key tile << 4 | mode of the first << 2 | mode of the
-    /// second`, where a mode is 0 to skip, 1 for full and 2 for partial.
-    pairs: DeviceCsr,
     rows: DeviceCsr,
     cols: DeviceCsr,
+    /// Rows of two query tiles each, for blocks that take both: `key tile << 4 | mode of the first << 2 | mode of the
+    /// second`, where a mode is 0 to skip, 1 for full and 2 for partial.
+    row_pairs: DeviceCsr,
+    /// Columns of two key tiles each, in the same form.
+    col_pairs: DeviceCsr,
     queries: CudaSlice<i32>,
     keys: CudaSlice<i32>,
 }
@@ -52,9 +54,10 @@ impl DeviceCsr {
 
 /// Which form of the lists a kernel walks.
 pub(super) enum Walk {
-    Pairs,
     Rows,
     Cols,
+    RowPairs,
+    ColPairs,
 }
 
 impl DevicePlan {
@@ -83,9 +86,10 @@ impl DevicePlan {
         });
         Ok(Self {
             location: device.location(),
-            pairs: DeviceCsr::new(&pair_rows(plan), device)?,
             rows: DeviceCsr::new(plan.rows(), device)?,
             cols: DeviceCsr::new(plan.cols(), device)?,
+            row_pairs: DeviceCsr::new(&pairs(plan.rows(), plan.query_tiles()), device)?,
+            col_pairs: DeviceCsr::new(&pairs(plan.cols(), plan.key_tiles()), device)?,
             queries: device.clone_htod(&queries.collect::<Vec<_>>())?,
             keys: device.clone_htod(&keys.collect::<Vec<_>>())?,
         })
@@ -93,9 +97,10 @@ impl DevicePlan {
 
     pub(super) fn walk(&self, walk: Walk, device: &CudaDevice) -> PlanAt {
         let lists = match walk {
-            Walk::Pairs => &self.pairs,
             Walk::Rows => &self.rows,
             Walk::Cols => &self.cols,
+            Walk::RowPairs => &self.row_pairs,
+            Walk::ColPairs => &self.col_pairs,
         };
         let stream = device.cuda_stream();
         PlanAt {
@@ -112,18 +117,17 @@ fn padded(codes: impl Iterator<Item = [i32; 2]>, tiles: usize, padding: [i32; 2]
     codes.chain(std::iter::repeat(padding)).take(tiles * TILE).flatten()
 }
 
-/// The union of the rows of query tiles 2i and 2i + 1, in ascending order.
-fn pair_rows(plan: &TilePlan) -> Csr {
-    let tiles = plan.query_tiles();
+/// The union of the lists of tiles 2i and 2i + 1 of a sequence, which has `tiles` of them, in ascending order.
+fn pairs(lists: &Csr, tiles: usize) -> Csr {
     let mut pairs = Csr {
         offsets: vec![0],
         entries: Vec::new(),
     };
-    for sequence in 0..plan.sequences() {
+    for sequence in 0..(lists.offsets.len() - 1).checked_div(tiles).unwrap_or(0) {
         for first in (0..tiles).step_by(2) {
             let row = |tile: usize| {
                 if tile < tiles {
-                    plan.rows().row(sequence * tiles + tile)
+                    lists.row(sequence * tiles + tile)
                 } else {
                     &[]
                 }
@@ -162,18 +166,25 @@ mod tests {
     use crate::plan::{KeyCode, QueryCode, Visibility};
 
     #[test]
-    fn pairs_are_the_union_of_two_rows() {
+    fn pairs_are_the_union_of_two_lists() {
         let code = |time| KeyCode { time, group: -1 };
         let limit = |limit| QueryCode { limit, group: -1 };
         let sequence = Visibility {
             queries: (0..3 * 64).map(limit).collect(),
             keys: (0..3 * 64).map(code).collect(),
         };
-        let pairs = pair_rows(&TilePlan::new(&[sequence]).unwrap());
-        assert_eq!(pairs.offsets, [0, 2, 5]);
+        let plan = TilePlan::new(&[sequence]).unwrap();
+        let rows = pairs(plan.rows(), plan.query_tiles());
+        assert_eq!(rows.offsets, [0, 2, 5]);
         assert_eq!(
-            pairs.entries,
+            rows.entries,
             [0b1001, 1 << 4 | 0b0010, 0b0100, 1 << 4 | 0b0100, 2 << 4 | 0b1000]
+        );
+        let cols = pairs(plan.cols(), plan.key_tiles());
+        assert_eq!(cols.offsets, [0, 3, 4]);
+        assert_eq!(
+            cols.entries,
+            [0b1000, 1 << 4 | 0b0110, 2 << 4 | 0b0101, 2 << 4 | 0b1000]
         );
     }
 }

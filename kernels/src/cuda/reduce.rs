@@ -4,7 +4,7 @@ use super::launch::{Module, launch, module, shape};
 use super::operand::{Output, contiguous, device, suffix};
 use candle_core::{DType, Result, Tensor};
 
-pub(super) const REDUCE: Module = module!("reduce");
+const REDUCE: Module = module!("reduce");
 
 /// Rows that one block sums; above twice this the sum goes in two stages.
 const CHUNK: usize = 256;

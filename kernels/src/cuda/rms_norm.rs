@@ -3,22 +3,45 @@
 use super::launch::{Module, launch, module, shape};
 use super::operand::{Input, Output, contiguous, device, suffix};
 use super::reduce::column_sums;
-use candle_core::cuda_backend::CudaStorage;
+use candle_core::cuda_backend::{CudaDevice, CudaStorage};
 use candle_core::{DType, Layout, Result, Shape, Tensor};
 
 const NORM: Module = module!("norm");
 const WARPS: usize = 8;
-/// Blocks that share out the rows when the gain's gradient is summed.
-const BLOCKS: usize = 132 * 4;
+/// Blocks that share out the rows when the gain's gradient is summed: whole waves at two or three on a multiprocessor.
+const BLOCKS: usize = 132 * 6;
 /// Shared memory for the sums of one block, without asking for more.
 const SHARED: usize = 48 << 10;
 
-fn name(kind: &str, dtype: DType, eight: bool) -> Result<String> {
-    Ok(format!(
-        "rms_norm_{kind}_{}_{}",
-        suffix(dtype)?,
-        if eight { 8 } else { 1 }
-    ))
+/// The last dimension of a tensor as rows.
+pub(super) struct Rows {
+    count: usize,
+    width: usize,
+}
+
+impl Rows {
+    pub(super) fn of(dims: &[usize]) -> Self {
+        let (width, rest) = dims.split_last().map_or((1, dims), |(&width, rest)| (width, rest));
+        Self {
+            count: rest.iter().product(),
+            width,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count * self.width == 0
+    }
+
+    /// A kernel that reads eight numbers at a time needs aligned rows; one that keeps the row in registers, short ones.
+    fn kernel(&self, kind: &str, dtype: DType, aligned: bool) -> Result<String> {
+        let form = match self.width {
+            width if !aligned || !width.is_multiple_of(8) => "1",
+            0..=512 => "512",
+            513..=1024 => "1024",
+            _ => "8",
+        };
+        Ok(format!("rms_norm_{kind}_{}_{form}", suffix(dtype)?))
+    }
 }
 
 /// `x r gain` with `r = 1 / sqrt(mean(x^2) + eps)`; `x: [.., d]`, `gain: [d]` f32.
@@ -33,60 +56,95 @@ pub(crate) fn forward(
         .map(|(gain, layout)| Input::fitting(gain, layout, |view| view.layout.is_contiguous()))
         .transpose()?;
     let out = Output::new(&x.device, layout.shape().clone(), x_in.dtype)?;
-    let width = layout.dims().last().copied().unwrap_or(1);
-    let rows = layout.shape().elem_count() / width.max(1);
-    if rows == 0 || width == 0 {
-        return Ok(out.into_storage());
+    launch_forward(
+        &x.device,
+        &Rows::of(layout.dims()),
+        &x_in,
+        None,
+        gain.as_ref(),
+        &out,
+        eps,
+    )?;
+    Ok(out.into_storage())
+}
+
+/// The norm of `x`, whose rows have one distance, or of its sum with a contiguous tensor, which is written too.
+pub(super) fn launch_forward(
+    device: &CudaDevice,
+    rows: &Rows,
+    x: &Input,
+    added: Option<(&Input, &Output)>,
+    gain: Option<&Input>,
+    out: &Output,
+    eps: f32,
+) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
     }
-    let stride = x_in.row_stride().unwrap_or(width);
-    let eight = x_in.by_eight(&[stride, width]) && gain.as_ref().is_none_or(|gain| gain.by_eight(&[]));
-    let grid = shape((rows.div_ceil(WARPS).min(132 * 32), 1, 1), (32, WARPS), 0);
-    let gain_at = gain.as_ref().map_or(0, |gain| gain.address);
-    let name = name("forward", x_in.dtype, eight)?;
+    let stride = x.row_stride().unwrap_or(rows.width);
+    let aligned = x.by_eight(&[stride])
+        && gain.is_none_or(|gain| gain.by_eight(&[]))
+        && added.is_none_or(|(delta, _)| delta.by_eight(&[]));
+    let name = rows.kernel("forward", x.dtype, aligned)?;
+    let grid = shape((rows.count.div_ceil(WARPS).min(132 * 32), 1, 1), (32, WARPS), 0);
     launch!(
         NORM,
-        &x.device,
+        device,
         &name,
         grid,
-        x_in.address,
+        x.address,
         stride as i64,
-        gain_at,
+        added.map_or(0, |(delta, _)| delta.address),
+        gain.map_or(0, |gain| gain.address),
+        added.map_or(0, |(_, sum)| sum.address),
         out.address,
-        rows as i32,
-        width as i32,
+        rows.count as i32,
+        rows.width as i32,
         eps
     );
-    Ok(out.into_storage())
+    Ok(())
 }
 
 /// The gradients of x and, in f32, of the gain.
 pub(crate) fn backward(x: &Tensor, gain: Option<&Tensor>, dy: &Tensor, eps: f32) -> Result<(Tensor, Option<Tensor>)> {
+    gradients(x, gain, None, dy, eps)
+}
+
+/// As [`backward`], with `dsum` added to the gradient of x.
+pub(super) fn gradients(
+    x: &Tensor,
+    gain: Option<&Tensor>,
+    dsum: Option<&Tensor>,
+    dy: &Tensor,
+    eps: f32,
+) -> Result<(Tensor, Option<Tensor>)> {
     let (x, dy) = (x.contiguous()?, dy.contiguous()?);
     let gain = gain.map(Tensor::contiguous).transpose()?;
+    let dsum = dsum.map(Tensor::contiguous).transpose()?;
     let (device, dtype) = (device(&x)?, x.dtype());
-    let width = x.dims().last().copied().unwrap_or(1);
-    let rows = x.elem_count() / width.max(1);
-    if rows == 0 || width == 0 {
+    let rows = Rows::of(x.dims());
+    if rows.is_empty() {
         let dgain = gain.map(|gain| gain.zeros_like()).transpose()?;
         return Ok((x.zeros_like()?, dgain));
     }
     let warps = if gain.is_some() {
-        WARPS.min(SHARED / (4 * width)).max(1)
+        WARPS.min(SHARED / (4 * rows.width)).max(1)
     } else {
         WARPS
     };
-    let blocks = rows.div_ceil(warps).min(BLOCKS);
+    let blocks = rows.count.div_ceil(warps).min(BLOCKS);
     let out = Output::new(device, x.shape().clone(), dtype)?;
     let (x_at, dy_at) = (contiguous(&x, dtype)?, contiguous(&dy, dtype)?);
     let gain_at = gain.as_ref().map(|gain| contiguous(gain, DType::F32)).transpose()?;
+    let dsum_at = dsum.as_ref().map(|dsum| contiguous(dsum, dtype)).transpose()?;
     let partial = gain_at
-        .map(|_| Output::new(device, (blocks, width), DType::F32))
+        .map(|_| Output::new(device, (blocks, rows.width), DType::F32))
         .transpose()?;
-    let aligned = [x_at, dy_at, gain_at.unwrap_or(0)]
+    let aligned = [x_at, dy_at, gain_at.unwrap_or(0), dsum_at.unwrap_or(0)]
         .iter()
         .all(|at| at.is_multiple_of(16));
-    let name = name("backward", dtype, aligned && width.is_multiple_of(8))?;
-    let shared = if gain.is_some() { warps * width * 4 } else { 0 };
+    let name = rows.kernel("backward", dtype, aligned)?;
+    let shared = if gain.is_some() { warps * rows.width * 4 } else { 0 };
     launch!(
         NORM,
         device,
@@ -94,11 +152,12 @@ pub(crate) fn backward(x: &Tensor, gain: Option<&Tensor>, dy: &Tensor, eps: f32)
         shape((blocks, 1, 1), (32, warps), shared),
         x_at,
         gain_at.unwrap_or(0),
+        dsum_at.unwrap_or(0),
         dy_at,
         out.address,
         partial.as_ref().map_or(0, |partial| partial.address),
-        rows as i32,
-        width as i32,
+        rows.count as i32,
+        rows.width as i32,
         eps,
     );
     let dgain = partial.map(|partial| column_sums(&partial.into_tensor())).transpose()?;

@@ -1,16 +1,24 @@
 //! SwiGLU.
 
-use super::launch::{Module, blocks, launch, module, shape};
+use super::launch::{Module, launch, module, shape};
 use super::operand::{Input, Output, contiguous, device, suffix};
 use candle_core::cuda_backend::CudaStorage;
-use candle_core::{DType, Layout, Result, Shape, Tensor};
+use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
 
 const SWIGLU: Module = module!("swiglu");
 const BLOCK: usize = 256;
 
-fn name(kind: &str, dtype: DType, eight: bool) -> Result<(String, usize)> {
+/// The kernel for rows of `half` columns, and how many blocks it takes.
+fn kernel(kind: &str, dtype: DType, rows: usize, half: usize, eight: bool) -> Result<(String, usize)> {
     let step = if eight { 8 } else { 1 };
-    Ok((format!("swiglu_{kind}_{}_{step}", suffix(dtype)?), step))
+    let threads = rows * (half / step);
+    if threads + BLOCK > u32::MAX as usize {
+        bail!("swiglu: {rows} rows of {half} are more than 32 bits count");
+    }
+    Ok((
+        format!("swiglu_{kind}_{}_{step}", suffix(dtype)?),
+        threads.div_ceil(BLOCK),
+    ))
 }
 
 /// `silu(first half) * second half` of the last dimension, `[.., 2m]` to `[.., m]`.
@@ -27,8 +35,8 @@ pub(crate) fn forward(x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, 
         return Ok(out.into_storage());
     }
     let stride = x_in.row_stride().unwrap_or(2 * half);
-    let (name, step) = name("forward", x_in.dtype, x_in.by_eight(&[stride, half]))?;
-    let grid = shape((blocks(rows * half / step, BLOCK), 1, 1), (BLOCK, 1), 0);
+    let (name, blocks) = kernel("forward", x_in.dtype, rows, half, x_in.by_eight(&[stride, half]))?;
+    let grid = shape((blocks, 1, 1), (BLOCK, 1), 0);
     launch!(
         SWIGLU,
         &x.device,
@@ -37,8 +45,8 @@ pub(crate) fn forward(x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, 
         x_in.address,
         stride as i64,
         out.address,
-        rows as i32,
-        half as i32
+        rows as u32,
+        half as u32
     );
     Ok(out.into_storage())
 }
@@ -55,8 +63,8 @@ pub(crate) fn backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     let out = Output::new(device, x.shape().clone(), dtype)?;
     let (x_at, dy_at) = (contiguous(&x, dtype)?, contiguous(&dy, dtype)?);
     let eight = half.is_multiple_of(8) && x_at.is_multiple_of(16) && dy_at.is_multiple_of(16);
-    let (name, step) = name("backward", dtype, eight)?;
-    let grid = shape((blocks(rows * half / step, BLOCK), 1, 1), (BLOCK, 1), 0);
+    let (name, blocks) = kernel("backward", dtype, rows, half, eight)?;
+    let grid = shape((blocks, 1, 1), (BLOCK, 1), 0);
     launch!(
         SWIGLU,
         device,
@@ -65,8 +73,8 @@ pub(crate) fn backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         x_at,
         dy_at,
         out.address,
-        rows as i32,
-        half as i32
+        rows as u32,
+        half as u32
     );
     Ok(out.into_tensor())
 }

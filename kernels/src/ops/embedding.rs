@@ -60,16 +60,20 @@ impl CustomOp1 for Embedding {
     }
 
     fn bwd(&self, table: &Tensor, _: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let (vocab, width) = table.dims2()?;
-        #[cfg(feature = "cuda")]
-        if table.device().is_cuda() {
-            let dtable = crate::cuda::embedding::backward(&self.ids, &dy.detach(), vocab)?;
-            return dtable.to_dtype(table.dtype()).map(Some);
-        }
-        let ids = self.ids.to_vec1::<u32>()?;
-        let dtable = scatter(&ids, &Operand::new(NAME, dy).rows()?, vocab, width);
-        Tensor::from_vec(dtable, (vocab, width), table.device()).map(Some)
+        backward(&self.ids, table, dy).map(Some)
     }
+}
+
+/// The gradient of the table, in its dtype.
+pub(crate) fn backward(ids: &Tensor, table: &Tensor, dy: &Tensor) -> candle_core::Result<Tensor> {
+    let (vocab, width) = table.dims2()?;
+    #[cfg(feature = "cuda")]
+    if table.device().is_cuda() {
+        return crate::cuda::embedding::backward(ids, &dy.detach(), vocab, table.dtype());
+    }
+    let ids = ids.to_vec1::<u32>()?;
+    let dtable = scatter(&ids, &Operand::new(NAME, dy).rows()?, vocab, width);
+    Tensor::from_vec(dtable, (vocab, width), table.device())
 }
 
 /// For each row of the table the sum of the rows of `dy` that came from it, in order.

@@ -1,18 +1,29 @@
 //! Operations with gradients: f32 on the CPU, f32 and bf16 on CUDA; gains, biases and angles are always f32.
 
+mod add;
 mod attention;
 mod cpu;
 mod cross_entropy;
 mod embedding;
+mod residual_norm;
 mod rms_norm;
 mod rope;
+mod self_attention;
 mod swiglu;
 
+pub(crate) use add::add;
 pub(crate) use cpu::Operand;
+pub(crate) use cross_entropy::cross_entropy_parts;
+pub(crate) use embedding::backward as embedding_backward;
+pub(crate) use residual_norm::residual_norm_backward;
+pub(crate) use rms_norm::RmsNorm;
+pub(crate) use self_attention::Attended;
+pub(crate) use swiglu::SwiGlu;
 
 pub use attention::{Attention, tile_attention};
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use embedding::embedding;
+pub use residual_norm::residual_norm;
 pub use rms_norm::rms_norm;
 pub use rope::{Rotary, qk_norm_rope};
 pub use swiglu::swiglu;

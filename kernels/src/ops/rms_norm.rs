@@ -15,7 +15,7 @@ const NAME: &str = "rms_norm";
 /// If the gain's length is not the last dimension of `x`.
 pub fn rms_norm(x: &Tensor, gain: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     let width = x.dims().last().copied().unwrap_or(0);
-    let op = RmsNorm { eps: eps as f32 };
+    let op = RmsNorm::new(eps);
     match gain {
         None => Ok(x.apply_op1(op)?),
         Some(gain) if gain.dims() == [width] => Ok(x.apply_op2(&gain.contiguous()?, op)?),
@@ -26,7 +26,8 @@ pub fn rms_norm(x: &Tensor, gain: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     }
 }
 
-struct RmsNorm {
+/// The operation behind [`rms_norm`].
+pub(crate) struct RmsNorm {
     eps: f32,
 }
 
@@ -103,7 +104,39 @@ fn backward(x: &Rows<'_>, gain: Option<&[f32]>, dy: &Rows<'_>, eps: f32) -> (Vec
 }
 
 impl RmsNorm {
-    fn bwd_cpu(&self, x: &Tensor, gain: Option<&Tensor>, dy: &Tensor) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+    pub(crate) fn new(eps: f64) -> Self {
+        Self { eps: eps as f32 }
+    }
+
+    /// The gradient of x.
+    pub(crate) fn backward(&self, x: &Tensor, dy: &Tensor) -> candle_core::Result<Tensor> {
+        Ok(self.gradients(x, None, dy)?.0)
+    }
+
+    /// The gradients of x and of the gain.
+    pub(crate) fn backward_gained(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Tensor, Tensor)> {
+        match self.gradients(x, Some(gain), dy)? {
+            (dx, Some(dgain)) => Ok((dx, dgain)),
+            (_, None) => unreachable!("a gain has a gradient"),
+        }
+    }
+
+    fn gradients(
+        &self,
+        x: &Tensor,
+        gain: Option<&Tensor>,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let (x, gain) = (x.detach(), gain.map(Tensor::detach));
+            return crate::cuda::rms_norm::backward(&x, gain.as_ref(), &dy.detach(), self.eps);
+        }
         let (rows, dy) = (Operand::new(NAME, x), Operand::new(NAME, dy));
         let gains = gain.map(|gain| Operand::new(NAME, gain));
         let gains = gains.as_ref().map(Operand::slice).transpose()?;
@@ -113,24 +146,6 @@ impl RmsNorm {
             .map(|gain| Tensor::from_vec(dgain, gain.shape(), gain.device()))
             .transpose()?;
         Ok((dx, dgain))
-    }
-
-    fn backward(
-        &self,
-        x: &Tensor,
-        gain: Option<&Tensor>,
-        dy: &Tensor,
-    ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
-        #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            return crate::cuda::rms_norm::backward(
-                &x.detach(),
-                gain.map(Tensor::detach).as_ref(),
-                &dy.detach(),
-                self.eps,
-            );
-        }
-        self.bwd_cpu(x, gain, dy)
     }
 }
 
@@ -154,7 +169,7 @@ impl CustomOp1 for RmsNorm {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(self.backward(x, None, dy)?.0))
+        self.backward(x, dy).map(Some)
     }
 }
 
@@ -193,8 +208,8 @@ impl CustomOp2 for RmsNorm {
         _: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, dgain) = self.backward(x, Some(gain), dy)?;
+        let (dx, dgain) = self.backward_gained(x, gain, dy)?;
         // A gradient for a constant would be kept until the end of the whole backward pass.
-        Ok((x.track_op().then_some(dx), dgain))
+        Ok((x.track_op().then_some(dx), Some(dgain)))
     }
 }

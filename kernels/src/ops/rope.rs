@@ -71,16 +71,11 @@ pub fn qk_norm_rope(x: &Tensor, gain: &Tensor, rotary: &Rotary) -> Result<Tensor
             ),
         ));
     }
-    let op = QkNormRope {
-        rotary: Rotary {
-            cos: rotary.cos.detach().contiguous()?,
-            sin: rotary.sin.detach().contiguous()?,
-        },
-    };
-    Ok(x.apply_op2(&gain.contiguous()?, op)?)
+    Ok(x.apply_op2(&gain.contiguous()?, QkNormRope::new(rotary)?)?)
 }
 
-struct QkNormRope {
+/// The operation behind [`qk_norm_rope`].
+pub(super) struct QkNormRope {
     rotary: Rotary,
 }
 
@@ -118,6 +113,14 @@ fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
 }
 
 impl QkNormRope {
+    pub(super) fn new(rotary: &Rotary) -> candle_core::Result<Self> {
+        let rotary = Rotary {
+            cos: rotary.cos.detach().contiguous()?,
+            sin: rotary.sin.detach().contiguous()?,
+        };
+        Ok(Self { rotary })
+    }
+
     fn angles(&self) -> (Operand<'_>, Operand<'_>) {
         (
             Operand::new(NAME, &self.rotary.cos),
@@ -218,19 +221,51 @@ impl CustomOp2 for QkNormRope {
         _: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let (dx, dgain) = self.backward(x, gain, dy)?;
+        Ok((Some(dx), Some(dgain)))
+    }
+}
+
+impl QkNormRope {
+    /// The gradients of x and of the gain.
+    pub(super) fn backward(&self, x: &Tensor, gain: &Tensor, dy: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             let Rotary { cos, sin } = &self.rotary;
-            let (dx, dgain) = crate::cuda::rotary::backward(&x.detach(), &gain.detach(), cos, sin, &dy.detach(), EPS)?;
-            return Ok((Some(dx), Some(dgain)));
+            return crate::cuda::rotary::backward(&x.detach(), &gain.detach(), cos, sin, &dy.detach(), EPS);
         }
         let [rows, gains, dy] = [x, gain, dy].map(|tensor| Operand::new(NAME, tensor));
         let angles = self.angles();
         let angles = Angles::new(&angles, x.dim(2)?, x.dim(3)?)?;
         let (dx, dgain) = backward(&rows.rows()?, gains.slice()?, &angles, &dy.rows()?);
         Ok((
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
-            Some(Tensor::from_vec(dgain, gain.shape(), gain.device())?),
+            Tensor::from_vec(dx, x.shape(), x.device())?,
+            Tensor::from_vec(dgain, gain.shape(), gain.device())?,
         ))
     }
+}
+
+/// The gradients of fused queries, keys and values, from those of normed queries and keys and of plain values, and of
+/// both gains.
+#[cfg(feature = "cuda")]
+pub(super) fn qkv_backward(
+    qkv: &Tensor,
+    [q_gain, k_gain]: [&Tensor; 2],
+    rotary: &Rotary,
+    [dq, dk, dv]: [&Tensor; 3],
+) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
+    let (cos, sin) = (rotary.cos.contiguous()?, rotary.sin.contiguous()?);
+    crate::cuda::rotary::qkv_backward(qkv, q_gain, k_gain, &cos, &sin, dq, dk, dv, EPS)
+}
+
+/// Normed and rotated queries and keys of `qkv: [B, T, H + 2 G, D]` in one launch.
+#[cfg(feature = "cuda")]
+pub(super) fn qkv_forward(
+    qkv: &Tensor,
+    [q_gain, k_gain]: [&Tensor; 2],
+    rotary: &Rotary,
+    (heads, key_heads): (usize, usize),
+) -> candle_core::Result<(Tensor, Tensor)> {
+    let (cos, sin) = (rotary.cos.contiguous()?, rotary.sin.contiguous()?);
+    crate::cuda::rotary::qkv_forward(qkv, q_gain, k_gain, &cos, &sin, heads, key_heads, EPS)
 }

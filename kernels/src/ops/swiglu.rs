@@ -21,7 +21,8 @@ pub fn swiglu(x: &Tensor) -> Result<Tensor> {
     Ok(x.apply_op1(SwiGlu)?)
 }
 
-struct SwiGlu;
+/// The operation behind [`swiglu`].
+pub(crate) struct SwiGlu;
 
 impl CustomOp1 for SwiGlu {
     fn name(&self) -> &'static str {
@@ -53,9 +54,16 @@ impl CustomOp1 for SwiGlu {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        self.backward(x, dy).map(Some)
+    }
+}
+
+impl SwiGlu {
+    /// The gradient of x.
+    pub(crate) fn backward(&self, x: &Tensor, dy: &Tensor) -> candle_core::Result<Tensor> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            return crate::cuda::swiglu::backward(&x.detach(), &dy.detach()).map(Some);
+            return crate::cuda::swiglu::backward(&x.detach(), &dy.detach());
         }
         let half = x.dims()[x.rank() - 1] / 2;
         let mut dx = vec![0.0; x.elem_count()];
@@ -68,6 +76,6 @@ impl CustomOp1 for SwiGlu {
                 simd::silu_times_backward(dgate, dup, gate, up, dy.row(row));
             });
         }
-        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+        Tensor::from_vec(dx, x.shape(), x.device())
     }
 }

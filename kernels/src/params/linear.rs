@@ -1,8 +1,9 @@
 //! A linear map without bias, dense or quantised.
 
-use crate::{Error, Result};
+use crate::ops::Operand;
+use crate::{Error, Result, gemm};
 use candle_core::quantized::QMatMul;
-use candle_core::{Module, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
 
 /// `y = x W^T`.
 #[derive(Debug, Clone)]
@@ -38,6 +39,13 @@ fn dense(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
                 format!("input {shape:?} for a weight of {out} x {width}"),
             ));
         }
+    }
+    let tracked = x.track_op() || weight.track_op();
+    if x.device().is_cpu() && x.dtype() == DType::F32 && weight.dtype() == DType::F32 && !tracked && width > 0 {
+        let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+        let (x, weight) = (Operand::new("linear", &x), Operand::new("linear", &weight));
+        let y = gemm::linear(x.slice()?, weight.slice()?, width);
+        return Ok(Tensor::from_vec(y, shape, &Device::Cpu)?);
     }
     let rows = x.elem_count() / width.max(1);
     let weight = weight.to_dtype(x.dtype())?;

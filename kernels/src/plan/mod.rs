@@ -3,6 +3,7 @@
 mod classify;
 mod codes;
 mod csr;
+mod tiles;
 
 pub use codes::{KeyCode, QueryCode, Visibility, allowed};
 pub use csr::Csr;

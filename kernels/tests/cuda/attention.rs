@@ -38,6 +38,11 @@ fn blocks(length: usize, size: i32) -> Visibility {
     sequence(length, length, |i| (i / size * size - 1, i / size), |i| (i, i / size))
 }
 
+/// Tiles that see other tiles here and there: neighbours share some of their lists, and lists are long.
+fn scattered(length: usize) -> Visibility {
+    sequence(length, length, |i| (-1, i / 64 * 7 % 5), |i| (i, i / 64 * 3 % 5))
+}
+
 /// Any codes, some queries without a key.
 fn random(queries: usize, keys: usize, seed: u64) -> Visibility {
     let mut inputs = Inputs::new(seed);
@@ -83,6 +88,7 @@ fn dense_plans() -> Result<()> {
             (200, 130),
             (64, 1000),
             (300, 300),
+            (700, 1000),
         ] {
             check(dtype, Heads(2, 2, 64), &[Visibility::dense(queries, keys)])?;
             check(dtype, Heads(4, 2, 128), &[Visibility::dense(queries, keys)])?;
@@ -107,6 +113,8 @@ fn sparse_plans() -> Result<()> {
         }
         check(dtype, Heads(2, 2, 64), &[blocks(1000, 16)])?;
         check(dtype, Heads(1, 1, 128), &[blocks(400, 48)])?;
+        check(dtype, Heads(2, 1, 64), &[scattered(1100)])?;
+        check(dtype, Heads(2, 1, 128), &[scattered(1100)])?;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub(crate) fn compare(
     parameters: &[Tensor],
     op: impl Fn(&[Var]) -> Tensor,
 ) -> Result<()> {
-    let run = |device: &Device, dtype: DType| -> Result<Vec<Vec<f64>>> {
+    compare_runs(what, dtype, |device, dtype| {
         let place = |x: &Tensor, dtype| Var::from_tensor(&x.to_device(device)?.to_dtype(dtype)?);
         let activations = activations.iter().map(|x| place(x, dtype));
         let vars: Vec<Var> = activations
@@ -59,7 +59,15 @@ pub(crate) fn compare(
         let grads = (&out * weights)?.to_dtype(DType::F32)?.sum_all()?.backward()?;
         let of = |var: &Var| on_cpu(grads.get(var).unwrap());
         std::iter::once(on_cpu(&out)).chain(vars.iter().map(of)).collect()
-    };
+    })
+}
+
+/// Runs on the CPU in f32 and on the GPU in `dtype`, and compares the result and the gradients that it gives.
+pub(crate) fn compare_runs(
+    what: &str,
+    dtype: DType,
+    run: impl Fn(&Device, DType) -> Result<Vec<Vec<f64>>>,
+) -> Result<()> {
     let want = run(&Device::Cpu, DType::F32)?;
     let got = run(&gpu(), dtype)?;
     for (index, (got, want)) in got.iter().zip(&want).enumerate() {

@@ -9,4 +9,5 @@
 mod attention;
 mod compare;
 mod rows;
+mod taped;
 mod training;

@@ -2,7 +2,7 @@
 
 use crate::compare::{DTYPES, compare, gpu, numbers, on_cpu};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{AdamWStep, adamw_step, embedding, global_norm, linear_cross_entropy};
+use drdiff_kernels::{AdamWSlot, AdamWStep, adamw_all, embedding, global_norm, linear_cross_entropy};
 use drdiff_testkit::{Inputs, assert_close_within};
 use std::slice::from_ref;
 
@@ -28,6 +28,28 @@ fn embedding_rows() -> Result<()> {
                 &[],
                 |vars| embedding(&ids.to_device(vars[0].device()).unwrap(), &vars[0]).unwrap(),
             )?;
+        }
+    }
+    Ok(())
+}
+
+/// Ids of which one takes half of all positions, as the mask token does, ids that ascend, as those of kept rows do, and
+/// sizes around the tiles of the sort, its digits and the chunks of the sums.
+#[test]
+fn embedding_of_lopsided_ids() -> Result<()> {
+    for (count, vocab, width) in [(64, 511, 8), (1025, 512, 72), (5000, 3000, 64), (40_000, 70_000, 8)] {
+        let drawn = ids(count as u64, count, vocab)?.to_vec1::<u32>()?;
+        let often: Vec<u32> = (0..count).map(|at| if at % 2 == 0 { 3 } else { drawn[at] }).collect();
+        let ascending: Vec<u32> = (0..count).map(|at| (at * vocab / count) as u32).collect();
+        let table = numbers(&mut Inputs::new(width as u64), &[vocab, width])?;
+        for ids in [often, ascending, vec![vocab as u32 - 1; count]] {
+            let ids = Tensor::new(ids, &Device::Cpu)?;
+            for dtype in DTYPES {
+                let what = format!("lopsided embedding {count} of {vocab}");
+                compare(&what, dtype, from_ref(&table), &[], |vars| {
+                    embedding(&ids.to_device(vars[0].device()).unwrap(), &vars[0]).unwrap()
+                })?;
+            }
         }
     }
     Ok(())
@@ -71,31 +93,59 @@ fn optimiser() -> Result<()> {
         bias2: 0.2,
         ema_decay: 0.99,
     };
-    for shape in [vec![1], vec![7, 13], vec![1003, 65]] {
-        let mut inputs = Inputs::new(shape.len() as u64);
-        let start: Vec<Tensor> = (0..5).map(|_| numbers(&mut inputs, &shape)).collect::<Result<_>>()?;
-        let run = |device: &Device| -> Result<Vec<Vec<f64>>> {
+    let shapes = [vec![1], vec![7, 13], vec![1003, 65], vec![4096], vec![64, 200]];
+    let mut inputs = Inputs::new(5);
+    let start: Vec<[Tensor; 5]> = shapes
+        .iter()
+        .map(|shape| {
+            let mut draw = || numbers(&mut inputs, shape);
+            Ok([draw()?, draw()?, draw()?, draw()?.abs()?, draw()?])
+        })
+        .collect::<Result<_>>()?;
+    let run = |device: &Device| -> Result<Vec<Vec<f64>>> {
+        let clip = Tensor::new(0.7f32, device)?;
+        let mut params = Vec::new();
+        for (index, numbers) in start.iter().enumerate() {
             let place = |x: &Tensor| -> Result<Tensor> { x.copy()?.to_device(device) };
-            let param = Var::from_tensor(&place(&start[0])?)?;
-            let (grad, m, v, ema) = (
-                place(&start[1])?,
-                place(&start[2])?,
-                place(&start[3].abs()?)?,
-                place(&start[4])?,
-            );
-            let clip = Tensor::new(0.7f32, device)?;
-            for ema in [Some(&ema), None] {
-                adamw_step(&param, &grad, &m, &v, ema, &step, &clip).unwrap();
-            }
-            let norm = global_norm(&[grad.clone(), m.clone()]).unwrap();
-            [param.as_tensor(), &m, &v, &ema, &norm]
-                .into_iter()
-                .map(|x| on_cpu(&x.flatten_all()?))
-                .collect()
-        };
-        for (got, want) in run(&gpu())?.iter().zip(run(&Device::Cpu)?) {
-            assert_close_within("optimiser", got, &want, 1e-5);
+            // Every other gradient is bf16, which holds its numbers.
+            let dtype = if index % 2 == 0 { DType::F32 } else { DType::BF16 };
+            params.push((
+                Var::from_tensor(&place(&numbers[0])?)?,
+                [
+                    place(&numbers[1])?.to_dtype(dtype)?,
+                    place(&numbers[2])?,
+                    place(&numbers[3])?,
+                    place(&numbers[4])?,
+                ],
+            ));
         }
+        let slots: Vec<AdamWSlot<'_>> = params
+            .iter()
+            .enumerate()
+            .map(|(index, (param, [grad, first, second, average]))| AdamWSlot {
+                param,
+                grad,
+                first,
+                second,
+                average: (index != 1).then_some(average),
+                decays: index % 3 == 0,
+            })
+            .collect();
+        for _ in 0..2 {
+            adamw_all(&slots, &step, &clip).unwrap();
+        }
+        let grads: Vec<Tensor> = slots.iter().map(|slot| slot.grad.clone()).collect();
+        let mut results = vec![on_cpu(&global_norm(&grads).unwrap().flatten_all()?)?];
+        for (param, state) in &params {
+            results.push(on_cpu(&param.flatten_all()?)?);
+            for state in state {
+                results.push(on_cpu(&state.flatten_all()?)?);
+            }
+        }
+        Ok(results)
+    };
+    for (got, want) in run(&gpu())?.iter().zip(run(&Device::Cpu)?) {
+        assert_close_within("optimiser", got, &want, 1e-5);
     }
     Ok(())
 }

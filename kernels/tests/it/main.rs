@@ -13,3 +13,5 @@ mod params;
 mod plan;
 mod rng;
 mod rows;
+mod tape;
+mod tiles;

@@ -1,5 +1,5 @@
 use candle_core::{Device, Result, Tensor, Var};
-use drdiff_kernels::{AdamWStep, adamw_step, global_norm, naive};
+use drdiff_kernels::{AdamWSlot, AdamWStep, adamw_all, global_norm, naive};
 use drdiff_testkit::{Inputs, assert_close, tensor, values};
 
 #[test]
@@ -32,7 +32,15 @@ fn ten_steps_match_the_twin() -> Result<()> {
         // A transposed gradient, as a product's backward pass gives.
         let grad = tensor(&grad, &[100, 200])?.t()?.contiguous()?.t()?;
         let clip = Tensor::new(0.25f32, &Device::Cpu)?;
-        adamw_step(&var, &grad, &m_state, &v_state, Some(&ema), &step, &clip).unwrap();
+        let slot = AdamWSlot {
+            param: &var,
+            grad: &grad,
+            first: &m_state,
+            second: &v_state,
+            average: Some(&ema),
+            decays: true,
+        };
+        adamw_all(&[slot], &step, &clip).unwrap();
     }
     assert_close("parameter", &values(&var)?, &param);
     assert_close("first moment", &values(&m_state)?, &m);
@@ -64,7 +72,15 @@ fn a_gradient_of_another_shape_is_refused() -> Result<()> {
         ema_decay: 0.0,
     };
     let clip = Tensor::new(1f32, &Device::Cpu)?;
-    let error = adamw_step(&var, &grad, &state, &state.copy()?, None, &step, &clip).unwrap_err();
+    let slot = AdamWSlot {
+        param: &var,
+        grad: &grad,
+        first: &state,
+        second: &state.copy()?,
+        average: None,
+        decays: false,
+    };
+    let error = adamw_all(&[slot], &step, &clip).unwrap_err();
     assert!(error.to_string().contains("[3] for a parameter of [2]"));
     Ok(())
 }

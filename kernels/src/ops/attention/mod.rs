@@ -113,14 +113,66 @@ impl CustomOp3 for TileAttention {
             bail!("{NAME}: backward before forward")
         };
         let [q, k, v, out, dout] = [q, k, v, out, dout].map(Tensor::detach);
-        #[cfg(feature = "cuda")]
-        if q.device().is_cuda() {
-            let (dq, dk, dv) = crate::cuda::attention::backward(&q, &k, &v, &out, lse, &dout, &self.plan, self.scale)?;
-            return Ok((Some(dq), Some(dk), Some(dv)));
-        }
-        let (dq, dk, dv) = backward::backward([&q, &k, &v, &out, &dout], lse, self.heads, &self.plan, self.scale)?;
-        let gradient = |data, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device()).map(Some);
-        Ok((gradient(dq, &q)?, gradient(dk, &k)?, gradient(dv, &v)?))
+        let (dq, dk, dv) = gradients([&q, &k, &v, &out, &dout], lse, self.heads, &self.plan, self.scale)?;
+        Ok((Some(dq), Some(dk), Some(dv)))
+    }
+}
+
+/// The gradients of q, k and v.
+fn gradients(
+    [q, k, v, out, dout]: [&Tensor; 5],
+    lse: &Tensor,
+    heads: Heads,
+    plan: &TilePlan,
+    scale: f32,
+) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
+    #[cfg(feature = "cuda")]
+    if q.device().is_cuda() {
+        return crate::cuda::attention::backward(q, k, v, out, lse, dout, plan, scale);
+    }
+    let (dq, dk, dv) = backward::backward([q, k, v, out, dout], lse, heads, plan, scale)?;
+    let gradient = |data, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device());
+    Ok((gradient(dq, q)?, gradient(dk, k)?, gradient(dv, v)?))
+}
+
+/// A forward pass outside any graph, kept for its backward pass.
+pub(super) struct Pass {
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lse: Tensor,
+    plan: Arc<TilePlan>,
+    scale: f64,
+}
+
+impl Pass {
+    /// See [`tile_attention`]; the inputs must be constants.
+    pub(super) fn new(q: Tensor, k: Tensor, v: Tensor, plan: &Arc<TilePlan>, scale: f64) -> Result<(Self, Tensor)> {
+        let Attention { out, lse } = tile_attention(&q, &k, &v, plan, scale)?;
+        let plan = plan.clone();
+        let pass = Self {
+            q,
+            k,
+            v,
+            lse,
+            plan,
+            scale,
+        };
+        Ok((pass, out))
+    }
+
+    /// The gradients of q, k and v.
+    pub(super) fn backward(&self, out: &Tensor, dout: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        let Self {
+            q,
+            k,
+            v,
+            lse,
+            plan,
+            scale,
+        } = self;
+        let heads = Heads::new(q.dims(), k.dims(), v.dims(), plan).map_err(|problem| Error::shape(NAME, problem))?;
+        Ok(gradients([q, k, v, out, dout], lse, heads, plan, *scale as f32)?)
     }
 }
 

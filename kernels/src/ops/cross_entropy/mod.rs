@@ -21,19 +21,6 @@ pub struct CrossEntropy {
     pub nats: Tensor,
 }
 
-/// Loss, nats and the gradients of `h`, `table` and `bias`, if any of them tracks gradients.
-struct Parts {
-    loss: Tensor,
-    nats: Tensor,
-    gradients: Option<Gradients>,
-}
-
-struct Gradients {
-    h: Tensor,
-    table: Tensor,
-    bias: Tensor,
-}
-
 /// Weighted cross-entropy of `softmax(h table^T + bias)` against `targets`.
 ///
 /// `h: [N, d]`, `table: [V, d]` (any float dtype, cast to that of `h`), `bias: [V]` f32, `targets: [N]` u32,
@@ -48,6 +35,59 @@ pub fn linear_cross_entropy(
     targets: &Tensor,
     weights: &Tensor,
 ) -> Result<CrossEntropy> {
+    let tracked = [h, table, bias].iter().any(|input| input.track_op());
+    let constants = [h, table, bias].map(Tensor::detach);
+    let parts = cross_entropy_parts(constants.each_ref(), &targets.detach(), &weights.detach(), tracked)?;
+    let loss = match parts.gradients {
+        None => parts.loss,
+        Some(gradients) => h.apply_op3(
+            table,
+            bias,
+            Precomputed {
+                loss: parts.loss,
+                gradients,
+            },
+        )?,
+    };
+    Ok(CrossEntropy { loss, nats: parts.nats })
+}
+
+/// Loss, nats and, if wanted, the gradients of `h`, `table` and `bias`.
+pub(crate) struct Parts {
+    /// `sum_i weights_i * nats_i`, an f32 scalar.
+    pub(crate) loss: Tensor,
+    /// The cross-entropy of each row in nats, `[N]` f32.
+    pub(crate) nats: Tensor,
+    pub(crate) gradients: Option<Gradients>,
+}
+
+/// Gradients of the loss.
+pub(crate) struct Gradients {
+    h: Tensor,
+    table: Tensor,
+    bias: Tensor,
+}
+
+impl Gradients {
+    /// Times the gradient of the loss, a scalar, in the dtypes of `h`, `table` and `bias`.
+    pub(crate) fn scaled(&self, upstream: &Tensor, dtypes: [DType; 3]) -> Result<Vec<Option<Tensor>>> {
+        let parts = [&self.h, &self.table, &self.bias].into_iter().zip(dtypes);
+        parts
+            .map(|(gradient, dtype)| {
+                let factor = upstream.to_dtype(gradient.dtype())?;
+                Ok(Some(gradient.broadcast_mul(&factor)?.to_dtype(dtype)?))
+            })
+            .collect()
+    }
+}
+
+/// See [`linear_cross_entropy`]: the loss with, if `learned`, its gradients, outside any graph.
+pub(crate) fn cross_entropy_parts(
+    [h, table, bias]: [&Tensor; 3],
+    targets: &Tensor,
+    weights: &Tensor,
+    learned: bool,
+) -> Result<Parts> {
     let (rows, width) = h.dims2()?;
     let (vocab, table_width) = table.dims2()?;
     let fits = width == table_width && bias.dims() == [vocab] && targets.dims() == [rows] && weights.dims() == [rows];
@@ -68,22 +108,7 @@ pub fn linear_cross_entropy(
     if dtypes != (DType::U32, DType::F32, DType::F32) {
         return Err(Error::shape(NAME, format!("targets, weights and bias of {dtypes:?}")));
     }
-    let tracked = [h, table, bias].iter().any(|input| input.track_op());
-    let [h0, table0, bias0] = [h, table, bias].map(Tensor::detach);
-    let (targets, weights) = (targets.detach(), weights.detach());
-    let parts = compute(&h0, &table0, &bias0, &targets, &weights, tracked)?;
-    let loss = match parts.gradients {
-        None => parts.loss,
-        Some(gradients) => h.apply_op3(
-            table,
-            bias,
-            Precomputed {
-                loss: parts.loss,
-                gradients,
-            },
-        )?,
-    };
-    Ok(CrossEntropy { loss, nats: parts.nats })
+    compute(h, table, bias, targets, weights, learned)
 }
 
 fn compute(
@@ -151,17 +176,16 @@ impl CustomOp3 for Precomputed {
         _: &Tensor,
         upstream: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let scaled = |input: &Tensor, gradient: &Tensor| -> candle_core::Result<Option<Tensor>> {
-            if !input.track_op() {
-                return Ok(None);
-            }
-            let upstream = upstream.detach().to_dtype(gradient.dtype())?;
-            gradient.broadcast_mul(&upstream)?.to_dtype(input.dtype()).map(Some)
-        };
-        Ok((
-            scaled(h, &self.gradients.h)?,
-            scaled(table, &self.gradients.table)?,
-            scaled(bias, &self.gradients.bias)?,
-        ))
+        let dtypes = [h, table, bias].map(Tensor::dtype);
+        let parts = self
+            .gradients
+            .scaled(&upstream.detach(), dtypes)
+            .map_err(candle_core::Error::wrap)?;
+        let mut wanted = [h, table, bias]
+            .into_iter()
+            .zip(parts)
+            .map(|(x, part)| part.filter(|_| x.track_op()));
+        let mut next = || wanted.next().flatten();
+        Ok((next(), next(), next()))
     }
 }

@@ -1,0 +1,88 @@
+//! What all benchmarks take, and how their numbers are read.
+
+use anyhow::Result;
+use clap::Args;
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
+use drdiff_kernels::DeviceKind;
+
+use super::clock::Clock;
+use super::row::Machine;
+use crate::device;
+
+/// Arguments of every benchmark.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Print one JSON object a line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_parser = device::parse, default_value = "cpu")]
+    pub(super) device: DeviceKind,
+    /// Seed of all random inputs and weights
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Measurements of which the median is taken
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 10)]
+    pub(super) runs: usize,
+    /// Calls before the first measurement
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) warm_up: usize,
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(super) threads: Option<usize>,
+}
+
+impl Common {
+    /// The machine to measure, and the clock for it.
+    pub(super) fn open(&self) -> Result<(Machine, Clock)> {
+        let machine = Machine {
+            device: drdiff_kernels::device(self.device)?,
+            name: device::name(self.device),
+            threads: self.threads,
+        };
+        let clock = Clock::new(&machine.device, self.runs, self.warm_up);
+        Ok((machine, clock))
+    }
+}
+
+/// Whole numbers from 1 on.
+pub(super) fn at_least_one() -> impl TypedValueParser<Value = usize> {
+    RangedU64ValueParser::<usize>::new().range(1..)
+}
+
+/// Reads a length such as `1000`, `16k` (16,384) or `1M` (1,048,576).
+pub(super) fn length(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        _ => (text, 1),
+    };
+    let number: Option<usize> = digits.parse().ok().filter(|number| *number > 0);
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| "give a length such as 1000, 16k or 1M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_binary_suffixes() {
+        assert_eq!(length("1000"), Ok(1000));
+        assert_eq!(length("16k"), Ok(16_384));
+        assert_eq!(length("2M"), Ok(2_097_152));
+        for wrong in [
+            "",
+            "k",
+            "0",
+            "-1",
+            "1.5k",
+            "4kk",
+            "99999999999999999999",
+            "99999999999999999M",
+        ] {
+            assert!(length(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `drdiff bench attention`: one attention call over a plan, forward and backward.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor, Var};
+use clap::Args;
+use drdiff_attention::attention_flops;
+use drdiff_kernels::{Noise, Purpose, TilePlan, tile_attention};
+
+use super::args::{Common, at_least_one, length};
+use super::clock::{Clock, Timing};
+use super::naive;
+use super::pattern::{Options, Pattern};
+use super::report::Report;
+use super::row::{Machine, Row, Sizes, Subject, Work};
+use crate::exit;
+
+/// Positions of a call whose batch is not given.
+const POSITIONS: usize = 65_536;
+/// Longest sequence for the naive peer, whose buffers grow with N squared.
+const NAIVE_LONGEST: usize = 2048;
+/// Different numbers in the inputs; they repeat after that.
+const DRAWS: usize = (1 << 18) + 7;
+/// Products of a backward pass by those of a forward pass: scores, dout v^T, dv, dq and dk against scores and output.
+const BACKWARD_BY_FORWARD: (u64, u64) = (5, 2);
+
+const EXAMPLES: &str = "\
+Examples:
+  drdiff bench attention --device cuda --lengths 4k,16k,64k --plan dense,ring
+  drdiff bench attention --lengths 16k --batch 1 --runs 3
+";
+
+/// Arguments of `drdiff bench attention`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
+pub(super) struct AttentionArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Positions N; k and M stand for 1,024 and 1,048,576
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = length, default_value = "1k,4k,16k")]
+    lengths: Vec<usize>,
+    /// Who sees whom
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "dense")]
+    plan: Vec<Pattern>,
+    /// Heads
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 8)]
+    heads: usize,
+    /// Width of a head
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 64)]
+    head_dim: usize,
+    /// Sequences, or auto for 65,536 / N
+    #[arg(long, value_name = "N|auto", value_parser = batch, default_value = "auto")]
+    batch: Batch,
+    /// Positions of a block, for plans with blocks
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 16)]
+    block_size: usize,
+    /// Positions to each side, for the band
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    window: usize,
+    /// Leave the backward pass out
+    #[arg(long)]
+    forward_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Batch {
+    Auto,
+    Of(usize),
+}
+
+fn batch(text: &str) -> Result<Batch, String> {
+    match text.parse() {
+        Ok(0) => Err("give at least 1".to_owned()),
+        Ok(number) => Ok(Batch::Of(number)),
+        Err(_) if text == "auto" => Ok(Batch::Auto),
+        Err(_) => Err("give a number, or auto".to_owned()),
+    }
+}
+
+/// One call: plan, sizes and type.
+struct Case<'a> {
+    pattern: Pattern,
+    plan: Arc<TilePlan>,
+    n: usize,
+    batch: usize,
+    dtype: DType,
+    args: &'a AttentionArgs,
+}
+
+pub(super) fn run(args: &AttentionArgs, report: &mut Report) -> Result<()> {
+    let (machine, clock) = args.common.open()?;
+    let options = Options {
+        block_size: args.block_size,
+        window: args.window,
+    };
+    let mut cases = Vec::new();
+    for &pattern in &args.plan {
+        for &n in &args.lengths {
+            cases.push(Case {
+                pattern,
+                plan: Arc::new(pattern.plan(n, options)?),
+                n,
+                batch: match args.batch {
+                    Batch::Auto => (POSITIONS / n).max(1),
+                    Batch::Of(batch) => batch,
+                },
+                dtype: if machine.device.is_cpu() {
+                    DType::F32
+                } else {
+                    DType::BF16
+                },
+                args,
+            });
+        }
+    }
+    for case in &cases {
+        case.measure(&machine, &clock, report)?;
+    }
+    // Last, because the peak of a process's memory never falls.
+    for case in &cases {
+        if machine.device.is_cpu() && case.pattern == Pattern::Dense && case.n <= NAIVE_LONGEST {
+            case.measure_naive(&machine, &clock, report)?;
+        }
+    }
+    Ok(())
+}
+
+impl Case<'_> {
+    fn measure(&self, machine: &Machine, clock: &Clock, report: &mut Report) -> Result<()> {
+        let [q, k, v] = self.inputs(&machine.device)?;
+        let scale = (self.args.head_dim as f64).powf(-0.5);
+        let run = |q: &Tensor, k: &Tensor, v: &Tensor| tile_attention(q, k, v, &self.plan, scale);
+        let timing = clock.time(|| {
+            run(&q, &k, &v)?;
+            Ok(())
+        })?;
+        report.add(self.row("forward", None, machine, timing))?;
+        if self.args.forward_only {
+            return Ok(());
+        }
+        let [q, k, v] = [Var::from_tensor(&q)?, Var::from_tensor(&k)?, Var::from_tensor(&v)?];
+        let out = run(&q, &k, &v)?.out;
+        let timing = clock.time(|| {
+            out.backward()?;
+            Ok(())
+        })?;
+        report.add(self.row("backward", None, machine, timing))
+    }
+
+    fn measure_naive(&self, machine: &Machine, clock: &Clock, report: &mut Report) -> Result<()> {
+        let mut heads_first = Vec::new();
+        for input in self.inputs(&machine.device)? {
+            heads_first.push(input.transpose(1, 2)?.contiguous()?);
+        }
+        let timing = clock.time(|| {
+            naive::attention(&heads_first[0], &heads_first[1], &heads_first[2])?;
+            Ok(())
+        })?;
+        report.add(self.row("forward", Some("candle-naive"), machine, timing))
+    }
+
+    /// Queries, keys and values, `[batch, n, heads, head_dim]`, normally distributed: a GPU's clock depends on its data.
+    fn inputs(&self, device: &Device) -> Result<[Tensor; 3]> {
+        let shape = (self.batch, self.n, self.args.heads, self.args.head_dim);
+        let count = self.batch * self.n * self.args.heads * self.args.head_dim;
+        let draw = |position: u64| -> Result<Tensor> {
+            let mut draws = vec![0.0; DRAWS.min(count)];
+            Noise::new(self.args.common.seed, 0).normal(Purpose::Data, 0, position, &mut draws);
+            let numbers: Vec<f32> = draws.iter().map(|draw| *draw as f32).cycle().take(count).collect();
+            Ok(Tensor::from_vec(numbers, shape, device)?.to_dtype(self.dtype)?)
+        };
+        Ok([draw(0)?, draw(1)?, draw(2)?])
+    }
+
+    fn row(&self, what: &'static str, peer: Option<&'static str>, machine: &Machine, timing: Timing) -> Row {
+        let (heads, head_dim) = (self.args.heads, self.args.head_dim);
+        let subject = Subject {
+            bench: "attention",
+            what,
+            variant: self.pattern.name().to_owned(),
+            peer,
+            shape: Sizes(vec![
+                ("n", self.n),
+                ("batch", self.batch),
+                ("heads", heads),
+                ("head_dim", head_dim),
+            ]),
+            dtype: self.dtype.as_str(),
+            density: Some(self.plan.cost().pairs as f64 / (self.n as f64).powi(2)),
+        };
+        Row::new(subject, machine, timing, self.work(what == "backward"))
+    }
+
+    /// Products over the allowed pairs. Forward reads q, k, v and writes out and the f32 log-sum-exp; backward reads
+    /// those with the gradient of out and writes three gradients.
+    fn work(&self, backward: bool) -> Work {
+        let rows = (self.batch * self.n * self.args.heads) as u64;
+        let tensor = rows * (self.args.head_dim * self.dtype.size_in_bytes()) as u64;
+        let forward = self.batch as u64 * attention_flops(&self.plan, self.args.heads, self.args.head_dim);
+        let (flops, tensors) = match backward {
+            true => (forward * BACKWARD_BY_FORWARD.0 / BACKWARD_BY_FORWARD.1, 8),
+            false => (forward, 4),
+        };
+        Work {
+            tokens: Some((self.batch * self.n) as u64),
+            flops: Some(flops),
+            bytes: Some(tensors * tensor + 4 * rows),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_numbers_or_auto() {
+        assert_eq!(batch("auto"), Ok(Batch::Auto));
+        assert_eq!(batch("3"), Ok(Batch::Of(3)));
+        assert!(batch("0").is_err() && batch("many").is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! The attention plans that can be measured.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use drdiff_attention::{block_causal, noisy_clean};
+use drdiff_kernels::{TILE, TilePlan, Visibility};
+
+use crate::exit::usage;
+
+/// Positions of a tile of the ring, which is two tiles of a plan: FlexAttention takes masks in no smaller ones.
+const RING_TILE: usize = 128;
+
+/// Who sees whom among N positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Pattern {
+    /// Everyone sees everyone
+    Dense,
+    /// Tiles of 64 see the tiles within --window positions
+    Band,
+    /// Training layout of N/2 noisy and N/2 clean positions
+    NoisyClean,
+    /// Blocks see themselves and earlier blocks
+    BlockCausal,
+    /// Tiles of 128 see their neighbours, every 4th within 17, every 16th within 81, and the first two
+    Ring,
+}
+
+/// What a pattern needs besides its length.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    /// Positions of a block.
+    pub(super) block_size: usize,
+    /// Positions to each side in a band.
+    pub(super) window: usize,
+}
+
+impl Pattern {
+    /// The name on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Band => "band",
+            Self::NoisyClean => "noisy-clean",
+            Self::BlockCausal => "block-causal",
+            Self::Ring => "ring",
+        }
+    }
+
+    /// The plan for `n` positions.
+    ///
+    /// # Errors
+    /// If the pattern has no such length or block size.
+    pub(super) fn plan(self, n: usize, options: Options) -> Result<TilePlan> {
+        let block_size = options.block_size;
+        Ok(match self {
+            Self::Dense => TilePlan::new(&[Visibility::dense(n, n)])?,
+            Self::Band => TilePlan::from_tiles(n, n, |q, k| q.abs_diff(k) * TILE <= options.window),
+            Self::Ring => TilePlan::from_tiles(n, n, |q, k| ring(q * TILE / RING_TILE, k * TILE / RING_TILE)),
+            Self::BlockCausal => TilePlan::new(&[block_causal(n, fitting(block_size, n)?)?])?,
+            Self::NoisyClean if n % 2 == 1 => {
+                return Err(usage(format!(
+                    "noisy-clean has two equal halves and {n} is odd; give an even length"
+                )));
+            }
+            Self::NoisyClean => TilePlan::new(&[noisy_clean(n / 2, fitting(block_size, n / 2)?)?])?,
+        })
+    }
+}
+
+fn fitting(block_size: usize, positions: usize) -> Result<usize> {
+    if block_size > positions {
+        return Err(usage(format!(
+            "blocks of {block_size} do not fit {positions} positions; choose a smaller --block-size"
+        )));
+    }
+    Ok(block_size)
+}
+
+/// A band of one tile, a ring of every 4th within 17 tiles, one of every 16th within 81, and 2 tiles for all.
+fn ring(query: usize, key: usize) -> bool {
+    let far = query.abs_diff(key);
+    far <= 1 || (far <= 17 && far % 4 == 1) || (far <= 81 && far % 16 == 1) || key < 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: Options = Options {
+        block_size: 16,
+        window: 128,
+    };
+
+    #[test]
+    fn names_are_those_of_the_command_line() {
+        for pattern in Pattern::value_variants() {
+            assert_eq!(pattern.to_possible_value().unwrap().get_name(), pattern.name());
+        }
+    }
+
+    #[test]
+    fn pairs_are_those_of_the_rule() {
+        let pairs = |pattern: Pattern, n| pattern.plan(n, OPTIONS).unwrap().cost().pairs;
+        assert_eq!(pairs(Pattern::Dense, 100), 10_000);
+        // 2 tiles of 64 to each side of each of 8.
+        assert_eq!(pairs(Pattern::Band, 512), (8 * 5 - 2 * 3) * 64 * 64);
+        assert_eq!(pairs(Pattern::BlockCausal, 64), (1 + 2 + 3 + 4) * 16 * 16);
+        assert_eq!(pairs(Pattern::NoisyClean, 128), (4 + 6 + 10) * 16 * 16);
+        let by_rule = (0..1024 * 1024)
+            .filter(|pair| ring(pair / 1024 / 128, pair % 1024 / 128))
+            .count();
+        assert_eq!(pairs(Pattern::Ring, 1024), by_rule as u64);
+    }
+
+    #[test]
+    fn the_ring_is_made_of_whole_tiles_of_128() {
+        let plan = Pattern::Ring.plan(32 * 128, OPTIONS).unwrap();
+        assert_eq!(plan.cost().partial_tiles, 0);
+        for tile in 0..32 {
+            assert_eq!(plan.rows().row(2 * tile), plan.rows().row(2 * tile + 1));
+        }
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_refused() {
+        let message = |pattern: Pattern, n| pattern.plan(n, OPTIONS).unwrap_err().to_string();
+        assert!(message(Pattern::NoisyClean, 101).contains("even"));
+        assert!(message(Pattern::NoisyClean, 16).contains("--block-size"));
+        assert!(message(Pattern::BlockCausal, 8).contains("--block-size"));
+    }
+}

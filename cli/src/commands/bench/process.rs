@@ -1,0 +1,53 @@
+//! What the system says of this process: memory, and time on the CPU.
+
+use std::fs;
+
+use candle_core::Device;
+
+/// The most memory that this process ever held, in bytes: its peak resident set as Linux counts it. It never falls, so
+/// rows should come in growing order, or one a process. `None` on a GPU and on other systems.
+pub(super) fn peak_bytes(device: &Device) -> Option<u64> {
+    if !device.is_cpu() {
+        return None;
+    }
+    high_water(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Milliseconds that all threads of this process have spent on a CPU. `None` where there is no `/proc`.
+pub(super) fn cpu_ms() -> Option<f64> {
+    let threads = fs::read_dir("/proc/self/task").ok()?.flatten();
+    // A thread may end while its folder is read.
+    let nanoseconds = threads.filter_map(|thread| on_cpu(&fs::read_to_string(thread.path().join("schedstat")).ok()?));
+    Some(nanoseconds.sum::<u64>() as f64 / 1e6)
+}
+
+fn high_water(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Nanoseconds on a CPU: the first of the three numbers of `schedstat`.
+fn on_cpu(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_read_in_bytes() {
+        assert_eq!(
+            high_water("Name:\tx\nVmHWM:\t    1536 kB\nVmRSS:\t 1 kB\n"),
+            Some(1_572_864)
+        );
+        assert_eq!(high_water("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn time_on_the_cpu_is_the_first_number() {
+        assert_eq!(on_cpu("1234 56 7\n"), Some(1234));
+        assert_eq!(on_cpu(""), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! Normed, rotated self-attention of fused queries, keys and values, and its gradient.
+
+use super::attention::Pass;
+use super::rope::{QkNormRope, qk_norm_rope};
+use crate::tape::SelfAttend;
+use crate::{Result, Rotary};
+use candle_core::Tensor;
+
+/// What the backward pass needs of the forward pass.
+pub(crate) struct Attended {
+    qkv: Tensor,
+    gains: [Tensor; 2],
+    rotary: Rotary,
+    pass: Pass,
+    pub(crate) out: Tensor,
+}
+
+impl Attended {
+    pub(crate) fn new(qkv: &Tensor, layer: &SelfAttend<'_>) -> Result<Self> {
+        let (_, _, all, _) = qkv.dims4()?;
+        let (heads, key_heads) = (layer.heads, (all - layer.heads) / 2);
+        let gains = [layer.q_gain.detach(), layer.k_gain.detach()];
+        let (q, k) = queries_and_keys(qkv, gains.each_ref(), layer.rotary, (heads, key_heads))?;
+        let v = qkv.narrow(2, heads + key_heads, key_heads)?;
+        let (pass, out) = Pass::new(q, k, v, layer.plan, layer.scale)?;
+        Ok(Self {
+            qkv: qkv.clone(),
+            gains,
+            rotary: layer.rotary.clone(),
+            pass,
+            out,
+        })
+    }
+
+    /// Gradients of qkv and of both gains.
+    pub(crate) fn backward(self, dout: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let (dq, dk, dv) = self.pass.backward(&self.out, dout)?;
+        let [q_gain, k_gain] = &self.gains;
+        #[cfg(feature = "cuda")]
+        if dout.device().is_cuda() {
+            let (dqkv, dq_gain, dk_gain) =
+                super::rope::qkv_backward(&self.qkv, [q_gain, k_gain], &self.rotary, [&dq, &dk, &dv])?;
+            return Ok(vec![Some(dqkv), Some(dq_gain), Some(dk_gain)]);
+        }
+        let (heads, key_heads) = (dq.dim(2)?, dk.dim(2)?);
+        let op = QkNormRope::new(&self.rotary)?;
+        let (dq, dq_gain) = op.backward(&self.qkv.narrow(2, 0, heads)?, q_gain, &dq)?;
+        let (dk, dk_gain) = op.backward(&self.qkv.narrow(2, heads, key_heads)?, k_gain, &dk)?;
+        let dqkv = Tensor::cat(&[dq, dk, dv], 2)?;
+        Ok(vec![Some(dqkv), Some(dq_gain), Some(dk_gain)])
+    }
+}
+
+fn queries_and_keys(
+    qkv: &Tensor,
+    [q_gain, k_gain]: [&Tensor; 2],
+    rotary: &Rotary,
+    (heads, key_heads): (usize, usize),
+) -> Result<(Tensor, Tensor)> {
+    #[cfg(feature = "cuda")]
+    if qkv.device().is_cuda() {
+        return Ok(super::rope::qkv_forward(
+            qkv,
+            [q_gain, k_gain],
+            rotary,
+            (heads, key_heads),
+        )?);
+    }
+    let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, q_gain, rotary)?;
+    let k = qk_norm_rope(&qkv.narrow(2, heads, key_heads)?, k_gain, rotary)?;
+    Ok((q, k))
+}

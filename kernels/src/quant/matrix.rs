@@ -1,0 +1,119 @@
+//! A weight of a few bits.
+
+use super::panel::{Block, pack, unpack};
+use super::tile::Isa;
+use super::{BLOCK, activation, product};
+use crate::ops::Operand;
+use crate::{Error, Result};
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::{DType, Device, Module, Tensor};
+use std::sync::Arc;
+
+const NAME: &str = "quantised product";
+
+/// `[outputs, inputs]` in blocks of a few bits, on the CPU; clones share the memory.
+#[derive(Clone)]
+pub struct QuantizedMatrix {
+    outputs: usize,
+    inputs: usize,
+    weight: Weight,
+}
+
+#[derive(Clone)]
+enum Weight {
+    /// `Q8_0`, repacked.
+    Panels { panels: Arc<[Block]>, isa: Isa },
+    /// Any other format, through the tensor library.
+    Library(Arc<QTensor>, QMatMul),
+}
+
+impl std::fmt::Debug for QuantizedMatrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "QuantizedMatrix({} x {})", self.outputs, self.inputs)
+    }
+}
+
+impl QuantizedMatrix {
+    /// Takes over a matrix that was read from a file.
+    ///
+    /// # Errors
+    /// If the tensor is no matrix.
+    pub fn new(tensor: QTensor) -> Result<Self> {
+        let (outputs, inputs) = tensor.shape().dims2()?;
+        let weight = if tensor.dtype() == GgmlDType::Q8_0 && inputs.is_multiple_of(BLOCK) && tensor.device().is_cpu() {
+            Weight::Panels {
+                panels: pack(&tensor.data()?, outputs, inputs).into(),
+                isa: Isa::best(),
+            }
+        } else {
+            let tensor = Arc::new(tensor);
+            Weight::Library(tensor.clone(), QMatMul::from_arc(tensor)?)
+        };
+        Ok(Self {
+            outputs,
+            inputs,
+            weight,
+        })
+    }
+
+    /// Outputs and inputs.
+    #[must_use]
+    pub fn dims(&self) -> (usize, usize) {
+        (self.outputs, self.inputs)
+    }
+
+    /// Bytes in memory.
+    #[must_use]
+    pub fn storage_size_in_bytes(&self) -> usize {
+        match &self.weight {
+            Weight::Panels { panels, .. } => size_of_val::<[Block]>(panels),
+            Weight::Library(tensor, _) => tensor.storage_size_in_bytes(),
+        }
+    }
+
+    /// `x W^T` for f32 `x: [.., inputs]`: `[.., outputs]`. Records no gradient.
+    ///
+    /// Each input row is rounded to 8 bits a number, with one scale for every 32 of them (for every 256 in the formats
+    /// that GGML calls K). For `Q8_0`, the result depends neither on the threads nor on the instruction set, nor on
+    /// the other rows.
+    ///
+    /// # Errors
+    /// If the last dimension of `x` is not the number of inputs, or `x` is not f32 on the CPU.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut shape = x.dims().to_vec();
+        match shape.last_mut() {
+            Some(last) if *last == self.inputs => *last = self.outputs,
+            _ => {
+                return Err(Error::shape(
+                    NAME,
+                    format!("input {shape:?} for a weight of {} x {}", self.outputs, self.inputs),
+                ));
+            }
+        }
+        let x = x.contiguous()?;
+        match &self.weight {
+            Weight::Panels { panels, isa } => {
+                let operand = Operand::new(NAME, &x);
+                let rows = activation::quantize(operand.slice()?, self.inputs);
+                let out = product::product(*isa, &rows, panels, self.inputs / BLOCK, self.outputs);
+                Ok(Tensor::from_vec(out, shape, &Device::Cpu)?)
+            }
+            Weight::Library(_, matmul) => Ok(matmul.forward(&x)?),
+        }
+    }
+
+    /// The weights as f32, `[outputs, inputs]`.
+    ///
+    /// # Errors
+    /// If the device cannot hold them.
+    pub fn dequantize(&self, device: &Device) -> Result<Tensor> {
+        let shape = (self.outputs, self.inputs);
+        match &self.weight {
+            Weight::Panels { panels, .. } => {
+                let numbers = unpack(panels, self.outputs, self.inputs);
+                Ok(Tensor::from_vec(numbers, shape, device)?)
+            }
+            Weight::Library(tensor, _) => Ok(tensor.dequantize(device)?.to_dtype(DType::F32)?),
+        }
+    }
+}

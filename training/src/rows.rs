@@ -1,0 +1,171 @@
+//! From tokens and levels to the rows of a pass: first on the host, ahead of time, then on the device.
+
+use candle_core::Tensor;
+use drdiff_diffusion::Levels;
+use drdiff_kernels::{Noise, Purpose, embedding};
+use drdiff_model::{Input, Network, Soft};
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use crate::Result;
+
+/// Sequences of one forward pass, corrupted and laid out as `[noisy | clean]`, on the host.
+#[derive(Debug, Clone)]
+pub struct Corrupted {
+    /// Sequences.
+    pub(crate) batch: usize,
+    /// Text positions of each.
+    pub(crate) len: usize,
+    /// What each row of the pass reads, as in [`Input`] with `vocab` counted from the network.
+    index: Vec<u32>,
+    /// For each row of the pass: 0, or 1 + its place among the open rows.
+    place: Vec<u32>,
+    open: Vec<u32>,
+    /// For each open row: 0 without evidence, `j + 1` for soft row `j`.
+    picks: Vec<u32>,
+    targets: Vec<u32>,
+    /// Loss weights of the open rows; they sum to one.
+    weights: Vec<f32>,
+    soft: SoftRows,
+    /// Mean of `alpha^2 = s / (1 + s)` over each sequence, for its noisy half; 1 for the clean half.
+    signal: Vec<f32>,
+}
+
+/// Tokens, signal-to-noise ratios and noise `sqrt(s) n` of the soft positions.
+#[derive(Debug, Clone)]
+struct SoftRows {
+    ids: Vec<u32>,
+    snr: Vec<f32>,
+    noise: Vec<f32>,
+}
+
+/// A pass that is laid out on the device.
+pub(crate) struct Rows {
+    pub(crate) input: Input,
+    /// Rows of the pass that are predicted, `[open]` u32.
+    pub(crate) open: Tensor,
+    /// For each open row: 0 without evidence, `j + 1` for soft row `j`; `None` if no row is soft.
+    pub(crate) evidence: Option<Tensor>,
+    pub(crate) targets: Tensor,
+    pub(crate) weights: Tensor,
+    /// For each row of the pass: 0, or 1 + its place among the open rows.
+    pub(crate) place: Tensor,
+}
+
+impl Corrupted {
+    /// Corrupts `batch` sequences of `tokens` to their `levels` (both `[batch * len]`) for a network of `vocab` tokens
+    /// and `embed` numbers of evidence. The noise of the soft positions depends on its key, `step` and position alone.
+    pub fn new(
+        tokens: &[u32],
+        levels: &Levels,
+        batch: usize,
+        (vocab, embed): (usize, usize),
+        (noise, step): (Noise, u64),
+    ) -> Self {
+        let len = tokens.len() / batch.max(1);
+        let mut rows = Self {
+            batch,
+            len,
+            index: Vec::with_capacity(2 * tokens.len()),
+            place: vec![0; 2 * tokens.len()],
+            open: Vec::new(),
+            picks: Vec::new(),
+            targets: Vec::new(),
+            weights: Vec::new(),
+            soft: SoftRows::draw(tokens, levels, embed, noise, step),
+            signal: mean_signal(levels, len),
+        };
+        let mut soft_seen = 0;
+        for b in 0..batch {
+            let sequence = b * len..(b + 1) * len;
+            for (i, token) in sequence.clone().zip(&tokens[sequence.clone()]) {
+                let (row, snr) = (rows.index.len(), levels.snr[i]);
+                let soft = is_soft(snr);
+                soft_seen += u32::from(soft);
+                rows.index.push(match snr {
+                    0.0 => vocab as u32,
+                    _ if soft => vocab as u32 + soft_seen,
+                    _ => *token,
+                });
+                if levels.weight[i] > 0.0 {
+                    rows.open.push(row as u32);
+                    rows.place[row] = rows.open.len() as u32;
+                    rows.picks.push(if soft { soft_seen } else { 0 });
+                    rows.targets.push(*token);
+                    rows.weights.push(levels.weight[i]);
+                }
+            }
+            rows.index.extend_from_slice(&tokens[sequence]);
+        }
+        let total: f32 = rows.weights.iter().sum();
+        let share = total.max(f32::MIN_POSITIVE).recip();
+        rows.weights.iter_mut().for_each(|weight| *weight *= share);
+        rows
+    }
+
+    /// Puts the rows where the network is.
+    pub(crate) fn place(&self, network: &Network) -> Result<Rows> {
+        let device = network.device();
+        let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
+        let mut input = Input::discrete(vector(&self.index)?);
+        let mut evidence = None;
+        if !self.soft.ids.is_empty() {
+            input.soft = Some(self.soft.place(network)?);
+            evidence = Some(vector(&self.picks)?);
+        }
+        if network.config().noise_conditioning {
+            input.mean_signal = Some(Tensor::from_slice(&self.signal, (self.signal.len(), 1), device)?);
+        }
+        Ok(Rows {
+            input,
+            open: vector(&self.open)?,
+            evidence,
+            targets: vector(&self.targets)?,
+            weights: Tensor::from_slice(&self.weights, self.weights.len(), device)?,
+            place: vector(&self.place)?,
+        })
+    }
+}
+
+impl SoftRows {
+    fn draw(tokens: &[u32], levels: &Levels, embed: usize, noise: Noise, step: u64) -> Self {
+        let at: Vec<usize> = (0..tokens.len()).filter(|i| is_soft(levels.snr[*i])).collect();
+        let mut drawn = vec![0f32; at.len() * embed];
+        drawn.par_chunks_mut(embed.max(1)).zip(&at).for_each(|(row, at)| {
+            let mut stream = noise.stream(Purpose::Corrupt, step, *at as u64);
+            let root = levels.snr[*at].sqrt();
+            row.iter_mut()
+                .for_each(|n| *n = root * <StandardNormal as Distribution<f32>>::sample(&StandardNormal, &mut stream));
+        });
+        Self {
+            ids: at.iter().map(|at| tokens[*at]).collect(),
+            snr: at.iter().map(|at| levels.snr[*at]).collect(),
+            noise: drawn,
+        }
+    }
+
+    /// Evidence `y = s e(x) + sqrt(s) n`. It is a constant of the graph: embeddings learn as classifiers and as clean
+    /// inputs, not by moving the noisy state.
+    fn place(&self, network: &Network) -> Result<Soft> {
+        let (device, n) = (network.device(), self.ids.len());
+        let ids = Tensor::from_slice(&self.ids, n, device)?;
+        let clean = embedding(&ids, &network.unit_embeddings()?.detach())?;
+        let signal = clean.broadcast_mul(&Tensor::from_slice(&self.snr, (n, 1), device)?)?;
+        let noise = Tensor::from_slice(&self.noise, (n, network.config().embed), device)?;
+        Ok(Soft::new((signal + noise)?)?)
+    }
+}
+
+fn is_soft(snr: f32) -> bool {
+    snr > 0.0 && snr.is_finite()
+}
+
+fn mean_signal(levels: &Levels, len: usize) -> Vec<f32> {
+    let mut signal = Vec::with_capacity(2 * levels.snr.len());
+    for levels in levels.snr.chunks(len.max(1)) {
+        let of = |s: &f32| if s.is_finite() { s / (1.0 + s) } else { 1.0 };
+        let mean = levels.iter().map(of).sum::<f32>() / len as f32;
+        signal.extend(std::iter::repeat_n(mean, len).chain(std::iter::repeat_n(1.0, len)));
+    }
+    signal
+}

@@ -1,0 +1,155 @@
+//! Training steps on random tokens, to be timed: no corpus, nothing read back.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use drdiff_attention::{Dense, NoisyClean, Pattern, Segment, attention_flops};
+use drdiff_diffusion::Levels;
+use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_model::{Input, ModelConfig, Network};
+
+use crate::{AdamW, Corrupted, Layout, OptimizerConfig, Result, StepOutput, loss};
+
+/// What lies in the rows of a timed step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialLayout {
+    /// Every position sees every other and is predicted: what a plain encoder trains on.
+    Plain,
+    /// `[noisy | clean]`, every noisy position absorbed and predicted.
+    NoisyClean {
+        /// Positions of a block.
+        block_size: usize,
+    },
+}
+
+/// A network with its optimiser, ready to take steps.
+pub struct Trial {
+    network: Network,
+    optimizer: AdamW,
+    layout: TrialLayout,
+    plan: Arc<TilePlan>,
+    rotary: Rotary,
+    batch: usize,
+    noise: Noise,
+    step: u64,
+    params: usize,
+}
+
+impl Trial {
+    /// A new network of this shape for batches of `batch` sequences of `config.context` tokens.
+    ///
+    /// # Errors
+    /// If the configuration is impossible, or the memory cannot be had.
+    pub fn new(config: &ModelConfig, batch: usize, layout: TrialLayout, device: &Device, seed: u64) -> Result<Self> {
+        let noise = Noise::new(seed, 0);
+        let builder = Builder::new(Source::Init(noise), device);
+        let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
+        let network = Network::new(&builder, config, dtype)?;
+        let (params, _) = builder.finish();
+        let len = config.context;
+        let once = 0..len as i64;
+        let (plan, positions) = match layout {
+            TrialLayout::Plain => (Dense.plan(len, len)?, once.collect()),
+            TrialLayout::NoisyClean { block_size } => {
+                (NoisyClean.plan(len, block_size)?, once.clone().chain(once).collect())
+            }
+        };
+        Ok(Self {
+            optimizer: AdamW::new(
+                &params,
+                &OptimizerConfig {
+                    ema: 0.0,
+                    ..Default::default()
+                },
+            )?,
+            plan: Arc::new(plan),
+            rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, device)?,
+            params: params.element_count(),
+            step: 0,
+            network,
+            layout,
+            batch,
+            noise,
+        })
+    }
+
+    /// One whole optimiser step.
+    ///
+    /// # Errors
+    /// If an operation fails.
+    pub fn step(&mut self) -> Result<StepOutput> {
+        let vocab = self.network.config().vocab;
+        let draw = |at| (self.noise.uniform(Purpose::Data, self.step, at) * vocab as f64) as u32;
+        let tokens: Vec<u32> = (0..self.tokens() as u64).map(draw).collect();
+        let tape = Tape::new();
+        let loss = match self.layout {
+            TrialLayout::Plain => self.plain(&tokens, &tape)?,
+            TrialLayout::NoisyClean { .. } => self.noisy_clean(&tokens, &tape)?,
+        };
+        let gradients = tape.backward(&loss)?;
+        let norm = self.optimizer.step(gradients, 1e-4, &OptimizerConfig::default())?;
+        self.step += 1;
+        let loss = loss.tensor().clone();
+        Ok(StepOutput { loss, norm })
+    }
+
+    /// Text tokens of a step.
+    pub fn tokens(&self) -> usize {
+        self.batch * self.network.config().context
+    }
+
+    /// Floating-point operations of a step's matrix products and attention pairs, three times the forward pass;
+    /// what norms, the optimiser and recomputed scores cost is left out.
+    pub fn flops(&self) -> u64 {
+        let c = self.network.config();
+        let rows = (self.batch * self.plan.queries()) as u64;
+        let block =
+            c.width * (c.heads + 2 * c.kv_heads) * c.head_dim + c.heads * c.head_dim * c.width + 3 * c.width * c.hidden;
+        let head = c.embed * (c.width + c.vocab);
+        let products = 2 * (rows * (c.layers * block) as u64 + (self.tokens() * head) as u64);
+        let attention = (self.batch * c.layers) as u64 * attention_flops(&self.plan, c.heads, c.head_dim);
+        3 * (products + attention)
+    }
+
+    /// Numbers that the network learns.
+    pub fn params(&self) -> usize {
+        self.params
+    }
+
+    fn plain(&self, tokens: &[u32], tape: &Tape) -> Result<Value> {
+        let device = self.network.device();
+        let rows = tokens.len();
+        let ids = Tensor::from_slice(tokens, rows, device)?;
+        let segment = Segment {
+            batch: self.batch,
+            len: self.network.config().context,
+            plan: self.plan.clone(),
+            rotary: &self.rotary,
+            cache: None,
+        };
+        let input = Input::discrete(ids.clone());
+        let hidden = self
+            .network
+            .forward(&input, &mut [segment], Some(tape), &mut Default::default())?;
+        let all = Tensor::arange(0, rows as u32, device)?;
+        let weights = Tensor::full((rows as f32).recip(), rows, device)?;
+        let unit = tape.enter(&self.network.unit_embeddings()?);
+        let evidence = self.network.evidence(&hidden, &all)?;
+        Ok(evidence.cross_entropy(&unit, self.network.bias(), &ids, &weights)?.0)
+    }
+
+    fn noisy_clean(&self, tokens: &[u32], tape: &Tape) -> Result<Value> {
+        let levels = Levels {
+            snr: vec![0.0; tokens.len()],
+            weight: vec![1.0; tokens.len()],
+        };
+        let c = self.network.config();
+        let noise = (self.noise, self.step);
+        let corrupted = Corrupted::new(tokens, &levels, self.batch, (c.vocab, c.embed), noise);
+        let layout = Layout {
+            plan: self.plan.clone(),
+            rotary: &self.rotary,
+        };
+        Ok(loss(&self.network, &corrupted, &layout, false, Some(tape))?.value)
+    }
+}
