@@ -14,6 +14,7 @@ import functools
 import time
 
 import torch
+import torch._functorch.config
 import torch.nn.functional as F
 
 from networks import Modern, Network, Plain, angles, attention_flops, forward_flops
@@ -206,6 +207,8 @@ def attention(args, device):
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+    # One forward pass serves many backward passes here.
+    torch._functorch.config.donated_buffer = False
     cuda = device == "cuda"
     heads, head_dim = (8, 64) if cuda else (2, 16)
     for n in (4096, 16384, 65536) if cuda else (512,):

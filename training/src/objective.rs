@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use drdiff_attention::Segment;
-use drdiff_kernels::{Rotary, Tape, TilePlan, Value, embedding};
+use drdiff_kernels::{Rotary, Tape, TilePlan, Value, embedding, mixture};
 use drdiff_model::{Hidden, Network};
 
 use crate::rows::Rows;
 use crate::{Corrupted, Result};
-
-/// Rows of logits that are held at once when the network's own prediction is mixed into `x_hat`.
-const MIXTURE_ROWS: usize = 4096;
 
 /// Where the parts of a pass meet: the plan and rotations of the `[noisy | clean]` layout.
 pub struct Layout<'a> {
@@ -47,7 +44,8 @@ pub fn loss(
     let mut rows = corrupted.place(network)?;
     if self_condition {
         let hidden = run(network, &rows, corrupted, layout, None)?;
-        let x_hat = x_hat(network, evidence(network, &hidden, &rows)?.tensor())?;
+        let evidence = evidence(network, &hidden, &rows)?;
+        let x_hat = mixture(evidence.tensor(), &network.unit_embeddings()?, network.bias())?;
         rows.input.self_condition = Some((x_hat, rows.place.clone()));
     }
     let evidence = evidence(network, &run(network, &rows, corrupted, layout, tape)?, &rows)?;
@@ -85,15 +83,4 @@ fn evidence(network: &Network, hidden: &Hidden, rows: &Rows) -> Result<Value> {
         }
         _ => Ok(g),
     }
-}
-
-/// The data prediction for rows of evidence, `[open, embed]` f32, a few rows of logits at a time.
-fn x_hat(network: &Network, evidence: &Tensor) -> Result<Tensor> {
-    let rows = evidence.dim(0)?;
-    let mut parts = Vec::new();
-    for first in (0..rows).step_by(MIXTURE_ROWS) {
-        let part = evidence.narrow(0, first, MIXTURE_ROWS.min(rows - first))?;
-        parts.push(network.data_prediction(&network.logits(&part)?)?);
-    }
-    Ok(Tensor::cat(&parts, 0)?)
 }

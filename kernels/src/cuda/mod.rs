@@ -17,7 +17,7 @@ mod launch;
 pub(crate) mod memory;
 mod operand;
 pub(crate) mod plan;
-mod reduce;
+pub(crate) mod reduce;
 pub(crate) mod residual_norm;
 pub(crate) mod rms_norm;
 pub(crate) mod rotary;

@@ -10,7 +10,7 @@ const REDUCE: Module = module!("reduce");
 const CHUNK: usize = 256;
 
 /// The sum over the rows of a contiguous `[R, C]` f32 or bf16 tensor: `[C]` f32.
-pub(super) fn column_sums(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn column_sums(x: &Tensor) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     if rows == 0 || width == 0 {
         return Tensor::zeros(width, DType::F32, x.device());

@@ -1,6 +1,6 @@
 //! Normed, rotated self-attention of fused queries, keys and values, and its gradient.
 
-use super::attention::Pass;
+use super::attention::AttentionPass;
 use super::rope::{QkNormRope, qk_norm_rope};
 use crate::tape::SelfAttend;
 use crate::{Result, Rotary};
@@ -11,8 +11,7 @@ pub(crate) struct Attended {
     qkv: Tensor,
     gains: [Tensor; 2],
     rotary: Rotary,
-    pass: Pass,
-    pub(crate) out: Tensor,
+    pass: AttentionPass,
 }
 
 impl Attended {
@@ -22,19 +21,23 @@ impl Attended {
         let gains = [layer.q_gain.detach(), layer.k_gain.detach()];
         let (q, k) = queries_and_keys(qkv, gains.each_ref(), layer.rotary, (heads, key_heads))?;
         let v = qkv.narrow(2, heads + key_heads, key_heads)?;
-        let (pass, out) = Pass::new(q, k, v, layer.plan, layer.scale)?;
+        let pass = AttentionPass::new(&q, &k, &v, layer.plan, layer.scale)?;
         Ok(Self {
             qkv: qkv.clone(),
             gains,
             rotary: layer.rotary.clone(),
             pass,
-            out,
         })
+    }
+
+    /// `[B, T, H, D]`.
+    pub(crate) fn out(&self) -> &Tensor {
+        &self.pass.attention().out
     }
 
     /// Gradients of qkv and of both gains.
     pub(crate) fn backward(self, dout: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let (dq, dk, dv) = self.pass.backward(&self.out, dout)?;
+        let (dq, dk, dv) = self.pass.backward(dout)?;
         let [q_gain, k_gain] = &self.gains;
         #[cfg(feature = "cuda")]
         if dout.device().is_cuda() {

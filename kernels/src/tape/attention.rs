@@ -32,7 +32,7 @@ impl Value {
     pub fn self_attention(&self, layer: &SelfAttend<'_>) -> Result<Self> {
         let inputs = [self, &Self::parameter(layer.q_gain), &Self::parameter(layer.k_gain)];
         let attended = Attended::new(&self.tensor, layer)?;
-        let out = attended.out.clone();
+        let out = attended.out().clone();
         let [out] = Self::record(&inputs, [out], move |[upstream]| match upstream {
             Some(upstream) => attended.backward(&upstream),
             None => Ok(Vec::new()),

@@ -2,7 +2,7 @@
 
 use crate::compare::{DTYPES, compare, gpu, numbers, on_cpu};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{AdamWSlot, AdamWStep, adamw_all, embedding, global_norm, linear_cross_entropy};
+use drdiff_kernels::{AdamWSlot, AdamWStep, adamw_all, embedding, global_norm, linear_cross_entropy, mixture};
 use drdiff_testkit::{Inputs, assert_close_within};
 use std::slice::from_ref;
 
@@ -50,6 +50,29 @@ fn embedding_of_lopsided_ids() -> Result<()> {
                     embedding(&ids.to_device(vars[0].device()).unwrap(), &vars[0]).unwrap()
                 })?;
             }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn mean_embeddings() -> Result<()> {
+    for (rows, width, vocab) in [(1, 8, 2), (65, 64, 1001), (5000, 32, 96)] {
+        let mut inputs = Inputs::new(vocab as u64);
+        let [h, table] = [[rows, width], [vocab, width]].map(|shape| numbers(&mut inputs, &shape));
+        let (h, table, bias) = (h?, table?, numbers(&mut inputs, &[vocab])?);
+        let gpu = gpu();
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::BF16, 2e-2)] {
+            let on_gpu = |x: &Tensor, dtype: DType| x.to_dtype(dtype)?.to_device(&gpu);
+            let h = h.to_dtype(dtype)?.to_dtype(DType::F32)?;
+            let found = mixture(
+                &on_gpu(&h, dtype)?,
+                &on_gpu(&table, DType::F32)?,
+                &on_gpu(&bias, DType::F32)?,
+            )
+            .unwrap();
+            let wanted = on_cpu(&mixture(&h, &table, &bias).unwrap())?;
+            assert_close_within(&format!("mixture {dtype:?}"), &on_cpu(&found)?, &wanted, tolerance);
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
 use candle_core::{Result, Tensor, Var};
-use drdiff_kernels::{linear_cross_entropy, naive};
+use drdiff_kernels::{linear_cross_entropy, mixture, naive};
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 struct Case {
@@ -109,5 +109,17 @@ fn a_target_outside_the_vocabulary_is_named() -> Result<()> {
         .unwrap_err()
         .to_string();
     assert!(message.contains("target 3 in a vocabulary of 3"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn the_mean_embedding_matches_the_twin() -> Result<()> {
+    for (rows, vocab, width) in [(1, 1, 1), (7, 65, 5), (63, 200, 8), (4100, 9, 3)] {
+        let case = Case::new(rows, vocab, width);
+        let (h, table, bias, ..) = case.inputs()?;
+        let found = mixture(&h, &table, &bias).unwrap();
+        let wanted = naive::mixture(&case.h, &case.table, &case.bias, width);
+        assert_close("mixture", &values(&found)?, &wanted);
+    }
     Ok(())
 }

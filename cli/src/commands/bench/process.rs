@@ -4,11 +4,12 @@ use std::fs;
 
 use candle_core::Device;
 
-/// The most memory that this process ever held, in bytes: its peak resident set as Linux counts it. It never falls, so
-/// rows should come in growing order, or one a process. `None` on a GPU and on other systems.
+/// The most memory that was held at one time, in bytes. On a GPU: of the device's pool, since the count was reset. On a
+/// CPU: the process's peak resident set as Linux counts it, which never falls, so rows should come in growing order, or
+/// one a process. `None` where the system does not say.
 pub(super) fn peak_bytes(device: &Device) -> Option<u64> {
     if !device.is_cpu() {
-        return None;
+        return drdiff_kernels::peak_memory(device).ok().flatten();
     }
     high_water(&fs::read_to_string("/proc/self/status").ok()?)
 }

@@ -83,6 +83,7 @@ pub(super) fn run(args: &TrainArgs, report: &mut Report) -> Result<()> {
                     }
                 }
             };
+            drdiff_kernels::reset_peak_memory(&machine.device)?;
             let mut trial = Trial::new(&config, batch, trial_layout, &machine.device, args.common.seed)?;
             sizes.push(("params", trial.params()));
             let timing = clock.time(|| {

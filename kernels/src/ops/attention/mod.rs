@@ -136,43 +136,55 @@ fn gradients(
 }
 
 /// A forward pass outside any graph, kept for its backward pass.
-pub(super) struct Pass {
+#[derive(Debug, Clone)]
+pub struct AttentionPass {
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    lse: Tensor,
+    attention: Attention,
     plan: Arc<TilePlan>,
     scale: f64,
 }
 
-impl Pass {
-    /// See [`tile_attention`]; the inputs must be constants.
-    pub(super) fn new(q: Tensor, k: Tensor, v: Tensor, plan: &Arc<TilePlan>, scale: f64) -> Result<(Self, Tensor)> {
-        let Attention { out, lse } = tile_attention(&q, &k, &v, plan, scale)?;
+impl AttentionPass {
+    /// See [`tile_attention`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn new(q: &Tensor, k: &Tensor, v: &Tensor, plan: &Arc<TilePlan>, scale: f64) -> Result<Self> {
+        let [q, k, v] = [q, k, v].map(Tensor::detach);
+        let attention = tile_attention(&q, &k, &v, plan, scale)?;
         let plan = plan.clone();
-        let pass = Self {
+        Ok(Self {
             q,
             k,
             v,
-            lse,
+            attention,
             plan,
             scale,
-        };
-        Ok((pass, out))
+        })
     }
 
-    /// The gradients of q, k and v.
-    pub(super) fn backward(&self, out: &Tensor, dout: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-        let Self {
-            q,
-            k,
-            v,
-            lse,
-            plan,
-            scale,
-        } = self;
+    /// What the forward pass gave.
+    pub fn attention(&self) -> &Attention {
+        &self.attention
+    }
+
+    /// The gradients of q, k and v from that of the output, `[B, T, H, D]`.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn backward(&self, dout: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        let Self { q, k, v, plan, .. } = self;
+        let Attention { out, lse } = &self.attention;
         let heads = Heads::new(q.dims(), k.dims(), v.dims(), plan).map_err(|problem| Error::shape(NAME, problem))?;
-        Ok(gradients([q, k, v, out, dout], lse, heads, plan, *scale as f32)?)
+        if dout.dims() != out.dims() {
+            return Err(Error::shape(
+                NAME,
+                format!("a gradient {:?} of {:?}", dout.dims(), out.dims()),
+            ));
+        }
+        Ok(gradients([q, k, v, out, dout], lse, heads, plan, self.scale as f32)?)
     }
 }
 

@@ -29,12 +29,12 @@ pub(super) fn compute(
         let logits = h.matmul(&cast.t()?)?;
         let targets = targets.narrow(0, start, count)?;
         let weights = weights.narrow(0, start, count)?;
-        let (gradient, nats, dbias_chunk) = crate::cuda::cross_entropy::rows(logits, bias, &targets, &weights)?;
+        let (gradient, nats) = crate::cuda::cross_entropy::rows(logits, bias, &targets, &weights)?;
         all_nats.push(nats);
         if tracked {
             dh.push(gradient.matmul(&cast)?);
             dtable = (dtable + gradient.t()?.matmul(&h)?.to_dtype(DType::F32)?)?;
-            dbias = (dbias + dbias_chunk)?;
+            dbias = (dbias + crate::cuda::reduce::column_sums(&gradient)?)?;
         }
     }
     let nats = match all_nats.len() {

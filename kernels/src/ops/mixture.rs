@@ -1,0 +1,48 @@
+//! The mean embedding under the predicted distribution: what solvers and self-conditioning read.
+
+use crate::{Error, Result};
+use candle_core::{D, DType, Tensor};
+
+const NAME: &str = "mixture";
+/// Rows whose logits exist at one time.
+const CHUNK: usize = 4096;
+
+/// `softmax(h table^T + bias) table`: `h: [N, d]`, `table: [V, d]` f32, `bias: [V]` f32, to `[N, d]` f32, without a
+/// gradient. Memory is that of one chunk of rows times V. On CUDA probabilities have the dtype of `h`.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn mixture(h: &Tensor, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let [h, table, bias] = [h, table, bias].map(Tensor::detach);
+    let ((rows, width), (vocab, table_width)) = (h.dims2()?, table.dims2()?);
+    if width != table_width || bias.dims() != [vocab] {
+        let problem = format!("h {:?}, table {:?}, bias {:?}", h.dims(), table.dims(), bias.dims());
+        return Err(Error::shape(NAME, problem));
+    }
+    let cast = table.to_dtype(h.dtype())?;
+    let mut parts = Vec::with_capacity(rows.div_ceil(CHUNK));
+    for start in (0..rows).step_by(CHUNK) {
+        let h = h.narrow(0, start, CHUNK.min(rows - start))?.contiguous()?;
+        let p = probabilities(h.matmul(&cast.t()?)?, &bias)?;
+        parts.push(p.matmul(&cast)?.to_dtype(DType::F32)?);
+    }
+    match parts.as_slice() {
+        [] => Ok(Tensor::zeros((0, width), DType::F32, h.device())?),
+        [one] => Ok(one.clone()),
+        many => Ok(Tensor::cat(many, 0)?),
+    }
+}
+
+/// The softmax of `logits + bias`, in the dtype of the logits, which nobody else holds.
+fn probabilities(logits: Tensor, bias: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        let (rows, device) = (logits.dim(0)?, logits.device());
+        let nothing = Tensor::full(u32::MAX, rows, device)?;
+        let weights = Tensor::ones(rows, DType::F32, device)?;
+        return Ok(crate::cuda::cross_entropy::rows(logits, bias, &nothing, &weights)?.0);
+    }
+    let logits = logits.broadcast_add(bias)?;
+    let weights = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?.exp()?;
+    Ok(weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?)
+}
