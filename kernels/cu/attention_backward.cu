@@ -47,7 +47,8 @@ __device__ void keys(const View &q, const View &k, const View &v, const View &do
     extern __shared__ __align__(1024) unsigned char memory[];
     constexpr u32 BYTES = TILE * D * 2, STAGE = 2 * BYTES + TILE * 8;
     const u32 k_tile = shared_address(memory), v_tile = k_tile + BYTES, stages = k_tile + 2 * BYTES;
-    const int tile = blockIdx.x, key_head = blockIdx.y, batch = blockIdx.z;
+    // Heads side by side, so that a tile that everybody reads starts first for all of them.
+    const int tile = blockIdx.x / g.key_heads, key_head = blockIdx.x % g.key_heads, batch = blockIdx.y;
     const int sequence = g.shared ? 0 : batch, group = g.heads / g.key_heads, first_key = tile * TILE;
     const int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * 16;
 

@@ -11,7 +11,8 @@ __device__ void keys(const View &q, const View &k, const View &v, const View &do
     extern __shared__ __align__(1024) unsigned char memory[];
     constexpr u32 BYTES = TILE * D * 2, SUMS = TILE * 8;
     const u32 own = shared_address(memory), stages = own + 4 * BYTES, stage_sums = stages + STAGES * 2 * BYTES;
-    const int pair = blockIdx.x, key_head = blockIdx.y, batch = blockIdx.z;
+    // Heads side by side, so that a tile that everybody reads starts first for all of them.
+    const int pair = blockIdx.x / g.key_heads, key_head = blockIdx.x % g.key_heads, batch = blockIdx.y;
     const int sequence = g.shared ? 0 : batch, group = g.heads / g.key_heads, pairs = (g.key_tiles + 1) / 2;
     const int second = __shfl_sync(0xffffffffu, threadIdx.x / WARPGROUP, 0), lane = threadIdx.x % 32;
     const int tile = pair * 2 + second, first_row = threadIdx.x % WARPGROUP / 32 * 16;

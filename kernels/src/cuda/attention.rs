@@ -262,7 +262,11 @@ pub(crate) fn backward(
             Form::Sm80 => 2 * TILE * 8,
             Form::Sm90 => STAGED / 2 * TILE * 8,
         };
-        let grid = call.shape(g.keys, per_block, g.key_heads, threads, shared + staged_sums);
+        let mut grid = call.shape(g.keys, per_block, g.key_heads, threads, shared + staged_sums);
+        if !matches!(call.form, Form::Simple) {
+            let (tiles, heads, batch) = grid.grid_dim;
+            grid.grid_dim = (tiles * heads, batch, 1);
+        }
         let lists = uploaded.walk(cols, device);
         let name = call.name("keys")?;
         launch!(
