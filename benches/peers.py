@@ -181,7 +181,7 @@ def ring_mask(n, device):
     tiles = torch.arange(n // TILE, device=device)
     sees = ring_tiles(tiles[:, None], tiles[None, :])
     counts = sees.sum(-1, dtype=torch.int32)[None, None]
-    indices = sees.int().argsort(-1, descending=True, stable=True).to(torch.int32)[None, None]
+    indices = torch.argsort(sees.int(), dim=-1, descending=True, stable=True).to(torch.int32)[None, None]
     none = torch.zeros_like(counts)
     mask = BlockMask.from_kv_blocks(none, indices, counts, indices, BLOCK_SIZE=TILE, mask_mod=ring)
     return mask, sees.double().mean().item()

@@ -6,9 +6,8 @@ mod linear;
 pub use builder::{Builder, Init, LoadReport, Loaded, Source};
 pub use linear::Linear;
 
-use candle_core::quantized::QTensor;
+use crate::QuantizedMatrix;
 use candle_core::{Tensor, Var};
-use std::sync::Arc;
 
 /// One named parameter.
 #[derive(Debug, Clone)]
@@ -18,7 +17,7 @@ pub enum Param {
     /// Loaded for use only: no graph is recorded through it.
     Fixed(Tensor),
     /// Loaded for use only, in blocks of a few bits.
-    Quantized(Arc<QTensor>),
+    Quantized(QuantizedMatrix),
 }
 
 /// All parameters in the order in which the layers asked for them, which is the same in every process.
@@ -66,7 +65,7 @@ impl Params {
             .map(|(_, param)| match param {
                 Param::Trained(var) => var.elem_count(),
                 Param::Fixed(tensor) => tensor.elem_count(),
-                Param::Quantized(tensor) => tensor.shape().elem_count(),
+                Param::Quantized(matrix) => matrix.dims().0 * matrix.dims().1,
             })
             .sum()
     }

@@ -1,7 +1,6 @@
 //! The network: from what is known about each position to evidence about it.
 
-use candle_core::quantized::QMatMul;
-use candle_core::{D, DType, Device, Module, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use drdiff_attention::{KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm};
 use drdiff_routing::ComputeReport;
@@ -125,10 +124,7 @@ impl Network {
             None => {
                 let table = match &self.embedding {
                     Linear::Dense(table) => table.clone(),
-                    Linear::Quantized(QMatMul::QTensor(table)) => table.dequantize(self.device())?,
-                    Linear::Quantized(QMatMul::Tensor(table) | QMatMul::TensorF16(table)) => {
-                        table.to_dtype(DType::F32)?
-                    }
+                    Linear::Quantized(table) => table.dequantize(self.device())?,
                 };
                 let root = (self.config.embed as f64).sqrt();
                 Ok(rms_norm(&table, None, self.config.norm_eps)?.affine(root.recip(), 0.0)?)
@@ -220,7 +216,7 @@ impl Network {
         let products = match &self.embedding {
             // A quantised table holds unit rows already (see `save_gguf`).
             Linear::Quantized(table) => table.forward(&evidence.to_dtype(DType::F32)?)?,
-            Linear::Dense(_) => evidence.matmul(&self.unit_embeddings()?.to_dtype(evidence.dtype())?.t()?)?,
+            Linear::Dense(_) => Linear::Dense(self.unit_embeddings()?.to_dtype(evidence.dtype())?).forward(evidence)?,
         };
         Ok(products.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
     }

@@ -1,15 +1,14 @@
 //! How layers get their parameters: drawn anew, or out of a checkpoint.
 
 use super::{Linear, Param, Params};
-use crate::{Noise, Purpose, Result};
-use candle_core::quantized::{QMatMul, QTensor};
+use crate::{Noise, Purpose, QuantizedMatrix, Result};
+use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use rand_distr::{Distribution, StandardNormal};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// How a new parameter is filled.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,7 +115,7 @@ impl Builder {
     pub fn tensor(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let shape = shape.into();
         let param = match self.take(name, &shape, init)? {
-            Param::Quantized(tensor) => Param::Fixed(tensor.dequantize(&self.device)?),
+            Param::Quantized(matrix) => Param::Fixed(matrix.dequantize(&self.device)?),
             other => other,
         };
         let tensor = match &param {
@@ -137,7 +136,7 @@ impl Builder {
         let linear = match &param {
             Param::Trained(var) => Linear::Dense(var.as_tensor().clone()),
             Param::Fixed(tensor) => Linear::Dense(tensor.clone()),
-            Param::Quantized(tensor) => Linear::Quantized(QMatMul::from_arc(tensor.clone())?),
+            Param::Quantized(matrix) => Linear::Quantized(matrix.clone()),
         };
         self.register(name, param);
         Ok(linear)
@@ -185,7 +184,9 @@ impl Builder {
 
     fn place(&self, found: Option<Loaded>, shape: &Shape, trainable: bool) -> Result<Param> {
         let dense = match found {
-            Some(Loaded::Quantized(tensor)) if !trainable => return Ok(Param::Quantized(Arc::new(tensor))),
+            Some(Loaded::Quantized(tensor)) if !trainable && shape.rank() == 2 => {
+                return Ok(Param::Quantized(QuantizedMatrix::new(tensor)?));
+            }
             Some(Loaded::Quantized(tensor)) => tensor.dequantize(&self.device)?,
             Some(Loaded::Dense(tensor)) => tensor.to_device(&self.device)?,
             None => Tensor::zeros(shape, DType::F32, &self.device)?,

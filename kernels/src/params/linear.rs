@@ -1,9 +1,8 @@
 //! A linear map without bias, dense or quantised.
 
 use crate::ops::Operand;
-use crate::{Error, Result, gemm};
-use candle_core::quantized::QMatMul;
-use candle_core::{DType, Device, Module, Tensor};
+use crate::{Error, QuantizedMatrix, Result, gemm};
+use candle_core::{DType, Device, Tensor};
 
 /// `y = x W^T`.
 #[derive(Debug, Clone)]
@@ -11,7 +10,7 @@ pub enum Linear {
     /// `[out, in]`; a learned one is an f32 master that is cast to the input's dtype inside the graph.
     Dense(Tensor),
     /// Blocks of a few bits, on the CPU, for f32 input; records no gradient.
-    Quantized(QMatMul),
+    Quantized(QuantizedMatrix),
 }
 
 impl Linear {
@@ -22,7 +21,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Dense(weight) => dense(x, weight),
-            Self::Quantized(matmul) => Ok(matmul.forward(&x.contiguous()?)?),
+            Self::Quantized(matrix) => matrix.forward(x),
         }
     }
 }
