@@ -27,7 +27,7 @@ pub struct Loss {
     pub nats: Tensor,
 }
 
-/// Cross-entropy of the open positions, averaged with their weights (see [`Levels`]); recorded if there is a `tape`.
+/// Cross-entropy of the open positions, averaged with their weights (see [`drdiff_diffusion::Levels`]); recorded if there is a `tape`.
 ///
 /// With `self_condition` the network first predicts without, and reads that prediction, detached
 /// (Chen et al., arXiv 2208.04202; probability as in LangFlow, arXiv 2604.11748).

@@ -25,7 +25,7 @@ pub struct SelfAttend<'a> {
 
 impl Value {
     /// Attention of queries, keys and values that lie side by side, `[B, T, H + 2 G, D]`, each head vector of queries
-    /// and keys normed and rotated (see [`ops::qk_norm_rope`] and [`ops::tile_attention`]): `[B, T, H, D]`.
+    /// and keys normed and rotated (see [`crate::qk_norm_rope`] and [`crate::tile_attention`]): `[B, T, H, D]`.
     ///
     /// # Errors
     /// If shapes do not fit each other or the plan.
