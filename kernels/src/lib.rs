@@ -24,7 +24,7 @@ pub use error::{Error, Result};
 pub use mapped::MappedFile;
 pub use ops::{
     Attention, AttentionPass, CrossEntropy, Rotary, embedding, linear_cross_entropy, mixture, qk_norm_rope,
-    residual_norm, rms_norm, swiglu, tile_attention,
+    residual_norm, rms_norm, softmax, swiglu, tile_attention,
 };
 pub use optim::{AdamWSlot, AdamWStep, adamw_all, global_norm};
 pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};

@@ -1,8 +1,8 @@
 //! The network: from what is known about each position to evidence about it.
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{KvCache, Segment};
-use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm};
+use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
 use drdiff_routing::ComputeReport;
 
 use crate::block::{Block, Stream};
@@ -164,13 +164,13 @@ impl Network {
             let strength = soft.strength.matmul(&self.strength)?.to_dtype(self.dtype)?;
             table = Tensor::cat(&[table, (self.soft_map(&soft.evidence)? + strength)?], 0)?;
         }
-        let x = enter(tape, &table).rows(&input.index)?;
+        let x = Value::entered(tape, &table).rows(&input.index)?;
         match &input.self_condition {
             None => Ok(x),
             Some((x_hat, rows)) => {
                 let mapped = self.self_condition.forward(&x_hat.to_dtype(self.dtype)?)?;
                 let none = Tensor::zeros((1, self.config.width), self.dtype, mapped.device())?;
-                Ok(x.add(&enter(tape, &Tensor::cat(&[none, mapped], 0)?).rows(rows)?)?)
+                Ok(x.add(&Value::entered(tape, &Tensor::cat(&[none, mapped], 0)?).rows(rows)?)?)
             }
         }
     }
@@ -227,15 +227,6 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn data_prediction(&self, logits: &Tensor) -> Result<Tensor> {
-        let logits = logits.detach();
-        let top = logits.max_keepdim(D::Minus1)?;
-        let weights = logits.broadcast_sub(&top)?.exp()?;
-        let p = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-        Ok(p.matmul(&self.unit_embeddings()?.detach())?)
+        Ok(softmax(&logits.detach())?.matmul(&self.unit_embeddings()?.detach())?)
     }
-}
-
-/// A tensor that was computed from parameters, on the tape if there is one.
-fn enter(tape: Option<&Tape>, tensor: &Tensor) -> Value {
-    tape.map_or_else(|| Value::constant(tensor), |tape| tape.enter(tensor))
 }

@@ -49,8 +49,7 @@ pub fn loss(
         rows.input.self_condition = Some((x_hat, rows.place.clone()));
     }
     let evidence = evidence(network, &run(network, &rows, corrupted, layout, tape)?, &rows)?;
-    let unit = network.unit_embeddings()?;
-    let unit = tape.map_or_else(|| Value::constant(&unit), |tape| tape.enter(&unit));
+    let unit = Value::entered(tape, &network.unit_embeddings()?);
     let (value, nats) = evidence.cross_entropy(&unit, network.bias(), &rows.targets, &rows.weights)?;
     Ok(Loss { value, nats })
 }

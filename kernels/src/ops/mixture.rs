@@ -42,7 +42,14 @@ fn probabilities(logits: Tensor, bias: &Tensor) -> Result<Tensor> {
         let weights = Tensor::ones(rows, DType::F32, device)?;
         return Ok(crate::cuda::cross_entropy::rows(logits, bias, &nothing, &weights)?.0);
     }
-    let logits = logits.broadcast_add(bias)?;
+    softmax(&logits.broadcast_add(bias)?)
+}
+
+/// The softmax over the last dimension, in the dtype of `logits`.
+///
+/// # Errors
+/// If a tensor operation fails.
+pub fn softmax(logits: &Tensor) -> Result<Tensor> {
     let weights = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?.exp()?;
     Ok(weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?)
 }

@@ -24,7 +24,7 @@ pub(crate) use swiglu::SwiGlu;
 pub use attention::{Attention, AttentionPass, tile_attention};
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use embedding::embedding;
-pub use mixture::mixture;
+pub use mixture::{mixture, softmax};
 pub use residual_norm::residual_norm;
 pub use rms_norm::rms_norm;
 pub use rope::{Rotary, qk_norm_rope};

@@ -13,6 +13,12 @@ impl Tape {
 }
 
 impl Value {
+    /// A tensor that candle computed from parameters: on the tape if there is one, see [`Tape::enter`].
+    #[must_use]
+    pub fn entered(tape: Option<&Tape>, tensor: &Tensor) -> Self {
+        tape.map_or_else(|| Self::constant(tensor), |tape| tape.enter(tensor))
+    }
+
     /// `f` of this value and of any parameters that `f` reads, differentiated by candle.
     ///
     /// # Errors
