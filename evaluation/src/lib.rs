@@ -1,0 +1,1 @@
+//! Measuring texts and models: metrics, judges, sweeps and their reports.
