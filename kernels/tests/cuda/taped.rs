@@ -119,6 +119,8 @@ fn fused_heads() -> Result<()> {
             (2, 65, 4, 4, 64, true),
             (2, 130, 6, 2, 128, false),
             (3, 63, 3, 1, 32, true),
+            (1, 7, 2, 2, 16, false),
+            (2, 3, 3, 1, 256, true),
         ] {
             let mut inputs = Inputs::new(length as u64);
             let qkv = numbers(&mut inputs, &[batch, length, heads + 2 * key_heads, width])?;

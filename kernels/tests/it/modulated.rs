@@ -12,12 +12,14 @@ fn weigh(out: &[f64], weights: &[f64]) -> f64 {
     out.iter().zip(weights).map(|(out, weight)| out * weight).sum()
 }
 
-/// The gradients, input by input, of the weighted sums of what `op` gives.
+type Lists = Vec<Vec<f64>>;
+
+/// What `op` gives, and the gradients, input by input, of the weighted sums of it.
 fn gradients(
     inputs: &[(&[f64], &[usize])],
     weights: &[&[f64]],
     op: impl Fn(&[Value], &[Tensor]) -> drdiff_kernels::Result<Vec<Value>>,
-) -> Result<(Vec<Vec<f64>>, Vec<Vec<f64>>)> {
+) -> Result<(Lists, Lists)> {
     let vars: Vec<Tensor> = inputs
         .iter()
         .map(|(numbers, shape)| Ok(Var::from_tensor(&tensor(numbers, shape)?)?.as_tensor().clone()))
