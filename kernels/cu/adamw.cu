@@ -6,7 +6,7 @@
 struct Slot {
     float *param;
     const void *grad;
-    float *m, *v, *average;
+    float *m, *v, *average;    // without m and v the gradient is the direction to go, as it is
     long count;
     int block;    // the first that works on it
     u32 flags;
@@ -14,7 +14,8 @@ struct Slot {
 static constexpr u32 BF16_GRAD = 1, DECAYS = 2, ALIGNED = 4;
 
 struct Step {
-    float beta1, beta2, eps, rate, keep, root, ema;    // rate = lr / bias1, keep = 1 - lr wd, root = 1 / sqrt(bias2)
+    // rate = lr / bias1, keep = 1 - lr wd, root = 1 / sqrt(bias2)
+    float beta1, beta2, eps, lr, rate, keep, root, ema;
 };
 
 static constexpr int THREADS = 256, VEC = 8;
@@ -52,21 +53,29 @@ template <int WIDTH> __device__ inline void load_grad(float (&out)[WIDTH], const
 template <int WIDTH> __device__ inline void advance(const Slot &slot, long at, float scale, const Step &s) {
     float p[WIDTH], g[WIDTH], m[WIDTH], v[WIDTH], e[WIDTH];
     load_grad<WIDTH>(g, slot, at);
-    load<WIDTH>(m, slot.m + at);
-    load<WIDTH>(v, slot.v + at);
+    if (slot.m) {
+        load<WIDTH>(m, slot.m + at);
+        load<WIDTH>(v, slot.v + at);
+    }
     load<WIDTH>(p, slot.param + at);
     if (slot.average) load<WIDTH>(e, slot.average + at);
     const float keep = slot.flags & DECAYS ? s.keep : 1.0f;
 #pragma unroll
     for (int i = 0; i < WIDTH; i++) {
-        g[i] *= scale;
-        m[i] = s.beta1 * m[i] + (1.0f - s.beta1) * g[i];
-        v[i] = s.beta2 * v[i] + (1.0f - s.beta2) * g[i] * g[i];
-        p[i] = keep * p[i] - s.rate * m[i] / (sqrtf(v[i]) * s.root + s.eps);
+        if (slot.m) {
+            g[i] *= scale;
+            m[i] = s.beta1 * m[i] + (1.0f - s.beta1) * g[i];
+            v[i] = s.beta2 * v[i] + (1.0f - s.beta2) * g[i] * g[i];
+            p[i] = keep * p[i] - s.rate * m[i] / (sqrtf(v[i]) * s.root + s.eps);
+        } else {
+            p[i] = keep * p[i] - s.lr * g[i];
+        }
         if (slot.average) e[i] += (1.0f - s.ema) * (p[i] - e[i]);
     }
-    store<WIDTH>(slot.m + at, m);
-    store<WIDTH>(slot.v + at, v);
+    if (slot.m) {
+        store<WIDTH>(slot.m + at, m);
+        store<WIDTH>(slot.v + at, v);
+    }
     store<WIDTH>(slot.param + at, p);
     if (slot.average) store<WIDTH>(slot.average + at, e);
 }

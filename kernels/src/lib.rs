@@ -26,7 +26,7 @@ pub use ops::{
     Attention, AttentionPass, CrossEntropy, Rotary, embedding, linear_cross_entropy, mixture, qk_norm_rope,
     residual_norm, rms_norm, softmax, swiglu, tile_attention,
 };
-pub use optim::{AdamWSlot, AdamWStep, adamw_all, global_norm};
+pub use optim::{AdamWSlot, AdamWStep, Moments, adamw_all, global_norm};
 pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};
 pub use plan::{Csr, KeyCode, PlanCost, QueryCode, TILE, TilePlan, Visibility, allowed};
 pub use quant::QuantizedMatrix;

@@ -26,6 +26,15 @@ pub struct AdamWStep {
     pub ema_decay: f64,
 }
 
+/// Moving averages of a parameter's gradient, f32.
+#[derive(Debug, Clone, Copy)]
+pub struct Moments<'a> {
+    /// Of the gradient.
+    pub first: &'a Tensor,
+    /// Of its square.
+    pub second: &'a Tensor,
+}
+
 /// One parameter with its gradient and its state: contiguous tensors of one shape.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamWSlot<'a> {
@@ -33,10 +42,9 @@ pub struct AdamWSlot<'a> {
     pub param: &'a Var,
     /// Its gradient, f32 or bf16; need not be contiguous.
     pub grad: &'a Tensor,
-    /// Moving average of the gradient, f32.
-    pub first: &'a Tensor,
-    /// Moving average of its square, f32.
-    pub second: &'a Tensor,
+    /// Its moments. Without them `grad` is a direction that another method has chosen: the learning rate times it is
+    /// taken off as it is, without clipping.
+    pub moments: Option<Moments<'a>>,
     /// Moving average of the parameter, f32.
     pub average: Option<&'a Tensor>,
     /// Whether [`AdamWStep::weight_decay`] applies.
@@ -46,7 +54,8 @@ pub struct AdamWSlot<'a> {
 impl AdamWSlot<'_> {
     fn check(&self) -> Result<()> {
         let param = self.param.as_tensor();
-        let others = [Some(self.grad), Some(self.first), Some(self.second), self.average];
+        let (first, second) = self.moments.map(|moments| (moments.first, moments.second)).unzip();
+        let others = [Some(self.grad), first, second, self.average];
         match others
             .into_iter()
             .flatten()
@@ -66,22 +75,28 @@ impl AdamWSlot<'_> {
     )]
     fn step_cpu(&self, step: &AdamWStep, clip: f32) -> Result<()> {
         let grad = self.grad.detach().to_dtype(DType::F32)?.contiguous()?;
-        let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
-        self.first.inplace_op2(
-            &grad,
-            &Zip2(|m: &mut f32, g: f32| *m = beta1 * *m + (1.0 - beta1) * g * clip),
-        )?;
-        self.second.inplace_op2(
-            &grad,
-            &Zip2(|v: &mut f32, g: f32| *v = beta2 * *v + (1.0 - beta2) * (g * clip) * (g * clip)),
-        )?;
         let decay = if self.decays { step.weight_decay } else { 0.0 };
-        let rate = (step.lr / step.bias1) as f32;
         let keep = (1.0 - step.lr * decay) as f32;
-        let root = (1.0 / step.bias2).sqrt() as f32;
-        let eps = step.eps as f32;
-        let advance = |p: &mut f32, m: f32, v: f32| *p = keep * *p - rate * m / (v.sqrt() * root + eps);
-        self.param.inplace_op3(self.first, self.second, &Zip3(advance))?;
+        if let Some(Moments { first, second }) = self.moments {
+            let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
+            first.inplace_op2(
+                &grad,
+                &Zip2(|m: &mut f32, g: f32| *m = beta1 * *m + (1.0 - beta1) * g * clip),
+            )?;
+            second.inplace_op2(
+                &grad,
+                &Zip2(|v: &mut f32, g: f32| *v = beta2 * *v + (1.0 - beta2) * (g * clip) * (g * clip)),
+            )?;
+            let rate = (step.lr / step.bias1) as f32;
+            let root = (1.0 / step.bias2).sqrt() as f32;
+            let eps = step.eps as f32;
+            let advance = |p: &mut f32, m: f32, v: f32| *p = keep * *p - rate * m / (v.sqrt() * root + eps);
+            self.param.inplace_op3(first, second, &Zip3(advance))?;
+        } else {
+            let rate = step.lr as f32;
+            self.param
+                .inplace_op2(&grad, &Zip2(|p: &mut f32, d: f32| *p = keep * *p - rate * d))?;
+        }
         if let Some(average) = self.average {
             let decay = step.ema_decay as f32;
             average.inplace_op2(self.param, &Zip2(|e: &mut f32, p: f32| *e += (1.0 - decay) * (p - *e)))?;

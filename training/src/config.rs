@@ -80,6 +80,31 @@ pub struct OptimizerConfig {
     pub clip: f64,
     /// Decay of the moving average of the weights that is kept for generation; 0 keeps the weights themselves.
     pub ema: f64,
+    /// Muon for the maps of the blocks; without it AdamW moves everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muon: Option<MuonConfig>,
+}
+
+/// Muon (Keller Jordan et al., 2024), scaled so that AdamW's learning rate and weight decay suit it (arXiv 2502.16982).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MuonConfig {
+    /// Its learning rate as a multiple of `learning_rate`.
+    pub rate: f64,
+    /// Decay of the momentum.
+    pub momentum: f64,
+    /// Newton-Schulz iterations.
+    pub iterations: usize,
+}
+
+impl Default for MuonConfig {
+    fn default() -> Self {
+        Self {
+            rate: 1.0,
+            momentum: 0.95,
+            iterations: 5,
+        }
+    }
 }
 
 impl Default for OptimizerConfig {
@@ -95,6 +120,7 @@ impl Default for OptimizerConfig {
             weight_decay: 0.05,
             clip: 1.0,
             ema: 0.998,
+            muon: None,
         }
     }
 }

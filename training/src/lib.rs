@@ -4,6 +4,7 @@
 mod config;
 pub mod data;
 mod error;
+mod muon;
 mod objective;
 mod optimizer;
 mod rows;
@@ -13,10 +14,10 @@ mod trainer;
 mod trial;
 mod validate;
 
-pub use config::{OptimizerConfig, TrainConfig};
+pub use config::{MuonConfig, OptimizerConfig, TrainConfig};
 pub use error::{Error, Result};
 pub use objective::{Layout, Loss, loss};
-pub use optimizer::AdamW;
+pub use optimizer::Optimizer;
 pub use rows::Corrupted;
 pub use run::{Event, Outcome, Run, StepRecord, run};
 pub use state::{MODEL_FILE, TRAINING_FILE};

@@ -1,41 +1,49 @@
-//! AdamW over the parameter registry, with clipping and a moving average of the weights.
+//! AdamW, or Muon and AdamW, over the parameter registry, with clipping and a moving average of the weights.
+
+use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
-use drdiff_kernels::{AdamWSlot, AdamWStep, Gradients, Params, adamw_all, global_norm};
+use drdiff_kernels::{AdamWSlot, AdamWStep, Gradients, Moments, Params, adamw_all, global_norm};
+use drdiff_model::ModelConfig;
 
+use crate::muon::Muon;
 use crate::{OptimizerConfig, Result};
 
 /// One parameter with its optimiser state, all f32.
 pub(crate) struct Slot {
     pub(crate) name: String,
     pub(crate) var: Var,
-    pub(crate) first: Tensor,
-    pub(crate) second: Tensor,
+    /// First and second moment; `None` where Muon keeps the momentum.
+    pub(crate) moments: Option<(Tensor, Tensor)>,
     pub(crate) average: Option<Tensor>,
     decays: bool,
 }
 
-/// AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2). Matrices decay; embeddings, gains and biases do not.
-pub struct AdamW {
+/// AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2), and Muon for the maps of the blocks if it is switched
+/// on. Matrices decay; embeddings, gains and biases do not.
+pub struct Optimizer {
     pub(crate) slots: Vec<Slot>,
+    pub(crate) muon: Option<Muon>,
     /// Updates made so far.
     pub(crate) updates: u64,
 }
 
-impl AdamW {
-    /// Fresh state for the learned parameters of `params`.
+impl Optimizer {
+    /// Fresh state for the learned parameters of a network.
     ///
     /// # Errors
     /// If the memory cannot be had.
-    pub fn new(params: &Params, config: &OptimizerConfig) -> Result<Self> {
+    pub fn new(params: &Params, model: &ModelConfig, config: &OptimizerConfig) -> Result<Self> {
         let slots = params
             .vars()
             .map(|(name, var)| {
                 Ok(Slot {
                     name: name.to_owned(),
                     var: var.clone(),
-                    first: var.zeros_like()?,
-                    second: var.zeros_like()?,
+                    moments: match config.muon {
+                        Some(_) if Muon::moves(name, model) => None,
+                        _ => Some((var.zeros_like()?, var.zeros_like()?)),
+                    },
                     average: if config.ema > 0.0 {
                         Some(var.as_tensor().copy()?.detach())
                     } else {
@@ -45,7 +53,12 @@ impl AdamW {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { slots, updates: 0 })
+        let muon = config.muon.map(|_| Muon::new(params, model)).transpose()?;
+        Ok(Self {
+            slots,
+            muon,
+            updates: 0,
+        })
     }
 
     /// One update by gradients. Returns the norm of the whole gradient before clipping, a scalar on the device.
@@ -79,16 +92,20 @@ impl AdamW {
                 .ema
                 .min((1.0 + self.updates as f64) / (10.0 + self.updates as f64)),
         };
+        let directions = match (&mut self.muon, &config.muon) {
+            (Some(muon), Some(config)) => muon.directions(&grads, &clip, config)?,
+            _ => BTreeMap::new(),
+        };
         let slots: Vec<AdamWSlot<'_>> = self
             .slots
             .iter()
             .zip(&grads)
-            .filter_map(|(slot, grad)| Some((slot, grad.as_ref()?)))
+            .enumerate()
+            .filter_map(|(index, (slot, grad))| Some((slot, directions.get(&index).or(grad.as_ref())?)))
             .map(|(slot, grad)| AdamWSlot {
                 param: &slot.var,
                 grad,
-                first: &slot.first,
-                second: &slot.second,
+                moments: slot.moments.as_ref().map(|(first, second)| Moments { first, second }),
                 average: slot.average.as_ref(),
                 decays: slot.decays,
             })

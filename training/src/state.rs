@@ -1,5 +1,6 @@
 //! A run on disk: the averaged weights for generation, and everything that going on needs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -7,6 +8,7 @@ use drdiff_kernels::Loaded;
 use drdiff_model::{Checkpoint, Metadata, load_checkpoint, save_checkpoint};
 
 use crate::data::Corpus;
+use crate::muon::Muon;
 use crate::{Error, Result, TrainConfig, Trainer};
 
 /// Weights for generation, in the output folder.
@@ -17,6 +19,7 @@ pub const TRAINING_FILE: &str = "training.safetensors";
 const WEIGHT: &str = "weight";
 const FIRST: &str = "first_moment";
 const SECOND: &str = "second_moment";
+const MOMENTUM: &str = "momentum";
 const AVERAGE: &str = "average";
 
 impl<'c> Trainer<'c> {
@@ -34,15 +37,25 @@ impl<'c> Trainer<'c> {
             training: serde_json::to_value(&self.config).map_err(|e| Error::Config(e.to_string()))?,
         };
         let (mut weights, mut state) = (Vec::new(), Vec::new());
-        for slot in &self.optimizer.slots {
+        let momenta = self
+            .optimizer
+            .muon
+            .as_ref()
+            .map(Muon::momenta)
+            .transpose()?
+            .unwrap_or_default();
+        for (index, slot) in self.optimizer.slots.iter().enumerate() {
             let weight = slot.var.as_tensor();
+            let (first, second) = slot.moments.as_ref().map(|(first, second)| (first, second)).unzip();
             weights.push((slot.name.clone(), slot.average.as_ref().unwrap_or(weight).clone()));
             let parts = [
                 (WEIGHT, Some(weight)),
-                (FIRST, Some(&slot.first)),
-                (SECOND, Some(&slot.second)),
+                (FIRST, first),
+                (SECOND, second),
+                (MOMENTUM, momenta.get(&index)),
+                (AVERAGE, slot.average.as_ref()),
             ];
-            for (kind, tensor) in parts.into_iter().chain([(AVERAGE, slot.average.as_ref())]) {
+            for (kind, tensor) in parts {
                 state.extend(tensor.map(|tensor| (format!("{kind}.{}", slot.name), tensor.clone())));
             }
         }
@@ -75,10 +88,13 @@ impl<'c> Trainer<'c> {
         }
         let mut take = |kind: &str, name: &str| match tensors.remove(&format!("{kind}.{name}")) {
             Some(Loaded::Dense(tensor)) => Ok(tensor),
-            _ => Err(foreign(&format!("it has no `{kind}.{name}`"))),
+            _ => Err(foreign(&format!(
+                "it has no `{kind}.{name}`; give the `optimizer` section that it was started with"
+            ))),
         };
         let mut trainer = Trainer::new(config, corpus, None, device)?;
-        for slot in &mut trainer.optimizer.slots {
+        let mut momenta = BTreeMap::new();
+        for (index, slot) in trainer.optimizer.slots.iter_mut().enumerate() {
             let shape = slot.var.shape().clone();
             let mut fetch = |kind: &str| -> Result<Tensor> {
                 let tensor = take(kind, &slot.name)?;
@@ -88,11 +104,18 @@ impl<'c> Trainer<'c> {
                 Ok(tensor)
             };
             slot.var.set(&fetch(WEIGHT)?)?;
-            slot.first = fetch(FIRST)?;
-            slot.second = fetch(SECOND)?;
+            match &mut slot.moments {
+                Some(moments) => *moments = (fetch(FIRST)?, fetch(SECOND)?),
+                None => {
+                    momenta.insert(index, fetch(MOMENTUM)?);
+                }
+            }
             if slot.average.is_some() {
                 slot.average = Some(fetch(AVERAGE)?);
             }
+        }
+        if let Some(muon) = &mut trainer.optimizer.muon {
+            muon.set_momenta(&momenta)?;
         }
         trainer.optimizer.updates = metadata.step;
         trainer.step = metadata.step;

@@ -6,14 +6,14 @@ use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Rotary, Source,
 use drdiff_model::{Checkpoint, Loading, Network, build};
 
 use crate::data::{Corpus, Sampler};
-use crate::{AdamW, Corrupted, Error, Layout, Result, TrainConfig, loss};
+use crate::{Corrupted, Error, Layout, Optimizer, Result, TrainConfig, loss};
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {
     pub(crate) config: TrainConfig,
     pub(crate) corpus: &'a Corpus,
     pub(crate) network: Network,
-    pub(crate) optimizer: AdamW,
+    pub(crate) optimizer: Optimizer,
     pub(crate) plans: PlanCache<NoisyClean>,
     pub(crate) rotary: Rotary,
     /// Steps taken.
@@ -60,7 +60,7 @@ impl<'a> Trainer<'a> {
         let len = config.model.context;
         let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
         Ok(Self {
-            optimizer: AdamW::new(&params, &config.optimizer)?,
+            optimizer: Optimizer::new(&params, &config.model, &config.optimizer)?,
             plans: PlanCache::new(NoisyClean),
             rotary: Rotary::new(&[positions], config.model.head_dim, config.model.rope_base, device)?,
             sampler: corpus.sampler(&config.sampling, len, noise)?,

@@ -14,7 +14,9 @@ use drdiff_kernels::{Builder, Gradients, Noise, Rotary, Source, Tape, TilePlan, 
 use drdiff_model::{ModelConfig, Network};
 use drdiff_testkit::assert_all_learn;
 use drdiff_training::data::Corpus;
-use drdiff_training::{Corrupted, Layout, OptimizerConfig, Outcome, Run, TrainConfig, Trainer, loss, run};
+use drdiff_training::{
+    Corrupted, Layout, MuonConfig, Optimizer, OptimizerConfig, Outcome, Run, TrainConfig, Trainer, loss, run,
+};
 
 const LEN: usize = 32;
 
@@ -147,23 +149,27 @@ fn the_gradient_of_the_model_is_that_of_its_loss() {
 
 #[test]
 fn one_batch_is_learnt_by_heart() {
-    let (params, forward) = one_batch(false, false);
-    let optimizer = OptimizerConfig {
-        ema: 0.0,
-        ..Default::default()
-    };
-    let mut adam = drdiff_training::AdamW::new(&params, &optimizer).unwrap();
-    let first = number(&forward);
-    for _ in 0..150 {
-        adam.step(gradients(&forward), 1e-2, &optimizer).unwrap();
+    for muon in [None, Some(MuonConfig::default())] {
+        let (params, forward) = one_batch(false, false);
+        let config = OptimizerConfig {
+            ema: 0.0,
+            muon,
+            ..Default::default()
+        };
+        let mut optimizer = Optimizer::new(&params, &model(40, false), &config).unwrap();
+        let first = number(&forward);
+        for _ in 0..150 {
+            optimizer.step(gradients(&forward), 1e-2, &config).unwrap();
+        }
+        let last = number(&forward);
+        assert!(first > 3.0 && last < 0.05, "from {first} to {last} with {muon:?}");
     }
-    let last = number(&forward);
-    assert!(first > 3.0 && last < 0.05, "from {first} to {last}");
 }
 
-fn train(corpus: &Corpus, dir: &Path, steps: u64, resume: bool) -> Outcome {
+fn train(corpus: &Corpus, dir: &Path, muon: Option<MuonConfig>, steps: u64, resume: bool) -> Outcome {
     // Equal schedules, whatever the number of steps taken before the stop.
-    let config = config(corpus.tokenizer().vocab_size(), 6);
+    let mut config = config(corpus.tokenizer().vocab_size(), 6);
+    config.optimizer.muon = muon;
     let mut trainer = if resume {
         Trainer::resume(config, corpus, dir, &Device::Cpu).unwrap()
     } else {
@@ -186,14 +192,24 @@ fn train(corpus: &Corpus, dir: &Path, steps: u64, resume: bool) -> Outcome {
 
 #[test]
 fn a_resumed_run_is_bit_for_bit_the_run_that_never_stopped() {
-    let folder = tempfile::tempdir().unwrap();
     let corpus = common::Stories::write().prepare(&common::options());
+    for muon in [None, Some(MuonConfig::default())] {
+        resumes(&corpus, muon);
+    }
+}
+
+fn resumes(corpus: &Corpus, muon: Option<MuonConfig>) {
+    let folder = tempfile::tempdir().unwrap();
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
     std::fs::create_dir_all(&whole).unwrap();
     std::fs::create_dir_all(&parts).unwrap();
-    assert_eq!(train(&corpus, &whole, 99, false), Outcome::Finished);
-    assert_eq!(train(&corpus, &parts, 3, false), Outcome::Stopped);
-    assert_eq!(train(&corpus, &parts, 99, true), Outcome::Finished);
+    assert_eq!(train(corpus, &whole, muon, 99, false), Outcome::Finished);
+    assert_eq!(train(corpus, &parts, muon, 3, false), Outcome::Stopped);
+    let mut other = config(corpus.tokenizer().vocab_size(), 6);
+    other.optimizer.muon = muon.xor(Some(MuonConfig::default()));
+    let refused = Trainer::resume(other, corpus, &parts, &Device::Cpu).err().unwrap();
+    assert!(refused.to_string().contains("`optimizer` section"), "{refused}");
+    assert_eq!(train(corpus, &parts, muon, 99, true), Outcome::Finished);
     for file in [drdiff_training::MODEL_FILE, drdiff_training::TRAINING_FILE] {
         let read = |dir: &Path| {
             let checkpoint = drdiff_model::load_checkpoint(&dir.join(file), &Device::Cpu).unwrap();

@@ -19,6 +19,7 @@ struct Step {
     beta1: f32,
     beta2: f32,
     eps: f32,
+    lr: f32,
     rate: f32,
     keep: f32,
     root: f32,
@@ -87,8 +88,10 @@ pub(crate) fn step(slots: &[AdamWSlot<'_>], step: &AdamWStep, clip_scale: &Tenso
     let table = slots.iter().zip(&grads).map(|(slot, grad)| {
         let mut entry = Slot::new(grad)?;
         entry.param = contiguous(slot.param, DType::F32)?;
-        entry.first = contiguous(slot.first, DType::F32)?;
-        entry.second = contiguous(slot.second, DType::F32)?;
+        if let Some(moments) = slot.moments {
+            entry.first = contiguous(moments.first, DType::F32)?;
+            entry.second = contiguous(moments.second, DType::F32)?;
+        }
         if let Some(average) = slot.average {
             entry.average = contiguous(average, DType::F32)?;
         }
@@ -106,6 +109,7 @@ pub(crate) fn step(slots: &[AdamWSlot<'_>], step: &AdamWStep, clip_scale: &Tenso
         beta1: step.beta1 as f32,
         beta2: step.beta2 as f32,
         eps: step.eps as f32,
+        lr: step.lr as f32,
         rate: (step.lr / step.bias1) as f32,
         keep: (1.0 - step.lr * step.weight_decay) as f32,
         root: (1.0 / step.bias2).sqrt() as f32,

@@ -2,7 +2,7 @@
 
 use crate::compare::{DTYPES, compare, gpu, numbers, on_cpu};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{AdamWSlot, AdamWStep, adamw_all, embedding, global_norm, linear_cross_entropy, mixture};
+use drdiff_kernels::{AdamWSlot, AdamWStep, Moments, adamw_all, embedding, global_norm, linear_cross_entropy, mixture};
 use drdiff_testkit::{Inputs, assert_close_within};
 use std::slice::from_ref;
 
@@ -148,8 +148,7 @@ fn optimiser() -> Result<()> {
             .map(|(index, (param, [grad, first, second, average]))| AdamWSlot {
                 param,
                 grad,
-                first,
-                second,
+                moments: (index != 2).then_some(Moments { first, second }),
                 average: (index != 1).then_some(average),
                 decays: index % 3 == 0,
             })

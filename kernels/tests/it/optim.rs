@@ -1,5 +1,5 @@
 use candle_core::{Device, Result, Tensor, Var};
-use drdiff_kernels::{AdamWSlot, AdamWStep, adamw_all, global_norm, naive};
+use drdiff_kernels::{AdamWSlot, AdamWStep, Moments, adamw_all, global_norm, naive};
 use drdiff_testkit::{Inputs, assert_close, tensor, values};
 
 #[test]
@@ -35,8 +35,10 @@ fn ten_steps_match_the_twin() -> Result<()> {
         let slot = AdamWSlot {
             param: &var,
             grad: &grad,
-            first: &m_state,
-            second: &v_state,
+            moments: Some(Moments {
+                first: &m_state,
+                second: &v_state,
+            }),
             average: Some(&ema),
             decays: true,
         };
@@ -46,6 +48,33 @@ fn ten_steps_match_the_twin() -> Result<()> {
     assert_close("first moment", &values(&m_state)?, &m);
     assert_close("second moment", &values(&v_state)?, &v);
     assert_close("moving average", &values(&ema)?, &average);
+    Ok(())
+}
+
+#[test]
+fn a_chosen_direction_is_taken_as_it_is() -> Result<()> {
+    let var = Var::from_tensor(&tensor(&[1.0, -2.0, 4.0], &[3])?)?;
+    let average = tensor(&[0.0; 3], &[3])?;
+    let slot = AdamWSlot {
+        param: &var,
+        grad: &tensor(&[1.0, 0.5, -1.0], &[3])?,
+        moments: None,
+        average: Some(&average),
+        decays: true,
+    };
+    let step = AdamWStep {
+        lr: 0.5,
+        beta1: 0.9,
+        beta2: 0.9,
+        eps: 1.0,
+        weight_decay: 0.5,
+        bias1: 0.1,
+        bias2: 0.1,
+        ema_decay: 0.5,
+    };
+    adamw_all(&[slot], &step, &Tensor::new(0.1f32, &Device::Cpu)?).unwrap();
+    assert_eq!(values(&var)?, [0.25, -1.75, 3.5], "kept 3/4, then half the direction");
+    assert_eq!(values(&average)?, [0.125, -0.875, 1.75]);
     Ok(())
 }
 
@@ -75,8 +104,10 @@ fn a_gradient_of_another_shape_is_refused() -> Result<()> {
     let slot = AdamWSlot {
         param: &var,
         grad: &grad,
-        first: &state,
-        second: &state.copy()?,
+        moments: Some(Moments {
+            first: &state,
+            second: &state,
+        }),
         average: None,
         decays: false,
     };
