@@ -127,7 +127,7 @@ pub(crate) fn predict(
             cache: Some(&mut job.cache),
         })
         .collect();
-    let hidden = network.forward(&input, &mut segments, None, report)?;
+    let hidden = network.forward(&network.tables(None)?, &input, &mut segments, report)?;
     drop(segments);
     if rows.open.is_empty() {
         return Ok(jobs.iter().map(|_| None).collect());

@@ -50,7 +50,12 @@ fn run(
         rotary: &rotary,
         cache: cache.take(),
     };
-    let hidden = network.forward(&input, &mut [segment], None, &mut ComputeReport::default())?;
+    let hidden = network.forward(
+        &network.tables(None)?,
+        &input,
+        &mut [segment],
+        &mut ComputeReport::default(),
+    )?;
     if !noisy {
         return Ok(Vec::new());
     }

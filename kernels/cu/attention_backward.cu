@@ -5,11 +5,13 @@
 
 static constexpr int THREADS = 128;
 
-// (lse * log2 e, <out, dout>) of every query; infinity for queries without keys, whose weights are then zero.
+// (lse * log2 e, <out, dout> - dlse) of every query, dlse being 0 if absent; infinity for queries without keys, whose
+// weights are then zero.
 // Eight lanes take a query of a head, so that a warp writes four neighbours. Blocks of the same queries are neighbours
 // too: their heads lie together in out and dout, which are contiguous.
 template <int VEC, typename T>
-__device__ void summary(const T *out, const T *dout, const float *lse, float2 *sums, const Geometry &g) {
+__device__ void summary(const T *out, const T *dout, const float *lse, const float *dlse, float2 *sums,
+                        const Geometry &g) {
     const int head = blockIdx.x % g.heads, batch = blockIdx.y, lane = threadIdx.x % 8;
     const float infinity = __int_as_float(0x7f800000);
 #pragma unroll
@@ -28,14 +30,16 @@ __device__ void summary(const T *out, const T *dout, const float *lse, float2 *s
         for (int o = 4; o > 0; o >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, o);
         if (lane != 0 || query >= g.queries) continue;
         const long to = ((long)batch * g.heads + head) * g.queries + query;
+        if (dlse) sum -= dlse[to];
         sums[to] = make_float2(lse[to] == -infinity ? infinity : lse[to] * LOG2E, sum);
     }
 }
 #define SUMMARY(T, name)                                                                                              \
     extern "C" __global__ void __launch_bounds__(THREADS)                                                             \
-        attention_summary_##name(const T *out, const T *dout, const float *lse, float2 *sums, Geometry g) {           \
-        if (g.width % 8 == 0) summary<8>(out, dout, lse, sums, g);                                                    \
-        else summary<1>(out, dout, lse, sums, g);                                                                     \
+        attention_summary_##name(const T *out, const T *dout, const float *lse, const float *dlse, float2 *sums,      \
+                                 Geometry g) {                                                                        \
+        if (g.width % 8 == 0) summary<8>(out, dout, lse, dlse, sums, g);                                              \
+        else summary<1>(out, dout, lse, dlse, sums, g);                                                               \
     }
 SUMMARY(bf16, bf16)
 SUMMARY(float, f32)

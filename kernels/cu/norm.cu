@@ -1,31 +1,6 @@
 // RMS norm of rows, alone or of the sum of a stream and what a layer adds to it. A warp takes a row; the gain's gradient
 // is summed per warp, then per block, then over blocks.
-#include "element.cuh"
-
-// Calls body(step, column) for the columns of a lane. With STEPS the row is at most 32 * VEC * STEPS wide and the loop
-// is unrolled, so that what it keeps for each step stays in registers.
-template <int VEC, int STEPS, typename Body> __device__ inline void over_row(int width, Body body) {
-    const int lane = threadIdx.x;
-    if (STEPS > 0) {
-#pragma unroll
-        for (int s = 0; s < STEPS; s++)
-            if ((s * 32 + lane) * VEC < width) body(s, (s * 32 + lane) * VEC);
-    } else {
-        for (int c = lane * VEC; c < width; c += 32 * VEC) body(0, c);
-    }
-}
-
-// A row that is needed twice: kept in registers, or read again if it is wide.
-template <typename T, int VEC, int STEPS> struct Row {
-    Pack<T, VEC> kept[STEPS > 0 ? STEPS : 1];
-    const T *from;
-    __device__ explicit Row(const T *from) : from(from) {}
-    __device__ void read(int step, int c) { kept[step].read(from + c); }
-    __device__ void get(float (&out)[VEC], int step, int c) {
-        if (STEPS == 0) kept[0].read(from + c);
-        kept[step].get(out);
-    }
-};
+#include "rows.cuh"
 
 // y = x r gain, where x is `delta` added to it first, if there is one; that sum is rounded and written to `sum`.
 // x: rows of `width`, `stride` elements apart; the others contiguous.
@@ -126,15 +101,7 @@ __device__ void backward(const T *x, const float *gain, const T *dsum, const T *
             store<VEC>(dx + at + c, v);
         });
     }
-    if (!gain) return;
-    if (STEPS > 0) over_row<VEC, STEPS>(width, [&](int s, int c) { store<VEC>(sums + c, dgain[s]); });
-    __syncthreads();
-    const float *all = reinterpret_cast<float *>(scratch);
-    for (int c = threadIdx.y * 32 + threadIdx.x; c < width; c += 32 * blockDim.y) {
-        float sum = 0.0f;
-        for (int w = 0; w < (int)blockDim.y; w++) sum += all[w * width + c];
-        partial[(long)blockIdx.x * width + c] = sum;
-    }
+    if (gain) sum_of_block<VEC, STEPS>(dgain, reinterpret_cast<float *>(scratch), partial, width);
 }
 
 #define RMS_NORM(T, VEC, STEPS, name)                                                                                 \

@@ -22,8 +22,10 @@ __device__ void forward(const T *__restrict__ x, long stride, T *__restrict__ y,
     store<VEC>(y + (long)at * VEC, up);
 }
 
+// The gradient of x and, if there is room for it, the product once more: what the next map's gradient reads.
 template <typename T, int VEC>
-__device__ void backward(const T *__restrict__ x, const T *__restrict__ dy, T *__restrict__ dx, u32 rows, u32 half) {
+__device__ void backward(const T *__restrict__ x, const T *__restrict__ dy, T *__restrict__ dx, T *__restrict__ y,
+                         u32 rows, u32 half) {
     const u32 at = blockIdx.x * blockDim.x + threadIdx.x, per_row = half / VEC, row = at / per_row;
     if (row >= rows) return;
     const u32 c = (at - row * per_row) * VEC;
@@ -38,10 +40,12 @@ __device__ void backward(const T *__restrict__ x, const T *__restrict__ dy, T *_
     e.get(d);
 #pragma unroll
     for (int i = 0; i < VEC; i++) {
-        const float s = sigmoid(gate[i]), silu = gate[i] * s;
+        const float s = sigmoid(gate[i]), silu = gate[i] * s, product = up[i] * silu;
         gate[i] = d[i] * up[i] * (s + silu * (1.0f - s));
         up[i] = d[i] * silu;
+        d[i] = product;
     }
+    if (y) store<VEC>(y + (long)at * VEC, d);
     store<VEC>(dx + start, gate);
     store<VEC>(dx + start + half, up);
 }
@@ -52,8 +56,8 @@ __device__ void backward(const T *__restrict__ x, const T *__restrict__ dy, T *_
         forward<T, VEC>(x, stride, y, rows, half);                                                                    \
     }                                                                                                                 \
     extern "C" __global__ void __launch_bounds__(256) swiglu_backward_##name(const T *x, const T *dy, T *dx,          \
-                                                                             u32 rows, u32 half) {                    \
-        backward<T, VEC>(x, dy, dx, rows, half);                                                                      \
+                                                                             T *y, u32 rows, u32 half) {              \
+        backward<T, VEC>(x, dy, dx, y, rows, half);                                                                   \
     }
 SWIGLU(float, 1, f32_1)
 SWIGLU(float, 8, f32_8)

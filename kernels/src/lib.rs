@@ -23,8 +23,8 @@ pub use device::{DeviceKind, device, peak_memory, reset_peak_memory};
 pub use error::{Error, Result};
 pub use mapped::MappedFile;
 pub use ops::{
-    Attention, AttentionPass, CrossEntropy, Rotary, embedding, linear_cross_entropy, mixture, qk_norm_rope,
-    residual_norm, rms_norm, softmax, swiglu, tile_attention,
+    Attention, AttentionPass, CrossEntropy, Rotary, embedding, gated_add, linear_cross_entropy, merge, mixture,
+    modulated_norm, qk_norm_rope, residual_norm, rms_norm, softmax, swiglu, tile_attention,
 };
 pub use optim::{AdamWSlot, AdamWStep, Moments, adamw_all, global_norm};
 pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};

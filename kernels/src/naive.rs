@@ -6,8 +6,8 @@ mod norm;
 mod optim;
 mod quant;
 
-pub use attention::{AttentionShape, attention};
+pub use attention::{AttentionShape, attention, merge};
 pub use cross_entropy::{cross_entropy, embedding, mixture};
-pub use norm::{qk_norm_rope, rms_norm, swiglu};
+pub use norm::{gated_add, modulated_norm, qk_norm_rope, rms_norm, swiglu};
 pub use optim::adamw;
 pub use quant::quantized_product;

@@ -28,17 +28,36 @@ impl Norm {
         })
     }
 
-    /// The stream with what was added to it last, and the norm of that.
-    fn forward(&self, stream: &Stream, mean_signal: Option<&Tensor>) -> Result<(Value, Value)> {
-        let Stream { x, delta } = stream;
-        let (x, normed) = match delta {
-            Some(delta) => x.residual_norm(delta, &self.gain, self.eps)?,
-            None => (x.clone(), x.rms_norm(&self.gain, self.eps)?),
+    /// The stream with what was added to it last, and the norm of that. `features` are those of the noise level.
+    fn forward(&self, stream: &Stream, features: Option<&Value>) -> Result<(Value, Value)> {
+        let Stream { x, branch } = stream;
+        let (Some(modulation), Some(features)) = (&self.modulation, features) else {
+            return Ok(match branch {
+                Some(Branch { delta, gate: None }) => x.residual_norm(delta, &self.gain, self.eps)?,
+                _ => {
+                    let x = stream.sum()?;
+                    (x.clone(), x.rms_norm(&self.gain, self.eps)?)
+                }
+            });
         };
-        match (&self.modulation, mean_signal) {
-            (Some(modulation), Some(signal)) => Ok((x, modulation.forward(&normed, signal)?)),
-            _ => Ok((x, normed)),
-        }
+        let modulation = modulation.of_norm(features)?;
+        let (x, added) = match branch {
+            Some(Branch {
+                delta,
+                gate: Some(gate),
+            }) => (x.clone(), Some([delta, gate])),
+            _ => (stream.sum()?, None),
+        };
+        Ok(x.modulated_norm(added, &self.gain, &modulation, self.eps)?)
+    }
+
+    /// `delta`, which comes from the branch behind this norm, with its gate.
+    fn branch(&self, delta: Value, features: Option<&Value>) -> Result<Branch> {
+        let gate = match (&self.modulation, features) {
+            (Some(modulation), Some(features)) => Some(modulation.of_branch(features)?),
+            _ => None,
+        };
+        Ok(Branch { delta, gate })
     }
 }
 
@@ -46,15 +65,25 @@ impl Norm {
 /// norm, which reads it anyway.
 pub(crate) struct Stream {
     pub(crate) x: Value,
-    pub(crate) delta: Option<Value>,
+    pub(crate) branch: Option<Branch>,
+}
+
+/// What a layer adds to the stream, `[rows, width]`, times `1 + gate` if there is a gate.
+pub(crate) struct Branch {
+    delta: Value,
+    gate: Option<Value>,
 }
 
 impl Stream {
     pub(crate) fn sum(&self) -> Result<Value> {
-        match &self.delta {
-            Some(delta) => Ok(self.x.add(delta)?),
-            None => Ok(self.x.clone()),
-        }
+        Ok(match &self.branch {
+            None => self.x.clone(),
+            Some(Branch { delta, gate: None }) => self.x.add(delta)?,
+            Some(Branch {
+                delta,
+                gate: Some(gate),
+            }) => self.x.gated_add(delta, gate)?,
+        })
     }
 }
 
@@ -100,18 +129,20 @@ impl Block {
     pub(crate) fn forward(
         &self,
         stream: &Stream,
-        mean_signal: Option<&Tensor>,
+        features: Option<&Value>,
         segments: &mut [Segment<'_>],
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<Stream> {
-        let (x, normed) = self.attention_norm.forward(stream, mean_signal)?;
+        let (x, normed) = self.attention_norm.forward(stream, features)?;
         let delta = self.attention.forward(&normed, segments, layer)?;
-        let stream = Stream { x, delta: Some(delta) };
-        let (x, normed) = self.feed_forward_norm.forward(&stream, mean_signal)?;
+        let branch = Some(self.attention_norm.branch(delta, features)?);
+        let stream = Stream { x, branch };
+        let (x, normed) = self.feed_forward_norm.forward(&stream, features)?;
         let (delta, _aux) = self
             .feed_forward
             .forward(&normed, &RouteContext::default(), layer, report)?;
-        Ok(Stream { x, delta: Some(delta) })
+        let branch = Some(self.feed_forward_norm.branch(delta, features)?);
+        Ok(Stream { x, branch })
     }
 }

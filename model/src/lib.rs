@@ -12,6 +12,7 @@ mod input;
 mod load;
 mod network;
 mod noise_embedding;
+mod tables;
 mod tokenizer;
 
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint, write_atomically};
@@ -21,4 +22,5 @@ pub use gguf::{MatrixFormat, read_gguf, save_gguf, save_gguf_as};
 pub use input::{Input, Soft};
 pub use load::{Loading, build};
 pub use network::{Hidden, Network};
+pub use tables::Tables;
 pub use tokenizer::{DecodeStream, END_OF_TEXT, Tokenizer, TokenizerError, paragraphs};

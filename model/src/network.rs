@@ -6,7 +6,9 @@ use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
 use drdiff_routing::ComputeReport;
 
 use crate::block::{Block, Stream};
-use crate::{Input, ModelConfig, Result};
+use crate::noise_embedding::features;
+use crate::tables::Frozen;
+use crate::{Input, ModelConfig, Result, Tables};
 
 /// The residual stream after the last block, `[rows, width]`.
 #[derive(Debug, Clone)]
@@ -30,16 +32,7 @@ pub struct Network {
     final_gain: Tensor,
     evidence_map: Linear,
     bias: Tensor,
-    frozen: Option<Tables>,
-}
-
-/// What depends on parameters alone: made anew for each training step, once for generation.
-#[derive(Debug, Clone)]
-struct Tables {
-    /// Unit rows, `[vocab, embed]`.
-    unit: Tensor,
-    /// Input rows of the anchors and, last, of the absorbed state, `[vocab + 1, width]`.
-    input: Tensor,
+    frozen: Option<Frozen>,
 }
 
 impl Network {
@@ -86,11 +79,7 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn freeze(mut self) -> Result<Self> {
-        let Tables { unit, input } = self.tables()?;
-        self.frozen = Some(Tables {
-            unit: unit.detach(),
-            input: input.detach(),
-        });
+        self.frozen = Some(self.tables(None)?.frozen());
         Ok(self)
     }
 
@@ -120,7 +109,7 @@ impl Network {
     /// If a tensor operation fails.
     pub fn unit_embeddings(&self) -> Result<Tensor> {
         match &self.frozen {
-            Some(tables) => Ok(tables.unit.clone()),
+            Some(frozen) => Ok(frozen.unit.clone()),
             None => {
                 let table = match &self.embedding {
                     Linear::Dense(table) => table.clone(),
@@ -137,62 +126,74 @@ impl Network {
         &self.bias
     }
 
-    fn tables(&self) -> Result<Tables> {
-        if let Some(tables) = &self.frozen {
-            return Ok(tables.clone());
+    /// The tables that passes read, on a `tape` if the pass is to be learned from.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn tables(&self, tape: Option<&Tape>) -> Result<Tables> {
+        let tape = tape.cloned();
+        if let Some(Frozen { unit, input }) = &self.frozen {
+            let [unit, input] = [unit, input].map(Value::constant);
+            return Ok(Tables { unit, input, tape });
         }
-        let unit = self.unit_embeddings()?;
-        let anchors = self
-            .soft_map(&unit)?
-            .broadcast_add(&self.anchor.to_dtype(self.dtype)?)?;
-        let absorbed = self.absorbed.to_dtype(self.dtype)?.unsqueeze(0)?;
-        Ok(Tables {
-            unit,
-            input: Tensor::cat(&[anchors, absorbed], 0)?,
-        })
+        let unit = Value::entered(tape.as_ref(), &self.unit_embeddings()?);
+        let input = unit.through(|unit| {
+            let anchors = self.soft_map(unit)?.broadcast_add(&self.anchor.to_dtype(self.dtype)?)?;
+            let absorbed = self.absorbed.to_dtype(self.dtype)?.unsqueeze(0)?;
+            Ok(Tensor::cat(&[anchors, absorbed], 0)?)
+        })?;
+        Ok(Tables { unit, input, tape })
     }
 
     /// The direction of evidence, scaled to unit mean square and mapped into the residual stream.
-    fn soft_map(&self, evidence: &Tensor) -> Result<Tensor> {
+    fn soft_map(&self, evidence: &Tensor) -> drdiff_kernels::Result<Tensor> {
         let direction = rms_norm(evidence, None, self.config.norm_eps)?;
-        Ok(self.token_map.forward(&direction.to_dtype(self.dtype)?)?)
+        self.token_map.forward(&direction.to_dtype(self.dtype)?)
     }
 
-    fn embed(&self, input: &Input, tape: Option<&Tape>) -> Result<Value> {
-        let mut table = self.tables()?.input;
+    fn embed(&self, tables: &Tables, input: &Input) -> Result<Value> {
+        let mut table = tables.input.clone();
         if let Some(soft) = &input.soft {
-            let strength = soft.strength.matmul(&self.strength)?.to_dtype(self.dtype)?;
-            table = Tensor::cat(&[table, (self.soft_map(&soft.evidence)? + strength)?], 0)?;
+            table = table.through(|table| {
+                let strength = soft.strength.matmul(&self.strength)?.to_dtype(self.dtype)?;
+                let mapped = (self.soft_map(&soft.evidence)? + strength)?;
+                Ok(Tensor::cat(&[table, &mapped], 0)?)
+            })?;
         }
-        let x = Value::entered(tape, &table).rows(&input.index)?;
+        let x = table.rows(&input.index)?;
         match &input.self_condition {
             None => Ok(x),
             Some((x_hat, rows)) => {
                 let mapped = self.self_condition.forward(&x_hat.to_dtype(self.dtype)?)?;
                 let none = Tensor::zeros((1, self.config.width), self.dtype, mapped.device())?;
-                Ok(x.add(&Value::entered(tape, &Tensor::cat(&[none, mapped], 0)?).rows(rows)?)?)
+                let table = Value::entered(tables.tape.as_ref(), &Tensor::cat(&[none, mapped], 0)?);
+                Ok(x.add(&table.rows(rows)?)?)
             }
         }
     }
 
-    /// Runs all blocks. The rows of `input` are those of `segments`, one after another. With a `tape` the pass is
-    /// recorded, and what follows from it can be learned from.
+    /// Runs all blocks. The rows of `input` are those of `segments`, one after another. With `tables` on a tape the pass
+    /// is recorded, and what follows from it can be learned from.
     ///
     /// # Errors
     /// If shapes do not fit or a cache is full.
     pub fn forward(
         &self,
+        tables: &Tables,
         input: &Input,
         segments: &mut [Segment<'_>],
-        tape: Option<&Tape>,
         report: &mut ComputeReport,
     ) -> Result<Hidden> {
+        let features = match &input.mean_signal {
+            Some(signal) => Some(Value::entered(tables.tape.as_ref(), &features(signal, self.dtype)?)),
+            None => None,
+        };
         let mut stream = Stream {
-            x: self.embed(input, tape)?,
-            delta: None,
+            x: self.embed(tables, input)?,
+            branch: None,
         };
         for (layer, block) in self.blocks.iter().enumerate() {
-            stream = block.forward(&stream, input.mean_signal.as_ref(), segments, layer, report)?;
+            stream = block.forward(&stream, features.as_ref(), segments, layer, report)?;
         }
         Ok(Hidden(stream.sum()?))
     }

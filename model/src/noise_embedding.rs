@@ -7,8 +7,9 @@ use crate::Result;
 
 const FEATURES: usize = 16;
 
-/// Turns a mean signal into features: `cos(pi k alpha^2)` for `k = 0..FEATURES`, smooth and bounded on `[0, 1]`.
-fn features(mean_signal: &Tensor, dtype: DType) -> Result<Tensor> {
+/// Turns a mean signal, `[rows, 1]`, into features: `cos(pi k alpha^2)` for `k = 0..FEATURES`, smooth and bounded on
+/// `[0, 1]`; the first is a constant.
+pub(crate) fn features(mean_signal: &Tensor, dtype: DType) -> Result<Tensor> {
     let k = Tensor::arange(0f32, FEATURES as f32, mean_signal.device())?.reshape((1, FEATURES))?;
     let angle = mean_signal
         .to_dtype(DType::F32)?
@@ -17,24 +18,29 @@ fn features(mean_signal: &Tensor, dtype: DType) -> Result<Tensor> {
     Ok(angle.cos()?.to_dtype(dtype)?)
 }
 
-/// Scale and shift for one norm (DiT, arXiv 2212.09748, section 3.2), starting at the identity.
+/// Scale and shift for one norm and a gate for the branch behind it (DiT, arXiv 2212.09748, section 3.2). All start at
+/// the identity: branches are scaled down with depth already, so the gate starts open, not closed as in adaLN-Zero.
 #[derive(Debug)]
 pub(crate) struct Modulation {
     map: Linear,
+    gate: Linear,
 }
 
 impl Modulation {
     pub(crate) fn new(builder: &Builder, width: usize) -> Result<Self> {
         Ok(Self {
             map: builder.linear("modulation", 2 * width, FEATURES, Init::Const(0.0))?,
+            gate: builder.linear("gate", width, FEATURES, Init::Const(0.0))?,
         })
     }
 
-    /// `x`: `[rows, width]` after its norm; `mean_signal`: `[rows, 1]`.
-    pub(crate) fn forward(&self, x: &Value, mean_signal: &Tensor) -> Result<Value> {
-        let both = self.map.forward(&features(mean_signal, x.tensor().dtype())?)?;
-        let width = x.tensor().dim(1)?;
-        let (scale, shift) = (both.narrow(1, 0, width)?, both.narrow(1, width, width)?);
-        Ok(x.through(|x| Ok((((x * scale)? + x)? + shift)?))?)
+    /// Scale and shift of the norm side by side, `[rows, 2 width]`, from [`features`].
+    pub(crate) fn of_norm(&self, features: &Value) -> Result<Value> {
+        Ok(features.linear(&self.map)?)
+    }
+
+    /// How much more than all of the branch is let through, `[rows, width]`.
+    pub(crate) fn of_branch(&self, features: &Value) -> Result<Value> {
+        Ok(features.linear(&self.gate)?)
     }
 }

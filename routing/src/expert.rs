@@ -34,7 +34,7 @@ impl SwiGlu {
     /// # Errors
     /// If the shape does not fit.
     pub fn forward(&self, x: &Value) -> Result<Value> {
-        Ok(x.linear(&self.gate_up)?.swiglu()?.linear(&self.down)?)
+        Ok(x.linear(&self.gate_up)?.swiglu_linear(&self.down)?)
     }
 
     /// Floating-point operations of one row, forward only.

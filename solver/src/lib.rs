@@ -14,6 +14,7 @@ mod error;
 mod grid;
 mod guidance;
 mod names;
+mod nucleus;
 mod run;
 mod sampling;
 mod table;

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, require};
+use crate::nucleus::draw_among;
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -60,39 +61,29 @@ pub struct Draw {
 }
 
 /// Draws from one row of logits, `[V]`, with the uniform draw `u` in `[0, 1)` by inversion of the distribution
-/// function. Negative infinity bans a token. `None` when a logit is NaN or positive infinity, or none is finite.
+/// function, tokens in order of their ids. Negative infinity bans a token. `None` when a logit is NaN or positive
+/// infinity, or none is finite.
+///
+/// One pass finds the largest logits, one takes every exponential there is to take; what `top_p` cuts off is found
+/// without a sort.
 #[must_use]
 pub fn draw(logits: &[f32], config: &SamplingConfig, u: f64) -> Option<Draw> {
-    let (mut top, mut best, mut second) = (0, f64::NEG_INFINITY, f64::NEG_INFINITY);
-    for (token, &logit) in logits.iter().enumerate() {
-        let logit = f64::from(logit);
-        if logit.is_nan() {
-            return None;
-        }
-        if logit > best {
-            (top, second, best) = (token, best, logit);
-        } else if logit > second {
-            second = logit;
-        }
-    }
-    if !best.is_finite() {
-        return None;
-    }
-    // One pass for the normaliser Z and sum_v w (l - max), which gives the entropy ln Z - (sum w (l - max)) / Z.
-    let (mut total, mut slope) = (0.0, 0.0);
-    for &logit in logits {
-        let x = f64::from(logit) - best;
-        let w = x.exp();
-        if w > 0.0 {
-            total += w;
-            slope += w * x;
-        }
-    }
-    let token = if config.temperature == 0.0 {
-        top
+    let Peaks { top, best, second } = Peaks::of(logits)?;
+    let (sums, token) = if config.temperature == 0.0 {
+        (Sums::of(logits, best, |_, _| {}), top)
     } else {
-        invert(logits, best, config, u)
+        let (mut weights, mut mass) = (Vec::with_capacity(logits.len()), 0.0);
+        let mut keep = |weight: f64| {
+            weights.push(weight);
+            mass += weight;
+        };
+        let sums = match config.temperature {
+            1.0 => Sums::of(logits, best, |_, weight| keep(weight)),
+            temperature => Sums::of(logits, best, |x, _| keep((x / temperature).exp())),
+        };
+        (sums, draw_among(&weights, mass, config.top_p, u))
     };
+    let Sums { total, slope } = sums;
     Some(Draw {
         token: token as u32,
         probability: (f64::from(logits[token]) - best).exp() / total,
@@ -103,51 +94,56 @@ pub fn draw(logits: &[f32], config: &SamplingConfig, u: f64) -> Option<Draw> {
     })
 }
 
-/// The token at quantile `u` of the tempered, truncated distribution, tokens in order of their ids.
-fn invert(logits: &[f32], best: f64, config: &SamplingConfig, u: f64) -> usize {
-    let mut weights: Vec<f64> = logits
-        .iter()
-        .map(|l| ((f64::from(*l) - best) / config.temperature).exp())
-        .collect();
-    if config.top_p < 1.0 {
-        let (weight, token) = nucleus(&weights, config.top_p);
-        for (i, w) in weights.iter_mut().enumerate() {
-            if *w < weight || (*w == weight && i > token) {
-                *w = 0.0;
-            }
-        }
-    }
-    let mut left = u * weights.iter().sum::<f64>();
-    let mut last = 0;
-    for (token, w) in weights.iter().enumerate() {
-        if *w > 0.0 {
-            last = token;
-            if left < *w {
-                return token;
-            }
-            left -= w;
-        }
-    }
-    last
+/// The two largest logits and where the first of them is.
+struct Peaks {
+    top: usize,
+    best: f64,
+    second: f64,
 }
 
-/// The least member (weight, token) of the smallest set of largest weights with at least the share `top_p` of the
-/// mass; equal weights enter by token id. Expected linear time: quickselect by mass, no sort.
-fn nucleus(weights: &[f64], top_p: f64) -> (f64, usize) {
-    let mut rest: Vec<(f64, usize)> = weights.iter().copied().enumerate().map(|(i, w)| (w, i)).collect();
-    let mut wanted = top_p * weights.iter().sum::<f64>();
-    while rest.len() > 1 {
-        let half = rest.len() / 2;
-        rest.select_nth_unstable_by(half - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mass: f64 = rest[..half].iter().map(|(w, _)| w).sum();
-        if mass >= wanted {
-            rest.truncate(half);
-        } else {
-            wanted -= mass;
-            rest.drain(..half);
+impl Peaks {
+    fn of(logits: &[f32]) -> Option<Self> {
+        let (mut top, mut best, mut second) = (0, f32::NEG_INFINITY, f32::NEG_INFINITY);
+        let mut broken = false;
+        for (token, &logit) in logits.iter().enumerate() {
+            broken |= logit.is_nan();
+            if logit > best {
+                (top, second, best) = (token, best, logit);
+            } else if logit > second {
+                second = logit;
+            }
         }
+        (best.is_finite() && !broken).then_some(Self {
+            top,
+            best: f64::from(best),
+            second: f64::from(second),
+        })
     }
-    rest[0]
+}
+
+/// What the entropy `ln Z - (sum w x) / Z` is made from, with `x = l - max` and `w = exp(x)`.
+struct Sums {
+    /// Z, the sum of w.
+    total: f64,
+    /// The sum of w x.
+    slope: f64,
+}
+
+impl Sums {
+    /// Shows x and w of every token to `each`.
+    fn of(logits: &[f32], best: f64, mut each: impl FnMut(f64, f64)) -> Self {
+        let (mut total, mut slope) = (0.0, 0.0);
+        for &logit in logits {
+            let x = f64::from(logit) - best;
+            let weight = x.exp();
+            if weight > 0.0 {
+                total += weight;
+                slope += weight * x;
+            }
+            each(x, weight);
+        }
+        Self { total, slope }
+    }
 }
 
 #[cfg(test)]
@@ -237,22 +233,6 @@ mod tests {
             ),
             &[0.0, 1.0, 0.0, 0.0, 0.0],
         );
-    }
-
-    #[test]
-    fn the_threshold_search_agrees_with_a_sort() {
-        let weights: Vec<f64> = (0..1000).map(|i| (f64::from(i * 7919 % 1009) / 200.0).exp()).collect();
-        let mut sorted: Vec<(f64, usize)> = weights.iter().copied().enumerate().map(|(i, w)| (w, i)).collect();
-        sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let total: f64 = weights.iter().sum();
-        for top_p in [0.01, 0.33, 0.9, 0.999] {
-            let mut mass = 0.0;
-            let expected = sorted.iter().find(|(w, _)| {
-                mass += w;
-                mass >= top_p * total
-            });
-            assert_eq!(Some(&nucleus(&weights, top_p)), expected);
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use drdiff_attention::Segment;
 use drdiff_kernels::{Rotary, Tape, TilePlan, Value, embedding, mixture};
-use drdiff_model::{Hidden, Network};
+use drdiff_model::{Hidden, Network, Tables};
 
 use crate::rows::Rows;
 use crate::{Corrupted, Result};
@@ -41,26 +41,20 @@ pub fn loss(
     self_condition: bool,
     tape: Option<&Tape>,
 ) -> Result<Loss> {
-    let mut rows = corrupted.place(network)?;
+    let tables = network.tables(tape)?;
+    let mut rows = corrupted.place(network, &tables)?;
     if self_condition {
-        let hidden = run(network, &rows, corrupted, layout, None)?;
+        let hidden = run(network, &tables.detached(), &rows, corrupted, layout)?;
         let evidence = evidence(network, &hidden, &rows)?;
-        let x_hat = mixture(evidence.tensor(), &network.unit_embeddings()?, network.bias())?;
+        let x_hat = mixture(evidence.tensor(), tables.unit().tensor(), network.bias())?;
         rows.input.self_condition = Some((x_hat, rows.place.clone()));
     }
-    let evidence = evidence(network, &run(network, &rows, corrupted, layout, tape)?, &rows)?;
-    let unit = Value::entered(tape, &network.unit_embeddings()?);
-    let (value, nats) = evidence.cross_entropy(&unit, network.bias(), &rows.targets, &rows.weights)?;
+    let evidence = evidence(network, &run(network, &tables, &rows, corrupted, layout)?, &rows)?;
+    let (value, nats) = evidence.cross_entropy(tables.unit(), network.bias(), &rows.targets, &rows.weights)?;
     Ok(Loss { value, nats })
 }
 
-fn run(
-    network: &Network,
-    rows: &Rows,
-    corrupted: &Corrupted,
-    layout: &Layout<'_>,
-    tape: Option<&Tape>,
-) -> Result<Hidden> {
+fn run(network: &Network, tables: &Tables, rows: &Rows, corrupted: &Corrupted, layout: &Layout<'_>) -> Result<Hidden> {
     let segment = Segment {
         batch: corrupted.batch,
         len: 2 * corrupted.len,
@@ -68,7 +62,7 @@ fn run(
         rotary: layout.rotary,
         cache: None,
     };
-    Ok(network.forward(&rows.input, &mut [segment], tape, &mut Default::default())?)
+    Ok(network.forward(tables, &rows.input, &mut [segment], &mut Default::default())?)
 }
 
 /// Evidence `y + g` at the open rows.

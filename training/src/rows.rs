@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Noise, Purpose, embedding};
-use drdiff_model::{Input, Network, Soft};
+use drdiff_model::{Input, Network, Soft, Tables};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -104,13 +104,13 @@ impl Corrupted {
     }
 
     /// Puts the rows where the network is.
-    pub(crate) fn place(&self, network: &Network) -> Result<Rows> {
+    pub(crate) fn place(&self, network: &Network, tables: &Tables) -> Result<Rows> {
         let device = network.device();
         let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
         let mut input = Input::discrete(vector(&self.index)?);
         let mut evidence = None;
         if !self.soft.ids.is_empty() {
-            input.soft = Some(self.soft.place(network)?);
+            input.soft = Some(self.soft.place(network, tables)?);
             evidence = Some(vector(&self.picks)?);
         }
         if network.config().noise_conditioning {
@@ -146,10 +146,10 @@ impl SoftRows {
 
     /// Evidence `y = s e(x) + sqrt(s) n`. It is a constant of the graph: embeddings learn as classifiers and as clean
     /// inputs, not by moving the noisy state.
-    fn place(&self, network: &Network) -> Result<Soft> {
+    fn place(&self, network: &Network, tables: &Tables) -> Result<Soft> {
         let (device, n) = (network.device(), self.ids.len());
         let ids = Tensor::from_slice(&self.ids, n, device)?;
-        let clean = embedding(&ids, &network.unit_embeddings()?.detach())?;
+        let clean = embedding(&ids, tables.unit().tensor())?;
         let signal = clean.broadcast_mul(&Tensor::from_slice(&self.snr, (n, 1), device)?)?;
         let noise = Tensor::from_slice(&self.noise, (n, network.config().embed), device)?;
         Ok(Soft::new((signal + noise)?)?)

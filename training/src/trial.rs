@@ -129,14 +129,16 @@ impl Trial {
             cache: None,
         };
         let input = Input::discrete(ids.clone());
+        let tables = self.network.tables(Some(tape))?;
         let hidden = self
             .network
-            .forward(&input, &mut [segment], Some(tape), &mut Default::default())?;
+            .forward(&tables, &input, &mut [segment], &mut Default::default())?;
         let all = Tensor::arange(0, rows as u32, device)?;
         let weights = Tensor::full((rows as f32).recip(), rows, device)?;
-        let unit = tape.enter(&self.network.unit_embeddings()?);
         let evidence = self.network.evidence(&hidden, &all)?;
-        Ok(evidence.cross_entropy(&unit, self.network.bias(), &ids, &weights)?.0)
+        Ok(evidence
+            .cross_entropy(tables.unit(), self.network.bias(), &ids, &weights)?
+            .0)
     }
 
     fn noisy_clean(&self, tokens: &[u32], tape: &Tape) -> Result<Value> {

@@ -4,6 +4,7 @@
 use super::launch::{Module, launch, module, shape};
 use super::operand::{Input, Output, contiguous, device, suffix};
 use super::plan::{DevicePlan, Walk};
+use crate::ops::Attention;
 use crate::plan::{TILE, TilePlan};
 use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig};
 use candle_core::cuda_backend::{CudaDevice, CudaStorage, WrapErr};
@@ -207,15 +208,12 @@ pub(crate) fn forward(
     Ok((out.into_storage().0, lse.into_tensor()))
 }
 
-/// The gradients of q, k and v, contiguous.
-#[expect(clippy::too_many_arguments, reason = "what the forward pass took and gave")]
+/// The gradients of q, k and v, contiguous, from those of the output and, if there is one, of the log-sum-exp.
 pub(crate) fn backward(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    out: &Tensor,
-    lse: &Tensor,
+    [q, k, v]: [&Tensor; 3],
+    Attention { out, lse }: &Attention,
     dout: &Tensor,
+    dlse: Option<&Tensor>,
     plan: &TilePlan,
     scale: f32,
 ) -> Result<(Tensor, Tensor, Tensor)> {
@@ -230,7 +228,8 @@ pub(crate) fn backward(
         return Ok((q.zeros_like()?, k.zeros_like()?, v.zeros_like()?));
     }
     let uploaded = DevicePlan::of(plan, device)?;
-    let sums = summaries(&call, device, &out.contiguous()?, &dout, lse)?;
+    let dlse = dlse.map(Tensor::contiguous).transpose()?;
+    let sums = summaries(&call, device, &out.contiguous()?, &dout, lse, dlse.as_ref())?;
     let [dq, dk, dv] = [&q, &k, &v].map(|x| Output::new(device, x.shape().clone(), call.dtype));
     let (dq, dk, dv) = (dq?, dk?, dv?);
     let (q, k, v, dout) = (
@@ -304,8 +303,15 @@ pub(crate) fn backward(
     Ok((dq.into_tensor(), dk.into_tensor(), dv.into_tensor()))
 }
 
-/// `(lse, <out, dout>)` of every query, `[B, H, T, 2]`.
-fn summaries(call: &Call, device: &CudaDevice, out: &Tensor, dout: &Tensor, lse: &Tensor) -> Result<Output> {
+/// `(lse, <out, dout> - dlse)` of every query, `[B, H, T, 2]`.
+fn summaries(
+    call: &Call,
+    device: &CudaDevice,
+    out: &Tensor,
+    dout: &Tensor,
+    lse: &Tensor,
+    dlse: Option<&Tensor>,
+) -> Result<Output> {
     let g = call.geometry;
     let sums = Output::new(
         device,
@@ -324,6 +330,7 @@ fn summaries(call: &Call, device: &CudaDevice, out: &Tensor, dout: &Tensor, lse:
         out,
         dout,
         contiguous(lse, DType::F32)?,
+        dlse.map_or(Ok(0), |dlse| contiguous(dlse, DType::F32))?,
         sums.address,
         g
     );

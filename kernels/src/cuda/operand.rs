@@ -126,6 +126,8 @@ impl Output {
         // SAFETY: kernels fill their outputs.
         let storage = unsafe { device.alloc_uninit(&shape, dtype)? };
         let address = address(&storage, &Layout::contiguous(&shape))?;
+        #[cfg(feature = "poison")]
+        poison(device, address, shape.elem_count() * dtype.size_in_bytes())?;
         Ok(Self {
             storage,
             shape,
@@ -140,4 +142,16 @@ impl Output {
     pub(super) fn into_storage(self) -> (CudaStorage, Shape) {
         (self.storage, self.shape)
     }
+}
+
+/// Sets every bit: a NaN in f32 and bf16, and an index beyond every table in u32.
+#[cfg(feature = "poison")]
+fn poison(device: &CudaDevice, address: u64, bytes: usize) -> Result<()> {
+    use candle_core::cuda_backend::WrapErr;
+    use candle_core::cuda_backend::cudarc::driver::result::memset_d8_async;
+    if bytes == 0 {
+        return Ok(());
+    }
+    // SAFETY: the address is that of a live allocation of so many bytes, used on this stream only.
+    unsafe { memset_d8_async(address, 0xff, bytes, device.cuda_stream().cu_stream()) }.w()
 }

@@ -3,6 +3,7 @@
 use super::launch::{Module, launch, module, shape};
 use super::operand::{Input, Output, contiguous, device, suffix};
 use super::reduce::column_sums;
+use candle_core::cuda_backend::cudarc::driver::LaunchConfig;
 use candle_core::cuda_backend::{CudaDevice, CudaStorage};
 use candle_core::{DType, Layout, Result, Shape, Tensor};
 
@@ -15,8 +16,8 @@ const SHARED: usize = 48 << 10;
 
 /// The last dimension of a tensor as rows.
 pub(super) struct Rows {
-    count: usize,
-    width: usize,
+    pub(super) count: usize,
+    pub(super) width: usize,
 }
 
 impl Rows {
@@ -28,19 +29,31 @@ impl Rows {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.count * self.width == 0
     }
 
     /// A kernel that reads eight numbers at a time needs aligned rows; one that keeps the row in registers, short ones.
-    fn kernel(&self, kind: &str, dtype: DType, aligned: bool) -> Result<String> {
+    pub(super) fn kernel(&self, kind: &str, dtype: DType, aligned: bool) -> Result<String> {
         let form = match self.width {
             width if !aligned || !width.is_multiple_of(8) => "1",
             0..=512 => "512",
             513..=1024 => "1024",
             _ => "8",
         };
-        Ok(format!("rms_norm_{kind}_{}_{form}", suffix(dtype)?))
+        Ok(format!("{kind}_{}_{form}", suffix(dtype)?))
+    }
+
+    /// A warp a row, and more blocks than can run at a time.
+    pub(super) fn forward_shape(&self) -> LaunchConfig {
+        shape((self.count.div_ceil(WARPS).min(132 * 32), 1, 1), (32, WARPS), 0)
+    }
+
+    /// As many warps as have shared memory to sum `summed` columns each, in blocks that each leave a row of sums.
+    pub(super) fn backward_shape(&self, summed: usize) -> LaunchConfig {
+        let warps = WARPS.min(SHARED / (4 * summed.max(1))).max(1);
+        let blocks = self.count.div_ceil(warps).min(BLOCKS);
+        shape((blocks, 1, 1), (32, warps), warps * summed * 4)
     }
 }
 
@@ -85,13 +98,12 @@ pub(super) fn launch_forward(
     let aligned = x.by_eight(&[stride])
         && gain.is_none_or(|gain| gain.by_eight(&[]))
         && added.is_none_or(|(delta, _)| delta.by_eight(&[]));
-    let name = rows.kernel("forward", x.dtype, aligned)?;
-    let grid = shape((rows.count.div_ceil(WARPS).min(132 * 32), 1, 1), (32, WARPS), 0);
+    let name = rows.kernel("rms_norm_forward", x.dtype, aligned)?;
     launch!(
         NORM,
         device,
         &name,
-        grid,
+        rows.forward_shape(),
         x.address,
         stride as i64,
         added.map_or(0, |(delta, _)| delta.address),
@@ -127,29 +139,24 @@ pub(super) fn gradients(
         let dgain = gain.map(|gain| gain.zeros_like()).transpose()?;
         return Ok((x.zeros_like()?, dgain));
     }
-    let warps = if gain.is_some() {
-        WARPS.min(SHARED / (4 * rows.width)).max(1)
-    } else {
-        WARPS
-    };
-    let blocks = rows.count.div_ceil(warps).min(BLOCKS);
+    let summed = if gain.is_some() { rows.width } else { 0 };
+    let grid = rows.backward_shape(summed);
     let out = Output::new(device, x.shape().clone(), dtype)?;
     let (x_at, dy_at) = (contiguous(&x, dtype)?, contiguous(&dy, dtype)?);
     let gain_at = gain.as_ref().map(|gain| contiguous(gain, DType::F32)).transpose()?;
     let dsum_at = dsum.as_ref().map(|dsum| contiguous(dsum, dtype)).transpose()?;
     let partial = gain_at
-        .map(|_| Output::new(device, (blocks, rows.width), DType::F32))
+        .map(|_| Output::new(device, (grid.grid_dim.0 as usize, rows.width), DType::F32))
         .transpose()?;
     let aligned = [x_at, dy_at, gain_at.unwrap_or(0), dsum_at.unwrap_or(0)]
         .iter()
         .all(|at| at.is_multiple_of(16));
-    let name = rows.kernel("backward", dtype, aligned)?;
-    let shared = if gain.is_some() { warps * rows.width * 4 } else { 0 };
+    let name = rows.kernel("rms_norm_backward", dtype, aligned)?;
     launch!(
         NORM,
         device,
         &name,
-        shape((blocks, 1, 1), (32, warps), shared),
+        grid,
         x_at,
         gain_at.unwrap_or(0),
         dsum_at.unwrap_or(0),

@@ -51,16 +51,19 @@ pub(crate) fn forward(x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, 
     Ok(out.into_storage())
 }
 
-/// The gradient of x.
-pub(crate) fn backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+/// The gradient of x and, if asked for, the product once more, in the shape of `dy`.
+pub(crate) fn backward(x: &Tensor, dy: &Tensor, with_product: bool) -> Result<(Tensor, Option<Tensor>)> {
     let (x, dy) = (x.contiguous()?, dy.contiguous()?);
     let half = x.dims().last().map_or(0, |width| width / 2);
     if dy.elem_count() == 0 {
-        return x.zeros_like();
+        return Ok((x.zeros_like()?, with_product.then(|| dy.clone())));
     }
     let rows = dy.elem_count() / half;
     let (device, dtype) = (device(&x)?, x.dtype());
     let out = Output::new(device, x.shape().clone(), dtype)?;
+    let product = with_product
+        .then(|| Output::new(device, dy.shape().clone(), dtype))
+        .transpose()?;
     let (x_at, dy_at) = (contiguous(&x, dtype)?, contiguous(&dy, dtype)?);
     let eight = half.is_multiple_of(8) && x_at.is_multiple_of(16) && dy_at.is_multiple_of(16);
     let (name, blocks) = kernel("backward", dtype, rows, half, eight)?;
@@ -73,8 +76,9 @@ pub(crate) fn backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         x_at,
         dy_at,
         out.address,
+        product.as_ref().map_or(0, |product| product.address),
         rows as u32,
         half as u32
     );
-    Ok(out.into_tensor())
+    Ok((out.into_tensor(), product.map(Output::into_tensor)))
 }

@@ -68,3 +68,37 @@ pub fn attention(
     }
     (out, lse)
 }
+
+/// Output `[B, T, H, D]` and log-sum-exp `[B, H, T]` over the keys of two disjoint parts, from those of the parts.
+#[must_use]
+pub fn merge(parts: [(&[f64], &[f64]); 2], shape: AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    let AttentionShape {
+        batch,
+        queries,
+        heads,
+        width,
+        ..
+    } = shape;
+    let mut out = vec![0.0; batch * queries * heads * width];
+    let mut lse = vec![f64::NEG_INFINITY; batch * heads * queries];
+    for b in 0..batch {
+        for t in 0..queries {
+            for h in 0..heads {
+                let at = (b * heads + h) * queries + t;
+                let row = ((b * queries + t) * heads + h) * width;
+                let peak = parts.iter().map(|(_, lse)| lse[at]).fold(f64::NEG_INFINITY, f64::max);
+                if peak == f64::NEG_INFINITY {
+                    continue;
+                }
+                lse[at] = peak + parts.iter().map(|(_, lse)| (lse[at] - peak).exp()).sum::<f64>().ln();
+                for (part, part_lse) in parts {
+                    let share = (part_lse[at] - lse[at]).exp();
+                    for i in row..row + width {
+                        out[i] += share * part[i];
+                    }
+                }
+            }
+        }
+    }
+    (out, lse)
+}

@@ -14,6 +14,27 @@ pub fn rms_norm(x: &[f64], width: usize, gain: Option<&[f64]>, eps: f64) -> Vec<
     out
 }
 
+/// `x + delta (1 + gate)`.
+#[must_use]
+pub fn gated_add(x: &[f64], delta: &[f64], gate: &[f64]) -> Vec<f64> {
+    let numbers = x.iter().zip(delta).zip(gate);
+    numbers.map(|((x, delta), gate)| x + delta * (1.0 + gate)).collect()
+}
+
+/// The RMS norm of rows of `width` with a gain, then times `1 + scale` plus `shift`, which lie side by side in rows of
+/// twice the width.
+#[must_use]
+pub fn modulated_norm(x: &[f64], gain: &[f64], modulation: &[f64], eps: f64) -> Vec<f64> {
+    let width = gain.len();
+    let mut out = rms_norm(x, width, Some(gain), eps);
+    for (row, modulation) in out.chunks_mut(width).zip(modulation.chunks(2 * width)) {
+        for (index, x) in row.iter_mut().enumerate() {
+            *x = *x * (1.0 + modulation[index]) + modulation[width + index];
+        }
+    }
+    out
+}
+
 /// RMS norm of every head vector with gain, then rotation by position; `x: [B, T, H, D]`, `positions: [P][T]`, P = 1 or B.
 #[must_use]
 pub fn qk_norm_rope(x: &[f64], heads: usize, gain: &[f64], positions: &[Vec<i64>], base: f64) -> Vec<f64> {

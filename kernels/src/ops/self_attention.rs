@@ -37,7 +37,7 @@ impl Attended {
 
     /// Gradients of qkv and of both gains.
     pub(crate) fn backward(self, dout: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let (dq, dk, dv) = self.pass.backward(dout)?;
+        let (dq, dk, dv) = self.pass.backward(dout, None)?;
         let [q_gain, k_gain] = &self.gains;
         #[cfg(feature = "cuda")]
         if dout.device().is_cuda() {

@@ -63,8 +63,25 @@ impl SwiGlu {
     pub(crate) fn backward(&self, x: &Tensor, dy: &Tensor) -> candle_core::Result<Tensor> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            return crate::cuda::swiglu::backward(&x.detach(), &dy.detach());
+            return Ok(crate::cuda::swiglu::backward(&x.detach(), &dy.detach(), false)?.0);
         }
+        self.gradient(x, dy)
+    }
+
+    /// The gradient of x, and [`swiglu`] of x once more.
+    pub(crate) fn backward_with_product(&self, x: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return match crate::cuda::swiglu::backward(&x.detach(), &dy.detach(), true)? {
+                (dx, Some(product)) => Ok((dx, product)),
+                (_, None) => unreachable!("the product was asked for"),
+            };
+        }
+        Ok((self.gradient(x, dy)?, swiglu(x)?))
+    }
+
+    /// The gradient of x on the CPU.
+    fn gradient(&self, x: &Tensor, dy: &Tensor) -> candle_core::Result<Tensor> {
         let half = x.dims()[x.rank() - 1] / 2;
         let mut dx = vec![0.0; x.elem_count()];
         let (operand, dy) = (Operand::new(NAME, x), Operand::new(NAME, dy));

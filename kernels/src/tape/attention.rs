@@ -1,7 +1,7 @@
-//! Self-attention of fused queries, keys and values.
+//! Attention, of fused or of separate queries, keys and values, and of disjoint parts of the keys.
 
 use super::Value;
-use crate::ops::{Attended, Rotary};
+use crate::ops::{self, Attended, Attention, AttentionPass, Rotary};
 use crate::{Result, TilePlan};
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -38,5 +38,43 @@ impl Value {
             None => Ok(Vec::new()),
         });
         Ok(out)
+    }
+
+    /// Attention of these queries, `[B, T, H, D]`, over `k` and `v`, `[B, S, G, D]`: the output and the log-sum-exps,
+    /// both with gradients. See [`crate::tile_attention`].
+    ///
+    /// # Errors
+    /// If shapes do not fit each other or the plan.
+    pub fn tile_attention(&self, k: &Self, v: &Self, plan: &Arc<TilePlan>, scale: f64) -> Result<(Self, Self)> {
+        let pass = AttentionPass::new(&self.tensor, &k.tensor, &v.tensor, plan, scale)?;
+        let Attention { out, lse } = pass.attention().clone();
+        let shape = out.clone();
+        let [out, lse] = Self::record(&[self, k, v], [out, lse], move |[dout, dlse]| {
+            let dout = dout.map_or_else(|| shape.zeros_like(), Ok)?;
+            let (dq, dk, dv) = pass.backward(&dout, dlse.as_ref())?;
+            Ok(vec![Some(dq), Some(dk), Some(dv)])
+        });
+        Ok((out, lse))
+    }
+
+    /// Output and log-sum-exp over the keys of two disjoint parts, each an output and its log-sum-exp. See
+    /// [`crate::merge`].
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn merge(parts: [(&Self, &Self); 2]) -> Result<(Self, Self)> {
+        let kept = parts.map(|(out, lse)| Attention {
+            out: out.tensor.clone(),
+            lse: lse.tensor.clone(),
+        });
+        let Attention { out, lse } = ops::merge(kept.each_ref())?;
+        let [(out_a, lse_a), (out_b, lse_b)] = parts;
+        let shape = out.clone();
+        let [out, lse] = Self::record(&[out_a, lse_a, out_b, lse_b], [out, lse], move |[dout, dlse]| {
+            let dout = dout.map_or_else(|| shape.zeros_like(), Ok)?;
+            let [a, b] = ops::merge_backward(kept.each_ref(), &dout, dlse.as_ref())?;
+            Ok(vec![Some(a.out), Some(a.lse), Some(b.out), Some(b.lse)])
+        });
+        Ok((out, lse))
     }
 }

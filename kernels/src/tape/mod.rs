@@ -7,6 +7,8 @@
 
 mod attention;
 mod bridge;
+mod maps;
+mod norms;
 mod ops;
 
 pub use attention::SelfAttend;

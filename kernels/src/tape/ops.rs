@@ -1,9 +1,8 @@
 //! The operations of a network on values.
 
 use super::Value;
-use crate::ops::{self, RmsNorm, SwiGlu};
-use crate::params::Linear;
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops;
 use candle_core::{Shape, Tensor};
 
 impl Value {
@@ -25,80 +24,6 @@ impl Value {
         let before = self.tensor.shape().clone();
         let [y] = Self::record(&[self], [self.tensor.reshape(shape.into())?], |[upstream]| {
             gradients(upstream, |dy| Ok(vec![Some(dy.reshape(before)?)]))
-        });
-        Ok(y)
-    }
-
-    /// See [`ops::rms_norm`].
-    ///
-    /// # Errors
-    /// If the gain's length is not the last dimension.
-    pub fn rms_norm(&self, gain: &Tensor, eps: f64) -> Result<Self> {
-        let (x, constant_gain) = (self.tensor.clone(), gain.detach());
-        let y = ops::rms_norm(&x, Some(&constant_gain), eps)?;
-        let [y] = Self::record(&[self, &Self::parameter(gain)], [y], move |[upstream]| {
-            gradients(upstream, |dy| {
-                let (dx, dgain) = RmsNorm::new(eps).backward_gained(&x, &constant_gain, dy)?;
-                Ok(vec![Some(dx), Some(dgain)])
-            })
-        });
-        Ok(y)
-    }
-
-    /// `sum = self + delta` and its norm, see [`ops::residual_norm`].
-    ///
-    /// # Errors
-    /// If the shapes do not fit.
-    pub fn residual_norm(&self, delta: &Self, gain: &Tensor, eps: f64) -> Result<(Self, Self)> {
-        let constant_gain = gain.detach();
-        let (sum, normed) = ops::residual_norm(&self.tensor, &delta.tensor, &constant_gain, eps)?;
-        let kept = sum.clone();
-        let inputs = [self, delta, &Self::parameter(gain)];
-        let [sum, normed] = Self::record(&inputs, [sum, normed], move |[dsum, dnormed]| {
-            let Some(dnormed) = dnormed else {
-                return Ok(vec![dsum.clone(), dsum, None]);
-            };
-            let (dx, dgain) = ops::residual_norm_backward(&kept, &constant_gain, dsum.as_ref(), &dnormed, eps)?;
-            Ok(vec![Some(dx.clone()), Some(dx), Some(dgain)])
-        });
-        Ok((sum, normed))
-    }
-
-    /// See [`Linear::forward`]. A quantised map lets no gradient through; that of the weight has this value's dtype.
-    ///
-    /// # Errors
-    /// If the last dimension is not the map's input width, or a quantised map stands on a tape.
-    pub fn linear(&self, map: &Linear) -> Result<Self> {
-        let Linear::Dense(weight) = map else {
-            if self.is_recorded() {
-                return Err(Error::shape("linear", "a quantised map cannot be learned through"));
-            }
-            return Ok(Self::constant(&map.forward(&self.tensor)?));
-        };
-        let (outputs, inputs) = weight.dims2()?;
-        let x = self.tensor.contiguous()?;
-        let cast = weight.detach().to_dtype(x.dtype())?;
-        let y = Linear::Dense(cast.clone()).forward(&x)?;
-        let [y] = Self::record(&[self, &Self::parameter(weight)], [y], move |[upstream]| {
-            gradients(upstream, |dy| {
-                let dy = dy.contiguous()?;
-                let (rows_dy, rows_x) = (dy.reshape(((), outputs))?, x.reshape(((), inputs))?);
-                let dx = rows_dy.matmul(&cast)?.reshape(x.shape())?;
-                Ok(vec![Some(dx), Some(rows_dy.t()?.matmul(&rows_x)?)])
-            })
-        });
-        Ok(y)
-    }
-
-    /// See [`ops::swiglu`].
-    ///
-    /// # Errors
-    /// If the last dimension is odd.
-    pub fn swiglu(&self) -> Result<Self> {
-        let x = self.tensor.clone();
-        let y = ops::swiglu(&x)?;
-        let [y] = Self::record(&[self], [y], move |[upstream]| {
-            gradients(upstream, |dy| Ok(vec![Some(SwiGlu.backward(&x, dy)?)]))
         });
         Ok(y)
     }
@@ -166,7 +91,8 @@ impl Value {
     }
 }
 
-fn gradients(
+/// The gradients that follow from `upstream`, if there is any.
+pub(super) fn gradients(
     upstream: Option<Tensor>,
     backward: impl FnOnce(&Tensor) -> Result<Vec<Option<Tensor>>>,
 ) -> Result<Vec<Option<Tensor>>> {

@@ -1,7 +1,7 @@
 //! One operation on both devices from the same numbers.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{DeviceKind, device};
+use drdiff_kernels::{DeviceKind, Tape, Value, device};
 use drdiff_testkit::{Inputs, relative_rms, tensor, values};
 use std::sync::OnceLock;
 
@@ -59,6 +59,42 @@ pub(crate) fn compare(
         let grads = (&out * weights)?.to_dtype(DType::F32)?.sum_all()?.backward()?;
         let of = |var: &Var| on_cpu(grads.get(var).unwrap());
         std::iter::once(on_cpu(&out)).chain(vars.iter().map(of)).collect()
+    })
+}
+
+/// Compares what `op` gives for values (`activations`, of `dtype` on the GPU) and parameters (f32), and all gradients.
+pub(crate) fn compare_taped(
+    what: &str,
+    dtype: DType,
+    activations: &[Tensor],
+    parameters: &[Tensor],
+    op: impl Fn(&[Value], &[Tensor]) -> drdiff_kernels::Result<Value>,
+) -> Result<()> {
+    compare_runs(what, dtype, |device: &Device, dtype: DType| {
+        let place = |x: &Tensor, dtype| Var::from_tensor(&x.to_device(device)?.to_dtype(dtype)?);
+        let activations = activations
+            .iter()
+            .map(|x| place(x, dtype))
+            .collect::<Result<Vec<_>>>()?;
+        let parameters = parameters
+            .iter()
+            .map(|x| place(x, DType::F32))
+            .collect::<Result<Vec<_>>>()?;
+        let tensors = |vars: &[Var]| vars.iter().map(|var| var.as_tensor().clone()).collect::<Vec<_>>();
+        let tape = Tape::new();
+        let values: Vec<Value> = tensors(&activations).iter().map(|x| tape.enter(x)).collect();
+        let out = op(&values, &tensors(&parameters)).unwrap();
+        let weights = numbers(&mut Inputs::new(77), out.tensor().dims())?
+            .to_device(device)?
+            .to_dtype(out.tensor().dtype())?;
+        let loss = out
+            .through(|y| Ok((y * &weights)?.to_dtype(DType::F32)?.sum_all()?))
+            .unwrap();
+        let grads = tape.backward(&loss).unwrap();
+        let of = |var: &Var| on_cpu(grads.get(var.as_tensor()).unwrap());
+        std::iter::once(on_cpu(out.tensor()))
+            .chain(activations.iter().chain(&parameters).map(of))
+            .collect()
     })
 }
 

@@ -8,6 +8,7 @@
 
 mod attention;
 mod compare;
+mod merge;
 mod rows;
 mod taped;
 mod training;

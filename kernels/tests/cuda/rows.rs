@@ -83,6 +83,8 @@ fn rotation() -> Result<()> {
             (2, 65, 3, 64, true),
             (2, 200, 5, 128, false),
             (3, 63, 2, 32, true),
+            (1, 7, 3, 16, false),
+            (2, 3, 1, 256, true),
         ] {
             let mut inputs = Inputs::new(length as u64);
             // The heads are a view into a fused projection.

@@ -1,61 +1,27 @@
 //! The operations that only a tape differentiates, on both devices from the same numbers.
 
-use crate::compare::{DTYPES, compare_runs, numbers, on_cpu};
-use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{Rotary, SelfAttend, Tape, TilePlan, Value, Visibility};
+use crate::compare::{DTYPES, compare_taped, numbers};
+use candle_core::Result;
+use drdiff_kernels::{Linear, Rotary, SelfAttend, TilePlan, Visibility};
 use drdiff_testkit::Inputs;
 use std::sync::Arc;
 
-/// Compares what `op` gives for values (`activations`, of `dtype` on the GPU) and parameters (f32), and all gradients.
-fn compare_taped(
-    what: &str,
-    dtype: DType,
-    activations: &[Tensor],
-    parameters: &[Tensor],
-    op: impl Fn(&[Value], &[Tensor]) -> drdiff_kernels::Result<Value>,
-) -> Result<()> {
-    compare_runs(what, dtype, |device: &Device, dtype: DType| {
-        let place = |x: &Tensor, dtype| Var::from_tensor(&x.to_device(device)?.to_dtype(dtype)?);
-        let activations = activations
-            .iter()
-            .map(|x| place(x, dtype))
-            .collect::<Result<Vec<_>>>()?;
-        let parameters = parameters
-            .iter()
-            .map(|x| place(x, DType::F32))
-            .collect::<Result<Vec<_>>>()?;
-        let tensors = |vars: &[Var]| vars.iter().map(|var| var.as_tensor().clone()).collect::<Vec<_>>();
-        let tape = Tape::new();
-        let values: Vec<Value> = tensors(&activations).iter().map(|x| tape.enter(x)).collect();
-        let out = op(&values, &tensors(&parameters)).unwrap();
-        let weights = numbers(&mut Inputs::new(77), out.tensor().dims())?
-            .to_device(device)?
-            .to_dtype(out.tensor().dtype())?;
-        let loss = out
-            .through(|y| Ok((y * &weights)?.to_dtype(DType::F32)?.sum_all()?))
-            .unwrap();
-        let grads = tape.backward(&loss).unwrap();
-        let of = |var: &Var| on_cpu(grads.get(var.as_tensor()).unwrap());
-        std::iter::once(on_cpu(out.tensor()))
-            .chain(activations.iter().chain(&parameters).map(of))
-            .collect()
-    })
-}
+/// Rows and widths: two numbers, two and four register steps, odd, and too wide for registers.
+const SHAPES: [(usize, usize); 8] = [
+    (3, 2),
+    (65, 63),
+    (200, 64),
+    (1000, 512),
+    (300, 768),
+    (9000, 1024),
+    (33, 1025),
+    (70, 2048),
+];
 
 #[test]
 fn residual_norms() -> Result<()> {
     for dtype in DTYPES {
-        // Rows of one number, of two and four register steps, and too wide for registers.
-        for (rows, width) in [
-            (3, 2),
-            (65, 63),
-            (200, 64),
-            (1000, 512),
-            (300, 768),
-            (9000, 1024),
-            (33, 1025),
-            (70, 2048),
-        ] {
+        for (rows, width) in SHAPES {
             let mut inputs = Inputs::new(width as u64);
             let x = [
                 numbers(&mut inputs, &[rows, width])?,
@@ -69,6 +35,64 @@ fn residual_norms() -> Result<()> {
             })?;
             compare_taped(&format!("{what}, norm alone"), dtype, &x, &gain, |x, gain| {
                 Ok(x[0].residual_norm(&x[1], &gain[0], 1e-6)?.1)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn modulated_norms() -> Result<()> {
+    for dtype in DTYPES {
+        for (rows, width) in SHAPES {
+            let mut inputs = Inputs::new(width as u64);
+            let shapes = [[rows, width], [rows, width], [rows, width], [rows, 2 * width]];
+            let x = shapes.map(|shape| numbers(&mut inputs, &shape));
+            let x: Vec<_> = x.into_iter().collect::<Result<_>>()?;
+            let gain = [numbers(&mut inputs, &[width])?];
+            let what = format!("modulated norm {rows} x {width}");
+            compare_taped(&format!("{what}, both"), dtype, &x, &gain, |x, gain| {
+                let (sum, normed) = x[0].modulated_norm(Some([&x[1], &x[2]]), &gain[0], &x[3], 1e-6)?;
+                sum.add(&normed)
+            })?;
+            compare_taped(&format!("{what}, norm alone"), dtype, &x, &gain, |x, gain| {
+                Ok(x[0].modulated_norm(Some([&x[1], &x[2]]), &gain[0], &x[3], 1e-6)?.1)
+            })?;
+            let alone = [x[0].clone(), x[3].clone()];
+            compare_taped(&format!("{what}, no branch"), dtype, &alone, &gain, |x, gain| {
+                let (sum, normed) = x[0].modulated_norm(None, &gain[0], &x[1], 1e-6)?;
+                sum.add(&normed)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn gated_sums() -> Result<()> {
+    for dtype in DTYPES {
+        for count in [1, 7, 8, 2047, 2049, 100_000] {
+            let mut inputs = Inputs::new(count as u64);
+            let mut draw = || numbers(&mut inputs, &[count]);
+            let x = [draw()?, draw()?, draw()?];
+            compare_taped(&format!("gated sum of {count}"), dtype, &x, &[], |x, _| {
+                x[0].gated_add(&x[1], &x[2])
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn maps_of_gated_units() -> Result<()> {
+    for dtype in DTYPES {
+        for (rows, half, width) in [(1, 1, 3), (5, 63, 7), (65, 64, 64), (1000, 200, 128), (300, 1376, 512)] {
+            let mut inputs = Inputs::new(half as u64);
+            let x = [numbers(&mut inputs, &[rows, 2 * half])?];
+            let weight = [numbers(&mut inputs, &[width, half])?];
+            let what = format!("map of gated units {rows} x {half} to {width}");
+            compare_taped(&what, dtype, &x, &weight, |x, weight| {
+                x[0].swiglu_linear(&Linear::Dense(weight[0].clone()))
             })?;
         }
     }
@@ -95,6 +119,8 @@ fn fused_heads() -> Result<()> {
             (2, 65, 4, 4, 64, true),
             (2, 130, 6, 2, 128, false),
             (3, 63, 3, 1, 32, true),
+            (1, 7, 2, 2, 16, false),
+            (2, 3, 3, 1, 256, true),
         ] {
             let mut inputs = Inputs::new(length as u64);
             let qkv = numbers(&mut inputs, &[batch, length, heads + 2 * key_heads, width])?;

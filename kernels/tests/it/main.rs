@@ -8,6 +8,8 @@
 mod attention;
 mod cross_entropy;
 mod embedding;
+mod merge;
+mod modulated;
 mod optim;
 mod params;
 mod plan;

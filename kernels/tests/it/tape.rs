@@ -65,7 +65,8 @@ fn sums_norms_and_maps() -> Result<()> {
 
 #[test]
 fn gated_units_and_rows() -> Result<()> {
-    let xs = vars(&[&[5, 8], &[2, 4]])?;
+    let xs = vars(&[&[5, 8], &[2, 3], &[3, 4]])?;
+    let map = Linear::Dense(xs[2].as_tensor().clone());
     let ids = Tensor::new(&[1u32, 4, 1, 0], &candle_core::Device::Cpu)?;
     let to = Tensor::new(&[3u32, 0], &candle_core::Device::Cpu)?;
     check(
@@ -73,9 +74,13 @@ fn gated_units_and_rows() -> Result<()> {
         &xs,
         |x| {
             let gated = swiglu(&embedding(&ids, &x[0]).unwrap()).unwrap();
-            gated.index_add(&to, &x[1], 0)?.reshape((2, 8))
+            let mapped = map.forward(&gated).map_err(candle_core::Error::wrap)?;
+            mapped.index_add(&to, &x[1], 0)?.reshape((2, 6))
         },
-        |_, x| x[0].rows(&ids)?.swiglu()?.add_rows(&to, &x[1])?.reshape((2, 8)),
+        |_, x| {
+            let mapped = x[0].rows(&ids)?.swiglu_linear(&map)?;
+            mapped.add_rows(&to, &x[1])?.reshape((2, 6))
+        },
     )
 }
 

@@ -143,7 +143,7 @@ impl Case<'_> {
         // Any gradient will do but one of zeros, which hardware multiplies faster.
         let dout = pass.attention().out.clone();
         let timing = clock.time(|| {
-            pass.backward(&dout)?;
+            pass.backward(&dout, None)?;
             Ok(())
         })?;
         report.add(self.row("backward", None, machine, timing))

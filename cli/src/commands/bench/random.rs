@@ -127,7 +127,7 @@ fn time(
             rotary: &rotary,
             cache: None,
         };
-        let hidden = network.forward(&input, &mut [segment], None, &mut Default::default())?;
+        let hidden = network.forward(&network.tables(None)?, &input, &mut [segment], &mut Default::default())?;
         network.logits(network.evidence(&hidden, &rows)?.tensor())?;
         Ok(())
     })?;

@@ -3,9 +3,9 @@
 //! The queries' gradient runs over the plan's rows, that of keys and values over its transpose; every sum has one
 //! owner and a fixed order, so threads cannot change it.
 
-use super::NAME;
 use super::forward::hide_partial;
 use super::shape::{Heads, Inputs, gather, hide, positions, runs, span};
+use super::{Attention, NAME};
 use crate::gemm::{Mat, Threads, product};
 use crate::ops::cpu::{Operand, Rows};
 use crate::plan::{TILE, TilePlan, split};
@@ -17,10 +17,11 @@ use std::ops::Range;
 /// Tiles in one product.
 const RUN: usize = 4;
 
-/// Gradients of q, k and v, laid out like them, given `[q, k, v, out, dout]`.
+/// Gradients of q, k and v, laid out like them, from those of the output and, if there is one, of the log-sum-exp.
 pub(super) fn backward(
-    [q, k, v, out, dout]: [&Tensor; 5],
-    lse: &Tensor,
+    [q, k, v]: [&Tensor; 3],
+    Attention { out, lse }: &Attention,
+    (dout, dlse): (&Tensor, Option<&Tensor>),
     heads: Heads,
     plan: &TilePlan,
     scale: f32,
@@ -35,11 +36,21 @@ pub(super) fn backward(
         scale,
     };
     let dout = dout.rows()?;
+    let mut delta = row_dots(heads, &out.rows()?, &dout);
+    if let Some(dlse) = dlse {
+        // The log-sum-exp's own gradient is the weights.
+        let dlse = dlse.contiguous()?;
+        let dlse = Operand::new(NAME, &dlse);
+        delta
+            .iter_mut()
+            .zip(dlse.slice()?)
+            .for_each(|(delta, dlse)| *delta -= dlse);
+    }
     let gradient = Gradient {
         inputs,
         dout: &dout,
         lse: lse.slice()?,
-        delta: &row_dots(heads, &out.rows()?, &dout),
+        delta: &delta,
     };
     let dq = gradient.queries();
     let (dk, dv) = gradient.keys();

@@ -113,24 +113,25 @@ impl CustomOp3 for TileAttention {
             bail!("{NAME}: backward before forward")
         };
         let [q, k, v, out, dout] = [q, k, v, out, dout].map(Tensor::detach);
-        let (dq, dk, dv) = gradients([&q, &k, &v, &out, &dout], lse, self.heads, &self.plan, self.scale)?;
+        let attention = Attention { out, lse: lse.clone() };
+        let call = (self.heads, &*self.plan, self.scale);
+        let (dq, dk, dv) = gradients([&q, &k, &v], &attention, (&dout, None), call)?;
         Ok((Some(dq), Some(dk), Some(dv)))
     }
 }
 
-/// The gradients of q, k and v.
+/// The gradients of q, k and v, from those of the output and, if there is one, of the log-sum-exp.
 fn gradients(
-    [q, k, v, out, dout]: [&Tensor; 5],
-    lse: &Tensor,
-    heads: Heads,
-    plan: &TilePlan,
-    scale: f32,
+    [q, k, v]: [&Tensor; 3],
+    attention: &Attention,
+    (dout, dlse): (&Tensor, Option<&Tensor>),
+    (heads, plan, scale): (Heads, &TilePlan, f32),
 ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
     #[cfg(feature = "cuda")]
     if q.device().is_cuda() {
-        return crate::cuda::attention::backward(q, k, v, out, lse, dout, plan, scale);
+        return crate::cuda::attention::backward([q, k, v], attention, dout, dlse, plan, scale);
     }
-    let (dq, dk, dv) = backward::backward([q, k, v, out, dout], lse, heads, plan, scale)?;
+    let (dq, dk, dv) = backward::backward([q, k, v], attention, (dout, dlse), heads, plan, scale)?;
     let gradient = |data, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device());
     Ok((gradient(dq, q)?, gradient(dk, k)?, gradient(dv, v)?))
 }
@@ -170,21 +171,23 @@ impl AttentionPass {
         &self.attention
     }
 
-    /// The gradients of q, k and v from that of the output, `[B, T, H, D]`.
+    /// The gradients of q, k and v from that of the output, `[B, T, H, D]`, and, if something read it, that of the
+    /// log-sum-exp, `[B, H, T]` f32, which must be 0 for queries without keys.
     ///
     /// # Errors
     /// If the shapes differ.
-    pub fn backward(&self, dout: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+    pub fn backward(&self, dout: &Tensor, dlse: Option<&Tensor>) -> Result<(Tensor, Tensor, Tensor)> {
         let Self { q, k, v, plan, .. } = self;
         let Attention { out, lse } = &self.attention;
         let heads = Heads::new(q.dims(), k.dims(), v.dims(), plan).map_err(|problem| Error::shape(NAME, problem))?;
-        if dout.dims() != out.dims() {
-            return Err(Error::shape(
-                NAME,
-                format!("a gradient {:?} of {:?}", dout.dims(), out.dims()),
-            ));
+        for (gradient, of) in [(Some(dout), out), (dlse, lse)] {
+            if let Some(gradient) = gradient.filter(|gradient| gradient.dims() != of.dims()) {
+                let problem = format!("a gradient {:?} of {:?}", gradient.dims(), of.dims());
+                return Err(Error::shape(NAME, problem));
+            }
         }
-        Ok(gradients([q, k, v, out, dout], lse, heads, plan, self.scale as f32)?)
+        let call = (heads, &**plan, self.scale as f32);
+        Ok(gradients([q, k, v], &self.attention, (dout, dlse), call)?)
     }
 }
 
