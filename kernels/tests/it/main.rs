@@ -8,6 +8,7 @@
 mod attention;
 mod cross_entropy;
 mod embedding;
+mod muon;
 mod optim;
 mod params;
 mod plan;
