@@ -1,7 +1,5 @@
 //! Every parameter learns, one batch can be learnt by heart, and a run that runs away stops.
 
-#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
-
 mod common;
 
 use std::sync::atomic::AtomicBool;
