@@ -61,15 +61,19 @@ impl SelfAttention {
     /// If a tensor is missing or has another shape.
     pub fn new(builder: &Builder, shape: Shape, out_std: f64) -> Result<Self> {
         let Shape {
-            width, heads, head_dim, ..
+            width,
+            heads,
+            kv_heads,
+            head_dim,
         } = shape;
+        let parts = [heads, kv_heads, kv_heads].map(|heads| heads * head_dim);
         let std = (width as f64).powf(-0.5);
         Ok(Self {
             shape,
-            qkv: builder.linear("qkv", shape.all_heads() * head_dim, width, Init::Normal(std))?,
+            qkv: builder.hidden("qkv", &parts, width, Init::Normal(std))?,
             q_gain: builder.tensor("q_gain", head_dim, Init::Const(1.0))?,
             k_gain: builder.tensor("k_gain", head_dim, Init::Const(1.0))?,
-            out: builder.linear("out", width, heads * head_dim, Init::Normal(out_std))?,
+            out: builder.hidden("out", &[width], heads * head_dim, Init::Residual(out_std))?,
         })
     }
 

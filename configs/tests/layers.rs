@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use drdiff_configs::{Error, Inputs, Origin, Preset, Resolved, Section, presets};
+use drdiff_diffusion::MaskedShare;
 use drdiff_generation::Settings;
-use drdiff_training::TrainConfig;
+use drdiff_training::{MuonConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 /// All shapes that configurations have.
@@ -300,4 +301,54 @@ fn every_preset_resolves_and_says_what_it_is() {
     presets("train").for_each(resolve::<TrainConfig>);
     presets("generate").for_each(resolve::<Settings>);
     assert!(presets("train").count() >= 2 && presets("generate").count() >= 1);
+}
+
+#[test]
+fn training_recipes_are_switched_on_by_name() {
+    let recipes = "preset: tiny\n\
+        zero_init_projections: true\n\
+        levels: {masked_share: {type: bell, centre: 0.5, width: 0.5}}\n\
+        masked_shares:\n  4: {type: clipped, low: 0.45, high: 0.95}\n\
+        optimizer: {muon: {}}\n";
+    let (_dir, mut inputs) = with_file(recipes);
+    let config = inputs.resolve::<TrainConfig>().unwrap().value;
+    assert!(config.zero_init_projections);
+    assert_eq!(config.optimizer.muon, Some(MuonConfig::default()));
+    assert_eq!(
+        config.levels(1).masked_share,
+        MaskedShare::Bell {
+            centre: 0.5,
+            width: 0.5
+        }
+    );
+    assert_eq!(
+        config.levels(4).masked_share,
+        MaskedShare::Clipped { low: 0.45, high: 0.95 }
+    );
+
+    inputs.set("optimizer.muon.rate=2");
+    let config = inputs.resolve::<TrainConfig>().unwrap().value;
+    assert_eq!(config.optimizer.muon.map(|muon| muon.rate), Some(2.0));
+    inputs.set("optimizer.muon.rate=0");
+    let message = inputs.resolve::<TrainConfig>().unwrap_err().to_string();
+    assert!(message.contains("`optimizer.muon.rate` is 0"), "{message}");
+
+    let mut inputs = Inputs::default();
+    inputs.config("tiny");
+    let plain = inputs.resolve::<TrainConfig>().unwrap().value;
+    assert!(plain.optimizer.muon.is_none() && !plain.zero_init_projections && plain.masked_shares.is_empty());
+}
+
+/// What older files hold reads as before: nothing that came later is switched on.
+#[test]
+fn a_training_configuration_without_the_switches_reads() {
+    let mut inputs = Inputs::default();
+    inputs.config("small");
+    let config = inputs.resolve::<TrainConfig>().unwrap().value;
+    let mut older = serde_json::to_value(&config).unwrap();
+    for later in ["zero_init_projections", "masked_shares"] {
+        older.as_object_mut().unwrap().remove(later).unwrap();
+    }
+    assert!(older["optimizer"].get("muon").is_none());
+    assert_eq!(serde_json::from_value::<TrainConfig>(older).unwrap(), config);
 }

@@ -6,6 +6,7 @@ mod device;
 mod error;
 mod gemm;
 mod mapped;
+mod muon;
 pub mod naive;
 pub mod ops;
 mod optim;
@@ -22,6 +23,7 @@ mod cuda;
 pub use device::{DeviceKind, device, peak_memory, reset_peak_memory};
 pub use error::{Error, Result};
 pub use mapped::MappedFile;
+pub use muon::{MuonSlot, MuonStep, muon, orthogonalise};
 pub use ops::{
     Attention, AttentionPass, CrossEntropy, Rotary, embedding, gated_add, linear_cross_entropy, merge, mixture,
     modulated_norm, qk_norm_rope, residual_norm, rms_norm, softmax, swiglu, tile_attention,

@@ -8,6 +8,7 @@ pub use linear::Linear;
 
 use crate::QuantizedMatrix;
 use candle_core::{Tensor, Var};
+use std::collections::BTreeMap;
 
 /// One named parameter.
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ pub enum Param {
 #[derive(Debug, Clone, Default)]
 pub struct Params {
     entries: Vec<(String, Param)>,
+    hidden: BTreeMap<String, Vec<usize>>,
 }
 
 impl Params {
@@ -44,6 +46,12 @@ impl Params {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Param> {
         self.iter().find_map(|(known, param)| (known == name).then_some(param))
+    }
+
+    /// Rows of each matrix that is stacked in a hidden map (see [`Builder::hidden`]); `None` for any other parameter.
+    #[must_use]
+    pub fn hidden_parts(&self, name: &str) -> Option<&[usize]> {
+        self.hidden.get(name).map(Vec::as_slice)
     }
 
     /// How many there are.

@@ -22,8 +22,8 @@ impl SwiGlu {
     pub fn new(builder: &Builder, width: usize, hidden: usize, out_std: f64) -> Result<Self> {
         let std = (width as f64).powf(-0.5);
         Ok(Self {
-            gate_up: builder.linear("gate_up", 2 * hidden, width, Init::Normal(std))?,
-            down: builder.linear("down", width, hidden, Init::Normal(out_std))?,
+            gate_up: builder.hidden("gate_up", &[hidden, hidden], width, Init::Normal(std))?,
+            down: builder.hidden("down", &[width], hidden, Init::Residual(out_std))?,
             width,
             hidden,
         })

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use drdiff_diffusion::LevelMixture;
+use drdiff_diffusion::{LevelMixture, MaskedShare};
 use drdiff_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Sampling;
-use crate::{Error, Result};
+use crate::{Error, OptimizerConfig, Result};
 
 /// A training run. Together with the corpus it decides every number of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,12 +30,20 @@ pub struct TrainConfig {
     /// Levels that positions are drawn at.
     #[serde(default)]
     pub levels: LevelMixture,
+    /// Draw of the masked share for some block sizes, instead of `levels.masked_share`: the best range depends on the
+    /// block size (clipped schedules of BD3-LM, arXiv 2503.09573, section 5).
+    #[serde(default)]
+    pub masked_shares: BTreeMap<usize, MaskedShare>,
     /// Share of forward passes that condition on their own prediction.
     #[serde(default)]
     pub self_conditioning: f64,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
+    /// Whether the last maps of attention and feed-forward begin at zero, so that every block begins as no change. Only
+    /// for a run that begins with new weights.
+    #[serde(default)]
+    pub zero_init_projections: bool,
     /// Seed of everything that is drawn.
     #[serde(default)]
     pub seed: u64,
@@ -56,59 +64,6 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
 }
 
-/// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with warm-up, a constant stretch and a linear decay.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimizerConfig {
-    /// Highest learning rate.
-    pub learning_rate: f64,
-    /// Learning rate at the end as a share of the highest.
-    pub final_share: f64,
-    /// Steps of linear warm-up.
-    pub warmup: u64,
-    /// Share of the run, at its end, in which the rate falls.
-    pub decay_share: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay, of matrices only.
-    pub weight_decay: f64,
-    /// Largest norm of the whole gradient.
-    pub clip: f64,
-    /// Decay of the moving average of the weights that is kept for generation; 0 keeps the weights themselves.
-    pub ema: f64,
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self {
-            learning_rate: 2e-3,
-            final_share: 0.0,
-            warmup: 100,
-            decay_share: 0.3,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps: 1e-9,
-            weight_decay: 0.05,
-            clip: 1.0,
-            ema: 0.998,
-        }
-    }
-}
-
-impl OptimizerConfig {
-    /// Learning rate of step `step` (counted from 0) of `steps`.
-    pub fn rate(&self, step: u64, steps: u64) -> f64 {
-        let warm = ((step + 1) as f64 / self.warmup.max(1) as f64).min(1.0);
-        let falling = (steps as f64 * self.decay_share).max(1.0);
-        let left = ((steps.saturating_sub(step)) as f64 / falling).min(1.0);
-        self.learning_rate * warm * (self.final_share + (1.0 - self.final_share) * left)
-    }
-}
-
 impl TrainConfig {
     /// Checks what can be checked without the corpus.
     ///
@@ -117,6 +72,8 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.levels.validate()?;
+        self.masked_shares.values().try_for_each(MaskedShare::validate)?;
+        self.optimizer.validate()?;
         let wrong = |what: String| Err(Error::Config(what));
         for (name, value) in [("steps", self.steps), ("log_every", self.log_every)] {
             if value == 0 {
@@ -147,6 +104,15 @@ impl TrainConfig {
                 "`validation_blocks`: {size} does not divide the context of {context}"
             ));
         }
+        if let Some(size) = self
+            .masked_shares
+            .keys()
+            .find(|size| !self.block_sizes.contains_key(size))
+        {
+            return wrong(format!(
+                "`masked_shares` names a block size of {size}, which `block_sizes` never draws; name sizes of `block_sizes` only"
+            ));
+        }
         if !(0.0..=1.0).contains(&self.self_conditioning) {
             return wrong(format!(
                 "`self_conditioning` is {}; it is a share between 0 and 1",
@@ -154,6 +120,15 @@ impl TrainConfig {
             ));
         }
         Ok(())
+    }
+
+    /// What levels are drawn from in blocks of `block_size`.
+    pub fn levels(&self, block_size: usize) -> LevelMixture {
+        let masked_share = self.masked_shares.get(&block_size);
+        LevelMixture {
+            masked_share: *masked_share.unwrap_or(&self.levels.masked_share),
+            ..self.levels
+        }
     }
 
     /// The block size that a uniform draw `u` in `[0, 1)` selects.
@@ -187,24 +162,4 @@ fn validation_windows() -> usize {
 
 fn validation_blocks() -> Vec<usize> {
     vec![1, 4, 16, 64]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_warms_up_stays_and_falls() {
-        let o = OptimizerConfig {
-            learning_rate: 1.0,
-            warmup: 10,
-            decay_share: 0.5,
-            final_share: 0.1,
-            ..Default::default()
-        };
-        assert!((o.rate(0, 100) - 0.1).abs() < 1e-12);
-        assert!((o.rate(30, 100) - 1.0).abs() < 1e-12);
-        assert!((o.rate(75, 100) - 0.55).abs() < 1e-12);
-        assert!((o.rate(100, 100) - 0.1).abs() < 1e-12);
-    }
 }

@@ -13,10 +13,10 @@ mod trainer;
 mod trial;
 mod validate;
 
-pub use config::{OptimizerConfig, TrainConfig};
+pub use config::TrainConfig;
 pub use error::{Error, Result};
 pub use objective::{Layout, Loss, loss};
-pub use optimizer::AdamW;
+pub use optimizer::{MuonConfig, Optimizer, OptimizerConfig};
 pub use rows::Corrupted;
 pub use run::{Event, Outcome, Run, StepRecord, run};
 pub use state::{MODEL_FILE, TRAINING_FILE};

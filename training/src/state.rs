@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use drdiff_kernels::Loaded;
 use drdiff_model::{Checkpoint, Metadata, load_checkpoint, save_checkpoint};
 
@@ -13,11 +13,6 @@ use crate::{Error, Result, TrainConfig, Trainer};
 pub const MODEL_FILE: &str = "model.safetensors";
 /// Weights, moments and averages, in the output folder.
 pub const TRAINING_FILE: &str = "training.safetensors";
-
-const WEIGHT: &str = "weight";
-const FIRST: &str = "first_moment";
-const SECOND: &str = "second_moment";
-const AVERAGE: &str = "average";
 
 impl<'c> Trainer<'c> {
     /// Writes both files into `dir`, each atomically; the state last, since it is what a resumed run trusts.
@@ -33,29 +28,17 @@ impl<'c> Trainer<'c> {
             commit: commit.to_owned(),
             training: serde_json::to_value(&self.config).map_err(|e| Error::Config(e.to_string()))?,
         };
-        let (mut weights, mut state) = (Vec::new(), Vec::new());
-        for slot in &self.optimizer.slots {
-            let weight = slot.var.as_tensor();
-            weights.push((slot.name.clone(), slot.average.as_ref().unwrap_or(weight).clone()));
-            let parts = [
-                (WEIGHT, Some(weight)),
-                (FIRST, Some(&slot.first)),
-                (SECOND, Some(&slot.second)),
-            ];
-            for (kind, tensor) in parts.into_iter().chain([(AVERAGE, slot.average.as_ref())]) {
-                state.extend(tensor.map(|tensor| (format!("{kind}.{}", slot.name), tensor.clone())));
-            }
-        }
-        save_checkpoint(&dir.join(MODEL_FILE), &metadata, &weights)?;
-        save_checkpoint(&dir.join(TRAINING_FILE), &metadata, &state)?;
+        save_checkpoint(&dir.join(MODEL_FILE), &metadata, &self.optimizer.averaged())?;
+        save_checkpoint(&dir.join(TRAINING_FILE), &metadata, &self.optimizer.state()?)?;
         Ok(())
     }
 
     /// Goes on where [`Trainer::save`] stopped. On a CPU the run is then bit for bit the one that was never stopped,
-    /// as long as the configuration is the same; cadence, length and learning rate may be changed.
+    /// as long as the configuration is the same; cadence and learning rate may be changed, and `steps` may grow: a leg at a
+    /// constant rate (`decay_share` 0) may so be followed by longer ones, of which the last decays.
     ///
     /// # Errors
-    /// If the file is missing, damaged, or of a network of another shape or tokenizer.
+    /// If the file is missing, damaged, of a network of another shape, tokenizer or optimiser, or of a longer run.
     pub fn resume(config: TrainConfig, corpus: &'c Corpus, dir: &Path, device: &Device) -> Result<Self> {
         let path = dir.join(TRAINING_FILE);
         let Checkpoint { metadata, mut tensors } = load_checkpoint(&path, device)?;
@@ -73,28 +56,33 @@ impl<'c> Trainer<'c> {
                 "its `model` section differs; give the configuration that it was started with",
             ));
         }
-        let mut take = |kind: &str, name: &str| match tensors.remove(&format!("{kind}.{name}")) {
-            Some(Loaded::Dense(tensor)) => Ok(tensor),
-            _ => Err(foreign(&format!("it has no `{kind}.{name}`"))),
-        };
-        let mut trainer = Trainer::new(config, corpus, None, device)?;
-        for slot in &mut trainer.optimizer.slots {
-            let shape = slot.var.shape().clone();
-            let mut fetch = |kind: &str| -> Result<Tensor> {
-                let tensor = take(kind, &slot.name)?;
-                if *tensor.shape() != shape {
-                    return Err(foreign(&format!("`{kind}.{}` has another shape", slot.name)));
-                }
-                Ok(tensor)
-            };
-            slot.var.set(&fetch(WEIGHT)?)?;
-            slot.first = fetch(FIRST)?;
-            slot.second = fetch(SECOND)?;
-            if slot.average.is_some() {
-                slot.average = Some(fetch(AVERAGE)?);
-            }
+        let name = |muon: bool| if muon { "muon" } else { "adamw" };
+        let before = metadata
+            .training
+            .pointer("/optimizer/muon")
+            .is_some_and(|muon| !muon.is_null());
+        let now = config.optimizer.muon.is_some();
+        if before != now {
+            let (before, now) = (name(before), name(now));
+            return Err(foreign(&format!(
+                "its matrices were moved by {before}, the configuration says {now}; give `optimizer.muon` as it was, or begin a new \
+                 run with `--from` and this one's folder"
+            )));
         }
-        trainer.optimizer.updates = metadata.step;
+        if config.steps < metadata.step {
+            let (taken, steps) = (metadata.step, config.steps);
+            return Err(foreign(&format!(
+                "it has taken {taken} steps and `steps` is {steps}; a run may only grow, so give `steps` of at least {taken}"
+            )));
+        }
+        let mut trainer = Trainer::new(config, corpus, None, device)?;
+        trainer
+            .optimizer
+            .restore(metadata.step, |name, dims| match tensors.remove(name) {
+                Some(Loaded::Dense(tensor)) if tensor.dims() == dims => Ok(tensor),
+                Some(_) => Err(foreign(&format!("`{name}` has another shape"))),
+                None => Err(foreign(&format!("it has no `{name}`"))),
+            })?;
         trainer.step = metadata.step;
         trainer.tokens = metadata.tokens;
         Ok(trainer)

@@ -6,14 +6,14 @@ use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Rotary, Source,
 use drdiff_model::{Checkpoint, Loading, Network, build};
 
 use crate::data::{Corpus, Sampler};
-use crate::{AdamW, Corrupted, Error, Layout, Result, TrainConfig, loss};
+use crate::{Corrupted, Error, Layout, Optimizer, Result, TrainConfig, loss};
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {
     pub(crate) config: TrainConfig,
     pub(crate) corpus: &'a Corpus,
     pub(crate) network: Network,
-    pub(crate) optimizer: AdamW,
+    pub(crate) optimizer: Optimizer,
     pub(crate) plans: PlanCache<NoisyClean>,
     pub(crate) rotary: Rotary,
     /// Steps taken.
@@ -60,7 +60,7 @@ impl<'a> Trainer<'a> {
         let len = config.model.context;
         let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
         Ok(Self {
-            optimizer: AdamW::new(&params, &config.optimizer)?,
+            optimizer: Optimizer::new(&params, &config.optimizer)?,
             plans: PlanCache::new(NoisyClean),
             rotary: Rotary::new(&[positions], config.model.head_dim, config.model.rope_base, device)?,
             sampler: corpus.sampler(&config.sampling, len, noise)?,
@@ -138,12 +138,11 @@ impl<'a> Trainer<'a> {
 
     /// Draws pass `key` on the host: windows, block size, levels, noise.
     fn draw(&self, key: u64) -> Result<Ready> {
-        let TrainConfig {
-            batch, model, levels, ..
-        } = &self.config;
+        let TrainConfig { batch, model, .. } = &self.config;
         let windows = self.sampler.batch(key, 0..*batch as u64)?;
         let tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
         let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
+        let levels = self.config.levels(block_size);
         let levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
         let corrupted = Corrupted::new(&tokens, &levels, *batch, (model.vocab, model.embed), (self.noise, key));
         Ok(Ready {
@@ -162,7 +161,10 @@ struct Ready {
 }
 
 fn initialise(config: &TrainConfig, noise: Noise, device: &Device) -> Result<(Network, Params)> {
-    let builder = Builder::new(Source::Init(noise), device);
+    let mut builder = Builder::new(Source::Init(noise), device);
+    if config.zero_init_projections {
+        builder = builder.zero_residuals();
+    }
     let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
     let network = Network::new(&builder, &config.model, dtype)?;
     Ok((network, builder.finish().0))

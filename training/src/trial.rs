@@ -8,7 +8,7 @@ use drdiff_diffusion::Levels;
 use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape, TilePlan, Value};
 use drdiff_model::{Input, ModelConfig, Network};
 
-use crate::{AdamW, Corrupted, Layout, OptimizerConfig, Result, StepOutput, loss};
+use crate::{Corrupted, Layout, Optimizer, OptimizerConfig, Result, StepOutput, loss};
 
 /// What lies in the rows of a timed step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum TrialLayout {
 /// A network with its optimiser, ready to take steps.
 pub struct Trial {
     network: Network,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     layout: TrialLayout,
     plan: Arc<TilePlan>,
     rotary: Rotary,
@@ -55,7 +55,7 @@ impl Trial {
             }
         };
         Ok(Self {
-            optimizer: AdamW::new(
+            optimizer: Optimizer::new(
                 &params,
                 &OptimizerConfig {
                     ema: 0.0,

@@ -17,6 +17,8 @@ pub enum Init {
     Const(f64),
     /// With normal draws of this standard deviation.
     Normal(f64),
+    /// As [`Init::Normal`], for the last map of a residual branch: zeros where [`Builder::zero_residuals`] asks for them.
+    Residual(f64),
 }
 
 /// A tensor out of a checkpoint.
@@ -65,6 +67,7 @@ struct State {
     source: Source,
     params: Params,
     report: LoadReport,
+    zero_residuals: bool,
 }
 
 /// A named place in the network from which layers take their parameters; clones share one registry.
@@ -84,10 +87,19 @@ impl Builder {
                 source,
                 params: Params::default(),
                 report: LoadReport::default(),
+                zero_residuals: false,
             })),
             path: String::new(),
             device: device.clone(),
         }
+    }
+
+    /// Fills parameters of [`Init::Residual`] with zeros, so that every residual branch begins as no change at all
+    /// (Zhang et al., "Fixup", arXiv 1901.09321).
+    #[must_use]
+    pub fn zero_residuals(self) -> Self {
+        self.state.borrow_mut().zero_residuals = true;
+        self
     }
 
     /// The place `name` inside this one; paths are joined by dots.
@@ -142,6 +154,18 @@ impl Builder {
         Ok(linear)
     }
 
+    /// A linear map between activations inside the network, whose rows are those of logical matrices of `parts` rows,
+    /// one after another (queries, keys and values, say). An optimiser may treat each of them as a matrix.
+    ///
+    /// # Errors
+    /// As [`Builder::tensor`].
+    pub fn hidden(&self, name: &str, parts: &[usize], inputs: usize, init: Init) -> Result<Linear> {
+        let linear = self.linear(name, parts.iter().sum(), inputs, init)?;
+        let hidden = &mut self.state.borrow_mut().params.hidden;
+        hidden.insert(self.join(&name), parts.to_vec());
+        Ok(linear)
+    }
+
     /// The registry, and what of the checkpoint did not fit (nothing, for new parameters).
     #[must_use]
     pub fn finish(self) -> (Params, LoadReport) {
@@ -169,6 +193,10 @@ impl Builder {
         let state = &mut *self.state.borrow_mut();
         match &mut state.source {
             Source::Init(noise) => {
+                let init = match init {
+                    Init::Residual(_) if state.zero_residuals => Init::Const(0.0),
+                    other => other,
+                };
                 let values = draw(*noise, &name, shape.elem_count(), init);
                 let tensor = Tensor::from_vec(values, shape, &self.device)?;
                 Ok(Param::Trained(Var::from_tensor(&tensor)?))
@@ -219,7 +247,7 @@ fn accept(found: Option<Loaded>, name: String, shape: &Shape, report: &mut LoadR
 fn draw(noise: Noise, name: &str, count: usize, init: Init) -> Vec<f32> {
     match init {
         Init::Const(value) => vec![value as f32; count],
-        Init::Normal(deviation) => {
+        Init::Normal(deviation) | Init::Residual(deviation) => {
             let mut stream = noise.stream(Purpose::Init, fnv1a(name), 0);
             let normal = || -> f64 { StandardNormal.sample(&mut stream) };
             std::iter::repeat_with(normal)

@@ -2,7 +2,10 @@
 
 use crate::compare::{DTYPES, compare, gpu, numbers, on_cpu};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{AdamWSlot, AdamWStep, adamw_all, embedding, global_norm, linear_cross_entropy, mixture};
+use drdiff_kernels::{
+    AdamWSlot, AdamWStep, MuonSlot, MuonStep, adamw_all, embedding, global_norm, linear_cross_entropy, mixture, muon,
+    orthogonalise,
+};
 use drdiff_testkit::{Inputs, assert_close_within};
 use std::slice::from_ref;
 
@@ -169,6 +172,53 @@ fn optimiser() -> Result<()> {
     };
     for (got, want) in run(&gpu())?.iter().zip(run(&Device::Cpu)?) {
         assert_close_within("optimiser", got, &want, 1e-5);
+    }
+    Ok(())
+}
+
+/// Wide, tall and square stacks; parameters that hold one matrix and two. The iteration runs in bf16 here and in f32 on
+/// the CPU, which it is made to bear: directions agree to a few hundredths.
+#[test]
+fn muon_step() -> Result<()> {
+    for (rows, columns) in [(64, 64), (40, 96), (96, 40)] {
+        let mut inputs = Inputs::new(rows as u64);
+        let [param, grad, average] = [(); 3].map(|()| numbers(&mut inputs, &[2 * rows, columns]));
+        let (param, grad, average) = (param?, grad?, average?);
+        let momentum = numbers(&mut inputs, &[2, rows, columns])?;
+        let step = MuonStep {
+            lr: 0.5,
+            scale: 1.0,
+            momentum: 0.95,
+            weight_decay: 0.1,
+            ema_decay: 0.9,
+        };
+        let run = |device: &Device| -> Result<[Vec<f64>; 4]> {
+            let place = |x: &Tensor| -> Result<Tensor> { x.copy()?.to_device(device) };
+            let var = Var::from_tensor(&place(&param)?)?;
+            // The gradient holds bf16 numbers on both sides.
+            let grad = place(&grad.to_dtype(DType::BF16)?)?;
+            let average = place(&average)?;
+            let slots = [0, rows].map(|row| MuonSlot {
+                param: &var,
+                grad: Some(&grad),
+                average: Some(&average),
+                row,
+            });
+            let clip = Tensor::new(0.7f32, device)?;
+            let after = muon(&slots, &place(&momentum)?, &step, &clip).unwrap();
+            let direction = orthogonalise(&after).unwrap();
+            Ok([
+                on_cpu(&after.flatten_all()?)?,
+                on_cpu(&direction.flatten_all()?)?,
+                on_cpu(&var.flatten_all()?)?,
+                on_cpu(&average.flatten_all()?)?,
+            ])
+        };
+        let (gpu, cpu) = (run(&gpu())?, run(&Device::Cpu)?);
+        assert_close_within("momentum", &gpu[0], &cpu[0], 1e-6);
+        for (what, at) in [("direction", 1), ("parameter", 2), ("average", 3)] {
+            assert_close_within(&format!("{what} {rows} x {columns}"), &gpu[at], &cpu[at], 5e-2);
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod cross_entropy;
 mod embedding;
 mod merge;
 mod modulated;
+mod muon;
 mod optim;
 mod params;
 mod plan;

@@ -1,0 +1,104 @@
+//! A tiny network, its training run, and one batch for it.
+#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
+
+use std::collections::BTreeMap;
+
+use candle_core::Device;
+use drdiff_diffusion::{LevelMixture, Levels};
+use drdiff_kernels::{Builder, Gradients, Noise, Params, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_model::{ModelConfig, Network};
+use drdiff_training::{Corrupted, Layout, OptimizerConfig, TrainConfig, loss};
+
+pub(crate) const LEN: usize = 32;
+
+pub(crate) fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
+    ModelConfig {
+        vocab,
+        width: 32,
+        embed: 32,
+        layers: 2,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 16,
+        hidden: 48,
+        context: LEN,
+        rope_base: 10_000.0,
+        norm_eps: 1e-6,
+        noise_conditioning,
+    }
+}
+
+pub(crate) fn config(vocab: usize, steps: u64) -> TrainConfig {
+    TrainConfig {
+        model: model(vocab, false),
+        steps,
+        batch: 2,
+        accumulate: 2,
+        block_sizes: BTreeMap::from([(1, 1.0), (4, 1.0), (LEN, 1.0)]),
+        sampling: Default::default(),
+        levels: LevelMixture::default(),
+        masked_shares: BTreeMap::new(),
+        self_conditioning: 0.5,
+        zero_init_projections: false,
+        optimizer: OptimizerConfig {
+            warmup: 2,
+            ema: 0.9,
+            ..Default::default()
+        },
+        seed: 5,
+        log_every: 1,
+        validate_every: 0,
+        validation_windows: 2,
+        validation_blocks: vec![1, 16],
+        checkpoint_every: 0,
+    }
+}
+
+/// A small network with the loss of one batch that has absorbed, soft and anchored positions.
+pub(crate) fn one_batch(noise_conditioning: bool, conditioned: bool) -> (Params, impl Fn(&Tape) -> Value) {
+    let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
+    one_batch_from(builder, noise_conditioning, conditioned)
+}
+
+/// [`one_batch`] with parameters out of `builder`.
+pub(crate) fn one_batch_from(
+    builder: Builder,
+    noise_conditioning: bool,
+    conditioned: bool,
+) -> (Params, impl Fn(&Tape) -> Value) {
+    let vocab = 40;
+    let network = Network::new(&builder, &model(vocab, noise_conditioning), candle_core::DType::F32).unwrap();
+    let (params, _) = builder.finish();
+    let tokens: Vec<u32> = (0..2 * LEN as u32).map(|i| i * i % vocab as u32).collect();
+    let kinds = [(0.0, 1.0), (f32::INFINITY, 0.0), (2.0, 1.0), (0.0, 1.0)];
+    let (snr, weight) = (0..2 * LEN).map(|i| kinds[i % kinds.len()]).unzip();
+    let levels = Levels { snr, weight };
+    let plan = std::sync::Arc::new(TilePlan::new(&[drdiff_attention::noisy_clean(LEN, 8).unwrap()]).unwrap());
+    let positions = (0..LEN as i64).chain(0..LEN as i64).collect();
+    let rotary = Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap();
+    let forward = move |tape: &Tape| {
+        let corrupted = Corrupted::new(&tokens, &levels, 2, (vocab, 32), (Noise::new(2, 0), 3));
+        loss(
+            &network,
+            &corrupted,
+            &Layout {
+                plan: plan.clone(),
+                rotary: &rotary,
+            },
+            conditioned,
+            Some(tape),
+        )
+        .unwrap()
+        .value
+    };
+    (params, forward)
+}
+
+pub(crate) fn gradients(forward: &impl Fn(&Tape) -> Value) -> Gradients {
+    let tape = Tape::new();
+    tape.backward(&forward(&tape)).unwrap()
+}
+
+pub(crate) fn number(forward: &impl Fn(&Tape) -> Value) -> f32 {
+    forward(&Tape::new()).tensor().to_scalar().unwrap()
+}

@@ -1,0 +1,126 @@
+//! A resumed run is the run that never stopped, whatever the optimiser; a run may grow; a foreign one is refused.
+
+#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{Device, Tensor};
+use drdiff_kernels::Loaded;
+use drdiff_training::data::Corpus;
+use drdiff_training::{Event, MODEL_FILE, MuonConfig, Outcome, Run, TRAINING_FILE, TrainConfig, Trainer, run};
+
+/// Six steps under this optimiser.
+fn config(corpus: &Corpus, muon: Option<MuonConfig>) -> TrainConfig {
+    let mut config = common::config(corpus.tokenizer().vocab_size(), 6);
+    config.optimizer.muon = muon;
+    config
+}
+
+/// Trains into `dir` and stops after `stop_after` steps; goes on if there is a run.
+fn train(config: TrainConfig, corpus: &Corpus, dir: &Path, stop_after: u64) -> Outcome {
+    std::fs::create_dir_all(dir).unwrap();
+    let mut trainer = if dir.join(TRAINING_FILE).exists() {
+        Trainer::resume(config, corpus, dir, &Device::Cpu).unwrap()
+    } else {
+        Trainer::new(config, corpus, None, &Device::Cpu).unwrap()
+    };
+    let stop = AtomicBool::new(false);
+    let options = Run {
+        dir,
+        commit: "test",
+        stop: &stop,
+        limit: None,
+    };
+    run(&mut trainer, &options, &mut |event| {
+        if let Event::Steps(record) = event {
+            stop.store(record.step + 1 == stop_after, Ordering::Relaxed);
+        }
+    })
+    .unwrap()
+}
+
+/// Every number of a file, bit for bit.
+fn bits(path: &Path) -> BTreeMap<String, Vec<u32>> {
+    let numbers = |tensor: &Tensor| -> Vec<u32> {
+        let numbers = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        numbers.into_iter().map(f32::to_bits).collect()
+    };
+    let checkpoint = drdiff_model::load_checkpoint(path, &Device::Cpu).unwrap();
+    let tensors = checkpoint.tensors.into_iter().map(|(name, loaded)| match loaded {
+        Loaded::Dense(tensor) => (name, numbers(&tensor)),
+        Loaded::Quantized(_) => unreachable!("checkpoints are dense"),
+    });
+    tensors.collect()
+}
+
+fn assert_same(left: &Path, right: &Path) {
+    for file in [MODEL_FILE, TRAINING_FILE] {
+        assert!(bits(&left.join(file)) == bits(&right.join(file)), "{file} differs");
+    }
+}
+
+#[test]
+fn a_resumed_run_is_bit_for_bit_the_run_that_never_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    for muon in [None, Some(MuonConfig::default())] {
+        let dir = |name: &str| folder.path().join(format!("{name} {muon:?}"));
+        let (whole, parts) = (dir("whole"), dir("parts"));
+        let config = config(&corpus, muon);
+        assert_eq!(train(config.clone(), &corpus, &whole, 99), Outcome::Finished);
+        assert_eq!(train(config.clone(), &corpus, &parts, 3), Outcome::Stopped);
+        assert_eq!(train(config, &corpus, &parts, 99), Outcome::Finished);
+        assert_same(&whole, &parts);
+    }
+}
+
+#[test]
+fn a_run_may_grow_and_then_decay_but_not_shrink() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    let (whole, legs) = (folder.path().join("whole"), folder.path().join("legs"));
+    let mut long = config(&corpus, Some(MuonConfig::default()));
+    long.optimizer.decay_share = 0.5;
+    assert_eq!(train(long.clone(), &corpus, &whole, 99), Outcome::Finished);
+
+    let mut first = long.clone();
+    first.steps = 3;
+    first.optimizer.decay_share = 0.0;
+    assert_eq!(train(first, &corpus, &legs, 99), Outcome::Finished);
+    assert_eq!(train(long.clone(), &corpus, &legs, 99), Outcome::Finished);
+    assert_same(&whole, &legs);
+
+    let shorter = TrainConfig { steps: 5, ..long };
+    let error = Trainer::resume(shorter, &corpus, &legs, &Device::Cpu).err().unwrap();
+    let error = error.to_string();
+    assert!(
+        error.contains("taken 6 steps") && error.contains("at least 6"),
+        "{error}"
+    );
+}
+
+#[test]
+fn another_optimiser_is_refused_and_both_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    for (before, after) in [(None, Some(MuonConfig::default())), (Some(MuonConfig::default()), None)] {
+        let dir = folder.path().join(format!("{before:?}"));
+        train(config(&corpus, before), &corpus, &dir, 1);
+        let error = Trainer::resume(config(&corpus, after), &corpus, &dir, &Device::Cpu)
+            .err()
+            .unwrap();
+        let error = error.to_string();
+        assert!(
+            ["adamw", "muon", "--from"].iter().all(|word| error.contains(word)),
+            "{error}"
+        );
+        // Its weights are a start for either.
+        let weights = drdiff_model::load_checkpoint(&dir.join(MODEL_FILE), &Device::Cpu).unwrap();
+        let mut trainer = Trainer::new(config(&corpus, after), &corpus, Some(weights), &Device::Cpu).unwrap();
+        trainer.step().unwrap();
+    }
+}
