@@ -7,11 +7,16 @@ pub mod batch;
 mod engine;
 mod error;
 mod event;
+mod gaps;
 mod job;
+mod overrides;
 mod pass;
 mod request;
+mod stop;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};
+pub use gaps::{GAP, canvas};
+pub use overrides::Overrides;
 pub use request::{Request, Settings, Task};
