@@ -25,18 +25,26 @@ pub(super) struct Failure {
     pub(super) fingerprint: Option<String>,
 }
 
+/// A line of the error file.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Record<'a> {
+    Drdiff(&'a Failure),
+    OpenAi(Value),
+}
+
 impl Failure {
-    fn record(&self, format: OutputFormat) -> Value {
+    fn record(&self, format: OutputFormat) -> Record<'_> {
         match format {
-            OutputFormat::Drdiff => json!(self),
-            OutputFormat::OpenAi => json!({
+            OutputFormat::Drdiff => Record::Drdiff(self),
+            OutputFormat::OpenAi => Record::OpenAi(json!({
                 "id": self.id.as_deref().map(|id| format!("batch_req_{:016x}", Key::of(id).noise)),
                 "custom_id": self.id,
                 "response": null,
                 "error": { "code": self.fault, "message": self.error },
                 "line": self.line,
                 "fingerprint": self.fingerprint,
-            }),
+            })),
         }
     }
 
@@ -183,7 +191,9 @@ impl Failures {
                 _ => return,
             }
             if written.is_ok() {
-                written = writeln!(file, "{}", failure.record(self.format));
+                written = serde_json::to_writer(&mut file, &failure.record(self.format))
+                    .map_err(std::io::Error::from)
+                    .and_then(|()| file.write_all(b"\n"));
             }
         })?;
         written.and_then(|()| file.flush()).map_err(wrong())?;

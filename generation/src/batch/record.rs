@@ -37,12 +37,54 @@ pub(super) struct Finished<'a> {
     pub(super) model: &'a str,
 }
 
-impl Finished<'_> {
+/// A line of the output.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Record<'a> {
+    Drdiff(Ours<'a>),
+    OpenAi(Theirs<'a>),
+}
+
+/// DrDiff's own form.
+#[derive(Debug, Serialize)]
+pub(super) struct Ours<'a> {
+    id: &'a str,
+    #[serde(flatten)]
+    wish: &'a Wish,
+    text: &'a str,
+    tokens: usize,
+    #[serde(flatten)]
+    costs: Costs,
+}
+
+/// OpenAI's form.
+#[derive(Debug, Serialize)]
+pub(super) struct Theirs<'a> {
+    id: String,
+    custom_id: &'a str,
+    response: Response,
+    error: (),
+}
+
+#[derive(Debug, Serialize)]
+struct Response {
+    status_code: u16,
+    request_id: String,
+    body: Value,
+}
+
+impl<'a> Finished<'a> {
     /// The line for this text.
-    pub(super) fn record(&self, format: OutputFormat) -> Value {
+    pub(super) fn record(&self, format: OutputFormat) -> Record<'a> {
         match format {
-            OutputFormat::Drdiff => self.drdiff(),
-            OutputFormat::OpenAi => self.openai(),
+            OutputFormat::Drdiff => Record::Drdiff(Ours {
+                id: &self.due.id,
+                wish: &self.due.form.wish,
+                text: &self.output.text,
+                tokens: self.output.ids.len(),
+                costs: self.costs(),
+            }),
+            OutputFormat::OpenAi => Record::OpenAi(self.openai()),
         }
     }
 
@@ -62,34 +104,10 @@ impl Finished<'_> {
         }
     }
 
-    fn drdiff(&self) -> Value {
-        #[derive(Serialize)]
-        struct Record<'a> {
-            id: &'a str,
-            #[serde(flatten)]
-            wish: &'a Wish,
-            text: &'a str,
-            tokens: usize,
-            #[serde(flatten)]
-            costs: Costs,
-        }
-        json!(Record {
-            id: &self.due.id,
-            wish: &self.due.form.wish,
-            text: &self.output.text,
-            tokens: self.output.ids.len(),
-            costs: self.costs(),
-        })
-    }
-
-    fn openai(&self) -> Value {
+    fn openai(&self) -> Theirs<'a> {
         let request = format!("{:016x}", self.due.key.noise);
         let (text, tokens) = (&self.output.text, self.output.ids.len());
-        let finish_reason = match self.output.stop {
-            StopReason::End | StopReason::Stop => "stop",
-            StopReason::Length => "length",
-        };
-        let (kind, name, choice) = match self.due.form.endpoint {
+        let (kind, name, mut choice) = match self.due.form.endpoint {
             Endpoint::Completions => ("text_completion", "cmpl", json!({ "text": text })),
             Endpoint::Chat => (
                 "chat.completion",
@@ -97,17 +115,18 @@ impl Finished<'_> {
                 json!({ "message": { "role": "assistant", "content": text } }),
             ),
         };
-        let mut choice = choice;
         choice["index"] = json!(0);
         choice["logprobs"] = Value::Null;
-        choice["finish_reason"] = json!(finish_reason);
-        json!({
-            "id": format!("batch_req_{request}"),
-            "custom_id": self.due.id,
-            "response": {
-                "status_code": 200,
-                "request_id": request,
-                "body": {
+        choice["finish_reason"] = json!(match self.output.stop {
+            StopReason::End | StopReason::Stop => "stop",
+            StopReason::Length => "length",
+        });
+        Theirs {
+            id: format!("batch_req_{request}"),
+            custom_id: &self.due.id,
+            response: Response {
+                status_code: 200,
+                body: json!({
                     "id": format!("{name}-{request}"),
                     "object": kind,
                     "created": now(),
@@ -119,10 +138,11 @@ impl Finished<'_> {
                         "total_tokens": self.prompt_tokens + tokens,
                     },
                     "diffusion": self.costs(),
-                },
+                }),
+                request_id: request,
             },
-            "error": null,
-        })
+            error: (),
+        }
     }
 }
 
@@ -196,7 +216,7 @@ mod tests {
                 seconds: 0.5,
                 model: "m",
             };
-            let ours = finished.record(OutputFormat::Drdiff);
+            let ours = json!(finished.record(OutputFormat::Drdiff));
             for (key, value) in [
                 ("id", json!("r1")),
                 ("prompt", json!("Once")),
@@ -209,7 +229,7 @@ mod tests {
             ] {
                 assert_eq!(ours[key], value, "{key}");
             }
-            let theirs = finished.record(OutputFormat::OpenAi);
+            let theirs = json!(finished.record(OutputFormat::OpenAi));
             assert_eq!((&theirs["custom_id"], &theirs["error"]), (&json!("r1"), &Value::Null));
             let body = &theirs["response"]["body"];
             let choice = &body["choices"][0];

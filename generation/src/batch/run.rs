@@ -214,17 +214,16 @@ impl Job {
         let Some(active) = self.active.remove(&request) else {
             return Ok(());
         };
-        let manifest = self.store.manifest();
+        let (format, model) = (self.store.manifest().format, self.store.manifest().model.clone());
         let finished = Finished {
             due: &active.due,
             settings: &active.settings,
             output,
             prompt_tokens: active.prompt_tokens,
             seconds: active.since.elapsed().as_secs_f64(),
-            model: &manifest.model,
+            model: &model,
         };
-        let record = finished.record(manifest.format);
-        self.store.keep(&active.due, &record)?;
+        self.store.keep(&active.due, &finished.record(format))?;
         self.tally.done += 1;
         self.tally.tokens += output.ids.len() as u64;
         self.tally.nfe += output.nfe as u64;

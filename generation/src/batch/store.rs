@@ -9,7 +9,7 @@ use super::id::Key;
 use super::input::Input;
 use super::ledger::{Due, Fault, Ledger, State, Verdict};
 use super::manifest::Manifest;
-use super::record::Kept;
+use super::record::{Kept, Record};
 use super::shard::Shard;
 use super::{BatchError, FolderLock, Journal};
 use crate::Result;
@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Keeps a finished text.
-    pub(super) fn keep(&mut self, due: &Due, record: &serde_json::Value) -> Result<()> {
+    pub(super) fn keep(&mut self, due: &Due, record: &Record<'_>) -> Result<()> {
         self.part.append(record)?;
         self.ledger.note(due.key, due.fingerprint, State::Done);
         Ok(())

@@ -46,11 +46,13 @@ impl View {
             ),
             () => Mode::Lines,
         };
+        let started = Instant::now();
         Self {
+            // A log does not begin with a line of zeros.
+            last: matches!(mode, Mode::Lines).then_some(started),
             mode,
             due,
-            started: Instant::now(),
-            last: None,
+            started,
         }
     }
 
