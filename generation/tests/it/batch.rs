@@ -45,8 +45,8 @@ fn manifest(shards: usize, lines: &[String]) -> Manifest {
     }
 }
 
-fn open(dir: &Path, shard: Shard, lines: &[String], retry: bool) -> drdiff_generation::Result<Store> {
-    Store::open(dir, manifest(shard.count(), lines), shard, retry)
+fn open(dir: &Path, shard: Shard, lines: &[String], retry: bool) -> Result<Store, Box<Error>> {
+    Store::open(dir, manifest(shard.count(), lines), shard, retry).map_err(Box::new)
 }
 
 fn job(dir: &Path, shard: Shard, lines: &[String], window: usize, retry: bool) -> Job {
@@ -323,7 +323,7 @@ fn a_folder_is_one_jobs() {
     let first = job(dir.path(), Shard::WHOLE, &lines, 1, false);
     assert_eq!(status(dir.path()).unwrap().1[0].progress, Progress::Running);
     let error = open(dir.path(), Shard::WHOLE, &lines, false).unwrap_err();
-    assert!(matches!(error, Error::Batch(BatchError::Locked { .. })), "{error}");
+    assert!(matches!(*error, Error::Batch(BatchError::Locked { .. })), "{error}");
     drop(first);
     let error = open(dir.path(), Shard::new(0, 2).unwrap(), &lines, false)
         .unwrap_err()
