@@ -90,7 +90,7 @@ fn twenty_kills_change_nothing() {
     assert!((1..200).contains(&left), "{left}");
     let last = batch(&input, &out, &[]).run();
     assert_eq!(last.code(), 1, "{}", last.stderr());
-    assert!(last.stderr().contains("texts are there already"), "{}", last.stderr());
+    assert!(last.stderr().contains("already there: "), "{}", last.stderr());
     let (ours, theirs) = (records(&out), records(&calm));
     assert_eq!(ours.len(), 198);
     assert_eq!(ours, theirs);
@@ -136,7 +136,7 @@ fn a_job_that_is_asked_to_stop_keeps_what_it_has() {
     assert!(kept >= 3);
     let rest = batch(&input, &out, &[]).run();
     assert!(
-        rest.stderr().contains(&format!("{kept} texts are there already")),
+        rest.stderr().contains(&format!("already there: {kept} text")),
         "{}",
         rest.stderr()
     );
@@ -179,7 +179,7 @@ fn a_full_disk_is_one_sentence_and_nothing_is_lost() {
     assert!(bytes.ends_with(b"\n"), "no torn line is left");
     let ran = batch(&input, &out, &[]).run();
     assert!(
-        ran.stderr().contains(&format!("{kept} texts are there already")),
+        ran.stderr().contains(&format!("already there: {kept} text")),
         "{}",
         ran.stderr()
     );

@@ -63,6 +63,12 @@ pub enum BatchError {
         /// What is missing or wrong.
         reason: String,
     },
+    /// A file of which there are two.
+    #[error("there are both {path} and {path}.partial; remove the one that does not belong here", path = .path.display())]
+    Both {
+        /// The file.
+        path: PathBuf,
+    },
     /// The input is not the same as a moment ago.
     #[error("the input changed while it was read; run the same command again")]
     InputChanged,
@@ -140,7 +146,9 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "choose a folder that you may write to, or change its permissions"
         }
-        io::ErrorKind::NotFound => "check that it is still there",
+        io::ErrorKind::NotFound => "check that it is there",
+        io::ErrorKind::IsADirectory => "name a file",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "choose another name",
         io::ErrorKind::Unsupported => "choose a folder on another file system",
         _ => "run the same command again, what is finished is kept",
     }

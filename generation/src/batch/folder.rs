@@ -114,9 +114,13 @@ impl Paths {
             _ => {}
         }
         for path in [self.part(), self.errors()] {
-            // At any time only one of the two names exists.
+            let growing = partial(&path);
             if path.exists() {
-                rename(&path, &partial(&path))?;
+                // A job has one or the other; both are somebody's copy, and either may be the one to keep.
+                if growing.exists() {
+                    return Err(BatchError::Both { path });
+                }
+                rename(&path, &growing)?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::input::InputFormat;
+use super::journal::sync_folder;
 use super::{BatchError, FolderLock};
 use crate::{Result, Settings};
 
@@ -85,6 +86,7 @@ impl Manifest {
                 reason: e.to_string(),
             })?;
             write_atomically(&path, (json + "\n").as_bytes())?;
+            sync_folder(&path);
             return Ok(None);
         }
         let old = Self::read(folder)?;

@@ -325,6 +325,12 @@ fn a_folder_is_one_jobs() {
     let error = open(dir.path(), Shard::WHOLE, &lines, false).unwrap_err();
     assert!(matches!(*error, Error::Batch(BatchError::Locked { .. })), "{error}");
     drop(first);
+    run(dir.path(), Shard::WHOLE, &lines, 8);
+    let part = dir.path().join("part-00000-of-00001.jsonl");
+    std::fs::copy(&part, part.with_extension("jsonl.partial")).unwrap();
+    let error = open(dir.path(), Shard::WHOLE, &lines, false).unwrap_err();
+    assert!(matches!(*error, Error::Batch(BatchError::Both { .. })), "{error}");
+    std::fs::remove_file(part.with_extension("jsonl.partial")).unwrap();
     let error = open(dir.path(), Shard::new(0, 2).unwrap(), &lines, false)
         .unwrap_err()
         .to_string();

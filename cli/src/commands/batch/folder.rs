@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::{MergeArgs, StatusArgs, VerifyArgs};
 use crate::exit::Exit;
-use crate::output::{Out, grouped, tell};
+use crate::output::{Out, counted, grouped, tell};
 
 pub(super) fn status(args: &StatusArgs) -> Result<Exit> {
     let (manifest, shards) = batch::status(&args.dir)?;
@@ -47,9 +47,9 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit> {
 pub(super) fn merge(args: &MergeArgs) -> Result<Exit> {
     let records = batch::merge(&args.dir, &args.out)?;
     tell(&format_args!(
-        "{} texts are in {}",
-        grouped(records),
-        args.out.display()
+        "{} holds {}",
+        args.out.display(),
+        counted(records, "text")
     ));
     Ok(Exit::Done)
 }
@@ -70,12 +70,12 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<Exit> {
             text += &format!("and {} more\n", grouped(more));
         }
         text += &format!(
-            "{} of {} shards done, {} texts, {} failed requests, {} problems\n",
+            "{} of {} shards done, {}, {}, {}\n",
             found.shards_done,
             found.shards,
-            grouped(found.records),
-            grouped(found.failed),
-            grouped(found.problems)
+            counted(found.records, "text"),
+            counted(found.failed, "failed request"),
+            counted(found.problems, "problem")
         );
         out.text(&text)?;
     }

@@ -13,7 +13,7 @@ use super::args::JobArgs;
 use super::progress::{End, View};
 use crate::exit::{Exit, usage};
 use crate::model::Source;
-use crate::output::{grouped, remark};
+use crate::output::{counted, grouped, remark};
 use crate::{COMMIT, interrupt};
 
 pub(super) fn run(args: &JobArgs) -> Result<Exit> {
@@ -114,26 +114,19 @@ fn survey(store: &mut Store, path: &Path, requests: &Input, stop: &AtomicBool, q
         refused,
     } = survey;
     if done > 0 {
-        remark(
-            quiet,
-            &format!(
-                "{} texts are there already, {} are to be written",
-                grouped(done),
-                grouped(due)
-            ),
-        );
+        let (there, rest) = (counted(done, "text"), grouped(due));
+        remark(quiet, &format!("already there: {there}, to be written: {rest}"));
     }
     if failed_before > 0 {
+        let failed = counted(failed_before, "request");
         remark(
             quiet,
-            &format!(
-                "{} requests failed in an earlier run and are left so; try them again with --retry-failed",
-                grouped(failed_before)
-            ),
+            &format!("failed in an earlier run and left so: {failed}; try them again with --retry-failed"),
         );
     }
     if refused > 0 {
-        remark(quiet, &format!("{} lines are no usable requests", grouped(refused)));
+        let lines = counted(refused, "line");
+        remark(quiet, &format!("no usable requests: {lines}; the errors file says why"));
     }
     Ok(Some(survey))
 }

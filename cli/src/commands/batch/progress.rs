@@ -8,7 +8,7 @@ use drdiff_generation::batch::{Done, Tally};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::output::{grouped, tell};
+use crate::output::{counted, grouped, tell};
 
 /// How a job ended.
 pub(super) enum End<'a> {
@@ -120,7 +120,7 @@ impl View {
     fn line(&self, tally: &Tally) -> String {
         let total = self.due.map_or_else(String::new, |due| format!("/{}", grouped(due)));
         let mut line = format!(
-            "{}{total} texts, {} failed, {:.1} tokens/s, NFE {}",
+            "texts {}{total}, failed {}, {:.1} tokens/s, NFE {}",
             grouped(tally.done),
             grouped(tally.failed + tally.failed_before + tally.refused),
             self.rate(tally),
@@ -151,16 +151,16 @@ impl View {
     }
 
     fn summary(&self, tally: &Tally, done: &Done, out: &Path) -> String {
-        let mut line = format!("{} texts are in {}", grouped(done.records), out.display());
+        let mut line = format!("{} holds {}", out.display(), counted(done.records, "text"));
         if tally.skipped > 0 {
             line += &format!(", {} of them from earlier runs", grouped(tally.skipped));
         }
         if done.failed + done.refused > 0 {
-            line += &format!(
-                "; {} requests failed and {} lines were no usable requests, see the errors file",
-                grouped(done.failed),
-                grouped(done.refused)
+            let (failed, refused) = (
+                counted(done.failed, "failed request"),
+                counted(done.refused, "unusable line"),
             );
+            line += &format!("; {failed} and {refused}, see the errors file");
         }
         let seconds = time(self.started.elapsed().as_secs_f64());
         let (tokens, rate) = (grouped(tally.tokens), self.rate(tally));
@@ -200,7 +200,7 @@ mod tests {
         assert!(view.remaining(&tally).is_none() && !view.line(&tally).contains("left"));
         tally.done = 10;
         assert_eq!(view.remaining(&tally), Some(0.0));
-        assert!(view.line(&tally).starts_with("10/10 texts, 0 failed"));
+        assert!(view.line(&tally).starts_with("texts 10/10, failed 0,"));
         let json = view.json("progress", &tally);
         assert_eq!((&json["done"], &json["due"]), (&json!(10), &json!(10)));
     }
