@@ -1,7 +1,9 @@
 //! The command line as it is typed.
 
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
+use crate::commands::batch::BatchArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigArgs;
@@ -24,6 +26,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write text after a prompt, or into gaps
     Generate(GenerateArgs),
+    /// Write a file of requests, and go on where an earlier run ended
+    Batch(Box<BatchArgs>),
     /// Prepare text for training
     Data(DataArgs),
     /// Train a model
@@ -41,3 +45,8 @@ pub(crate) enum Command {
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DRDIFF_COMMIT"), ")");
+
+/// Whole numbers from 1 on.
+pub(crate) fn at_least_one() -> impl TypedValueParser<Value = usize> {
+    RangedU64ValueParser::<usize>::new().range(1..)
+}

@@ -93,10 +93,9 @@ impl Engine {
         let mut report = ComputeReport::default();
         let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
         let predictions = predict(&self.network, &mut jobs, &parts, &mut report)?;
-        let end_of_text = self.tokenizer.end_of_text();
         let mut kept = Vec::with_capacity(self.active.len());
         for ((mut job, part), prediction) in self.active.drain(..).zip(&parts).zip(predictions) {
-            match advance(&mut job, part, prediction, end_of_text, report.flops(), &mut events) {
+            match advance(&mut job, part, prediction, &self.tokenizer, report.flops(), &mut events) {
                 Ok(true) => kept.push(job),
                 Ok(false) => {}
                 Err(error) => events.push(Event::Failed {
@@ -115,7 +114,7 @@ fn advance(
     job: &mut Job,
     part: &Part,
     prediction: Option<Prediction>,
-    end_of_text: u32,
+    tokenizer: &Tokenizer,
     flops: u64,
     events: &mut Vec<Event>,
 ) -> Result<bool> {
@@ -139,7 +138,7 @@ fn advance(
     let report = job.run.advance(prediction)?;
     let finished = report.finished;
     events.push(job.pass_event(report, flops));
-    if finished && let Some(output) = job.turn(end_of_text, events)? {
+    if finished && let Some(output) = job.turn(tokenizer, events)? {
         events.push(Event::Finished {
             request: job.request.id,
             output,

@@ -7,6 +7,7 @@ use drdiff_kernels::{Noise, TilePlan};
 use drdiff_model::{DecodeStream, Network, Tokenizer};
 use drdiff_solver::{BlockRun, StepReport, Table};
 
+use crate::stop::StopStrings;
 use crate::{Event, Output, Request, Result, StopReason, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
@@ -26,6 +27,7 @@ pub(crate) struct Job {
     plan: Option<(PassLayout, Arc<TilePlan>)>,
     table: Table,
     stream: DecodeStream,
+    stop: StopStrings,
     block: usize,
     block_size: usize,
     budget: usize,
@@ -72,6 +74,7 @@ impl Job {
             plan: None,
             table: table.clone(),
             stream: tokenizer.decode_stream(),
+            stop: StopStrings::new(&request.settings.stop, &request.task),
             block: 0,
             block_size,
             budget,
@@ -141,7 +144,8 @@ impl Job {
     }
 
     /// Takes a finished block into the text and starts the next one; `Some` when the text is complete.
-    pub(crate) fn turn(&mut self, end_of_text: u32, events: &mut Vec<Event>) -> Result<Option<Output>> {
+    pub(crate) fn turn(&mut self, tokenizer: &Tokenizer, events: &mut Vec<Event>) -> Result<Option<Output>> {
+        let end_of_text = tokenizer.end_of_text();
         let tokens: Vec<u32> = self
             .run
             .state()
@@ -163,19 +167,26 @@ impl Job {
             // A character that stays incomplete is part of the text, as it is when all ids are decoded at once.
             text.push_str(&self.stream.clone().finish());
         }
+        let (mut text, stopped) = self.stop.push(&text);
+        if complete && !stopped {
+            text.push_str(&self.stop.finish());
+        }
         self.ids.extend_from_slice(written);
         self.text.push_str(&text);
+        while stopped && tokenizer.decode(&self.ids).len() > self.text.len() {
+            self.ids.pop();
+        }
         events.push(Event::BlockCommitted {
             request: self.request.id,
             block: self.block,
             text,
             tokens: self.ids.len(),
         });
-        if complete {
-            return Ok(Some(self.output(if end.is_some() {
-                StopReason::End
-            } else {
-                StopReason::Length
+        if complete || stopped {
+            return Ok(Some(self.output(match end {
+                _ if stopped => StopReason::Stop,
+                Some(_) => StopReason::End,
+                None => StopReason::Length,
             })));
         }
         let len = self.block_size.min(self.budget - self.committed);

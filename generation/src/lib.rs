@@ -3,14 +3,20 @@
 //! [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
 //! happened. Everything else (a command line, a batch job, a server) drives that `step`.
 
+pub mod batch;
 mod engine;
 mod error;
 mod event;
+mod gaps;
 mod job;
+mod overrides;
 mod pass;
 mod request;
+mod stop;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};
+pub use gaps::{GAP, canvas};
+pub use overrides::Overrides;
 pub use request::{Request, Settings, Task};

@@ -23,6 +23,14 @@ pub enum Error {
         /// The accepted range, in words.
         expected: &'static str,
     },
+    /// A solver of one order was asked for another.
+    #[error("the solver {solver} is of order {order}; leave the order out, or choose the solver dpm++ or sde")]
+    FixedOrder {
+        /// The solver.
+        solver: &'static str,
+        /// The order that it has.
+        order: usize,
+    },
     /// A slice whose length does not fit the positions of the block.
     #[error("{what} has {found} values where {expected} were expected")]
     Shape {
