@@ -128,7 +128,10 @@ fn of_generation(error: &GenerationError) -> Exit {
 
 fn of_solver(error: &SolverError) -> Exit {
     match error {
-        SolverError::UnknownName { .. } | SolverError::OutOfRange { .. } | SolverError::Diffusion(_) => Exit::Usage,
+        SolverError::UnknownName { .. }
+        | SolverError::OutOfRange { .. }
+        | SolverError::Order { .. }
+        | SolverError::Diffusion(_) => Exit::Usage,
         _ => Exit::Runtime,
     }
 }

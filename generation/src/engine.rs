@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use candle_core::DType;
-use drdiff_model::{Network, Tokenizer};
+use drdiff_model::{ModelConfig, Network, Tokenizer};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{Prediction, Table};
 
@@ -93,10 +93,10 @@ impl Engine {
         let mut report = ComputeReport::default();
         let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
         let predictions = predict(&self.network, &mut jobs, &parts, &mut report)?;
-        let end_of_text = self.tokenizer.end_of_text();
+        let known = (self.network.config(), self.tokenizer.end_of_text());
         let mut kept = Vec::with_capacity(self.active.len());
         for ((mut job, part), prediction) in self.active.drain(..).zip(&parts).zip(predictions) {
-            match advance(&mut job, part, prediction, end_of_text, report.flops(), &mut events) {
+            match advance(&mut job, part, prediction, &known, report.flops(), &mut events) {
                 Ok(true) => kept.push(job),
                 Ok(false) => {}
                 Err(error) => events.push(Event::Failed {
@@ -110,16 +110,18 @@ impl Engine {
     }
 }
 
-/// Moves one job on by the pass's prediction; `false` when its text is complete.
+/// Moves one job on by the pass's prediction; `false` when its text is complete. The network's shape and its token
+/// for the end of a text are `known`.
 fn advance(
     job: &mut Job,
     part: &Part,
     prediction: Option<Prediction>,
-    end_of_text: u32,
+    known: &(&ModelConfig, u32),
     flops: u64,
     events: &mut Vec<Event>,
 ) -> Result<bool> {
-    job.passed(part)?;
+    let (config, end_of_text) = *known;
+    job.passed(part, config)?;
     let Some(prediction) = prediction else { return Ok(true) };
     if prediction.logits.iter().any(|logit| logit.is_nan()) {
         let (block, step) = job.place();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use drdiff_attention::{KvCache, PassLayout, pass};
+use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
-use drdiff_model::{DecodeStream, Network, Tokenizer};
+use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_solver::{BlockRun, StepReport, Table};
 
 use crate::{Event, Output, Request, Result, StopReason, Task};
@@ -34,6 +35,7 @@ pub(crate) struct Job {
     nfe: usize,
     committed: usize,
     canvas: usize,
+    flops: u64,
 }
 
 /// What a job puts into the next pass.
@@ -80,6 +82,7 @@ impl Job {
             nfe: 0,
             committed: 0,
             canvas: 0,
+            flops: 0,
             request,
         })
     }
@@ -111,8 +114,9 @@ impl Job {
     }
 
     /// The pass is over: its clean tokens are in the cache.
-    pub(crate) fn passed(&mut self, part: &Part) -> Result<()> {
+    pub(crate) fn passed(&mut self, part: &Part, config: &ModelConfig) -> Result<()> {
         self.nfe += 1;
+        self.flops += self.rows(part).flops(config, &part.plan);
         if part.block {
             self.canvas += self.block_len();
         }
@@ -120,6 +124,26 @@ impl Job {
         self.position += part.clean.len() as u64;
         let next = PREFILL.max(self.block_size) + self.block_size;
         Ok(self.cache.commit(part.clean.len(), next)?)
+    }
+
+    /// The rows of this job in a pass, by what the network does with them.
+    fn rows(&self, part: &Part) -> Rows {
+        if !part.block {
+            return Rows {
+                all: part.clean.len(),
+                ..Rows::default()
+            };
+        }
+        let open = self.run.open();
+        let soft = |position: &&usize| matches!(self.run.state().levels[**position], Level::Soft(_));
+        let conditions = self.request.settings.self_condition;
+        Rows {
+            all: part.clean.len() + self.block_len(),
+            open: open.len(),
+            soft: open.iter().filter(soft).count(),
+            conditioned: self.predictions.iter().filter(|known| known.is_some()).count() * usize::from(conditions),
+            data: open.len() * usize::from(conditions || self.run.needs_data()),
+        }
     }
 
     /// The event of one denoising step.
@@ -203,6 +227,7 @@ impl Job {
             nfe: self.nfe,
             committed_tokens: self.committed,
             canvas_tokens: self.canvas,
+            flops: self.flops,
             stop,
         }
     }

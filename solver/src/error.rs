@@ -23,6 +23,14 @@ pub enum Error {
         /// The accepted range, in words.
         expected: &'static str,
     },
+    /// An order that a solver does not have.
+    #[error("order is {order}, but {has}")]
+    Order {
+        /// The order that was asked for.
+        order: usize,
+        /// What there is instead.
+        has: String,
+    },
     /// A slice whose length does not fit the positions of the block.
     #[error("{what} has {found} values where {expected} were expected")]
     Shape {

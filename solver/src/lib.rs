@@ -22,7 +22,7 @@ pub use absorbing::Pace;
 pub use commit::{Candidate, CommitSchedule};
 pub use config::{Process, SamplerConfig};
 pub use denoiser::{Denoiser, Prediction, drive};
-pub use dpm::{History, SolverConfig};
+pub use dpm::{History, SolverConfig, SolverName};
 pub use error::{Error, Result};
 pub use grid::{GridConfig, Spacing, TimeGrid};
 pub use guidance::{GuidanceConfig, ReabsorbConfig};

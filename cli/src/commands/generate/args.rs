@@ -8,10 +8,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use drdiff_configs::Inputs;
 use drdiff_generation::Settings;
 use drdiff_kernels::DeviceKind;
-use drdiff_solver::{CommitSchedule, Process};
+use drdiff_solver::{CommitSchedule, Process, SolverName};
 
 use super::gaps::GAP;
-use super::solver::SolverName;
+use super::solver;
 use crate::{device, exit};
 
 const EXAMPLES: &str = "\
@@ -56,7 +56,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_parser = processes(), help_heading = "How to write")]
     #[arg(help = shown("Path from noise to text", default().sampler.process))]
     pub(super) process: Option<Process>,
-    #[arg(long, value_parser = SolverName::parser(), help_heading = "How to write")]
+    #[arg(long, value_parser = solver::parser(), help_heading = "How to write")]
     #[arg(help = shown("Solver of the processes with soft levels", default().sampler.solver))]
     pub(super) solver: Option<SolverName>,
     /// Order of the solver, 1 to 3

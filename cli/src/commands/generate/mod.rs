@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::Result;
 use drdiff_generation::{Engine, Event, Request, Settings, Task};
 use drdiff_kernels::device;
-use drdiff_solver::Process;
+use drdiff_solver::{Process, SolverName};
 
 pub(crate) use args::GenerateArgs;
 use record::{Record, Setup, Written};
@@ -172,7 +172,7 @@ fn settings(args: &GenerateArgs) -> Result<Settings> {
     set(&mut sampler.commit, args.commit);
     set(&mut sampler.sampling.temperature, args.temperature);
     set(&mut sampler.sampling.top_p, args.top_p);
-    sampler.solver = solver::choose(args.solver, args.order, sampler.solver)?;
+    sampler.solver = SolverName::choose(args.solver, args.order, sampler.solver)?;
     let unused = match sampler.process {
         Process::Absorbing if args.solver.is_some() || args.order.is_some() => {
             Some("the absorbing process uses no solver; choose --process gaussian or soft-absorbing for one")
