@@ -13,6 +13,19 @@ use crate::{Event, Output, Request, Result, StopReason, Task};
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
 const PREFILL: usize = 256;
 
+/// Clean positions that a pass takes in at most: whole blocks, wherever the prompt is cut.
+fn chunk(block_size: usize) -> usize {
+    let chunk = PREFILL.max(block_size);
+    chunk - chunk % block_size
+}
+
+/// Network passes that only take in a prompt of so many tokens, before the first one that denoises as well.
+/// `block_size` is at least 1.
+#[must_use]
+pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
+    prompt.div_ceil(chunk(block_size)).saturating_sub(1)
+}
+
 pub(crate) struct Job {
     pub(crate) request: Request,
     pub(crate) cache: KvCache,
@@ -94,10 +107,7 @@ impl Job {
 
     /// The part of this job in the next pass.
     pub(crate) fn part(&mut self) -> Result<Part> {
-        let chunk = PREFILL.max(self.block_size);
-        // Clean blocks are whole wherever the prompt is cut.
-        let chunk = chunk - chunk % self.block_size;
-        let clean = self.pending[..self.pending.len().min(chunk)].to_vec();
+        let clean = self.pending[..self.pending.len().min(chunk(self.block_size))].to_vec();
         let block = clean.len() == self.pending.len();
         let layout = PassLayout {
             committed: self.cache.visible(),

@@ -13,4 +13,5 @@ mod request;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};
+pub use job::prefill_passes;
 pub use request::{Request, Settings, Task};
