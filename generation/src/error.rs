@@ -48,6 +48,9 @@ pub enum Error {
         /// The request's seed.
         seed: u64,
     },
+    /// The files of a job.
+    #[error(transparent)]
+    Batch(#[from] crate::batch::BatchError),
     /// The sampler refused its settings.
     #[error(transparent)]
     Solver(#[from] drdiff_solver::Error),

@@ -3,6 +3,7 @@
 //! [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
 //! happened. Everything else (a command line, a batch job, a server) drives that `step`.
 
+pub mod batch;
 mod engine;
 mod error;
 mod event;
