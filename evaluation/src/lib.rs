@@ -1,1 +1,5 @@
 //! Measuring texts and models: metrics, judges, sweeps and their reports.
+
+pub mod report;
+pub mod sweep;
+pub mod table;

@@ -85,12 +85,14 @@ impl Cell {
 
 /// Settings in words: `steps 4, block 8`.
 pub(crate) fn label<'a>(settings: impl Iterator<Item = &'a Setting>) -> String {
-    let words = settings.filter(|(_, value)| !value.is_empty()).map(|(name, value)| match (*name, value) {
-        ("process" | "solver" | "model", value) => value.to_string(),
-        (name, Value::Flag(Some(true))) => short(name).to_owned(),
-        (name, Value::Flag(_)) => format!("no {}", short(name)),
-        (name, value) => format!("{} {value}", short(name)),
-    });
+    let words = settings
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| match (*name, value) {
+            ("process" | "solver" | "model", value) => value.to_string(),
+            (name, Value::Flag(Some(true))) => short(name).to_owned(),
+            (name, Value::Flag(_)) => format!("no {}", short(name)),
+            (name, value) => format!("{} {value}", short(name)),
+        });
     words.collect::<Vec<_>>().join(", ")
 }
 
@@ -159,8 +161,16 @@ mod tests {
     #[test]
     fn passes_are_counted_ahead() {
         assert_eq!(cell(Process::Absorbing, 4, 8).passes(5), 4 + 4 + 4);
-        assert_eq!(cell(Process::Absorbing, 8, 8).passes(5), 8 + 8 + 4, "the last block has 4 positions");
+        assert_eq!(
+            cell(Process::Absorbing, 8, 8).passes(5),
+            8 + 8 + 4,
+            "the last block has 4 positions"
+        );
         assert_eq!(cell(Process::Gaussian, 8, 8).passes(5), 24);
-        assert_eq!(cell(Process::Gaussian, 8, 8).passes(257), 25, "the prompt takes a pass of its own");
+        assert_eq!(
+            cell(Process::Gaussian, 8, 8).passes(257),
+            25,
+            "the prompt takes a pass of its own"
+        );
     }
 }

@@ -102,7 +102,11 @@ impl SweepConfig {
             path: path.clone(),
             source,
         })?;
-        let prompts: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+        let prompts: Vec<String> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(str::to_owned)
+            .collect();
         if prompts.is_empty() {
             return Err(SweepError::Config(format!(
                 "{} holds no prompt; write one a line",

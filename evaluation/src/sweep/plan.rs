@@ -48,7 +48,9 @@ impl Plan {
                 let ignored = !without_effect.is_empty();
                 match cell(&row, &config.settings)? {
                     Ok(cell) if !plan.cells.contains(&cell) => plan.cells.push(cell),
-                    Ok(_) if ignored => without_effect.iter().for_each(|key| *idle.entry(*key).or_default() += 1),
+                    Ok(_) if ignored => without_effect
+                        .iter()
+                        .for_each(|key| *idle.entry(*key).or_default() += 1),
                     Ok(_) => {}
                     Err(reason) => plan.left_out.push(reason),
                 }
@@ -74,7 +76,10 @@ impl Plan {
             plan.cells.push(cell);
         }
         if plan.cells.is_empty() {
-            let reason = plan.left_out.first().map_or("there is no combination", |left| &left.reason);
+            let reason = plan
+                .left_out
+                .first()
+                .map_or("there is no combination", |left| &left.reason);
             return Err(SweepError::Config(format!("no cell of the sweep can be run: {reason}")));
         }
         Ok(plan)

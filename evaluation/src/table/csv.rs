@@ -34,7 +34,11 @@ mod tests {
     #[test]
     fn fields_are_quoted_where_they_must_be() {
         let table = Table::new(vec![
-            vec![("a", "x, \"y\"\nz".into()), ("b", 3_usize.into()), ("c", 0.1_f64.into())],
+            vec![
+                ("a", "x, \"y\"\nz".into()),
+                ("b", 3_usize.into()),
+                ("c", 0.1_f64.into()),
+            ],
             vec![("a", "".into()), ("b", None::<usize>.into()), ("c", f64::NAN.into())],
         ]);
         assert_eq!(table.to_csv(), "a,b,c\n\"x, \"\"y\"\"\nz\",3,0.1\n\"\",,\n");

@@ -17,7 +17,9 @@ impl Table {
     /// A table of rows whose columns have equal names and kinds, in an equal order.
     #[must_use]
     pub fn new(rows: Vec<Vec<(&'static str, Value)>>) -> Self {
-        let names = rows.first().map_or_else(Vec::new, |row| row.iter().map(|(name, _)| *name).collect());
+        let names = rows
+            .first()
+            .map_or_else(Vec::new, |row| row.iter().map(|(name, _)| *name).collect());
         let values = |row: Vec<(&'static str, Value)>| row.into_iter().map(|(_, value)| value).collect();
         Self {
             names,

@@ -18,7 +18,9 @@ impl Table {
     /// # Errors
     /// If a value is not of the kind of its column's first.
     pub fn to_parquet(&self, notes: &[(&str, String)]) -> Result<Vec<u8>> {
-        let fields = (0..self.names.len()).map(|column| self.field(column)).collect::<Result<_>>()?;
+        let fields = (0..self.names.len())
+            .map(|column| self.field(column))
+            .collect::<Result<_>>()?;
         let schema = Type::group_type_builder("drdiff").with_fields(fields).build()?;
         let notes = notes.iter().map(|(key, value)| {
             let (key, value) = ((*key).to_owned(), value.clone());
@@ -101,7 +103,8 @@ fn write<'a, T: DataType, W: std::io::Write + Send>(
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use std::io::Write;
+
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::Field;
 
@@ -124,7 +127,9 @@ mod tests {
             row(Some(""), Some(0), -2.5e9, Some(false)),
         ]);
         let bytes = table.to_parquet(&[("commit", "abc".to_owned())]).unwrap();
-        let reader = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
         let notes = reader.metadata().file_metadata().key_value_metadata().unwrap();
         assert_eq!(notes[0].value.as_deref(), Some("abc"));
         let read: Vec<Vec<(String, Field)>> = reader
@@ -133,16 +138,34 @@ mod tests {
             .map(|row| row.unwrap().into_columns())
             .collect();
         let fields = |row: usize| read[row].iter().map(|(_, field)| field.clone()).collect::<Vec<_>>();
-        assert_eq!(read[0].iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), table.names());
+        assert_eq!(
+            read[0].iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            table.names()
+        );
         let text = |text: &str| Field::Str(text.to_owned());
         assert_eq!(
             fields(0),
-            [text("a, é"), Field::Long(7), Field::Double(0.1), Field::Bool(true), Field::Null]
+            [
+                text("a, é"),
+                Field::Long(7),
+                Field::Double(0.1),
+                Field::Bool(true),
+                Field::Null
+            ]
         );
-        assert_eq!(fields(1), [Field::Null, Field::Null, Field::Null, Field::Null, Field::Null]);
+        assert_eq!(
+            fields(1),
+            [Field::Null, Field::Null, Field::Null, Field::Null, Field::Null]
+        );
         assert_eq!(
             fields(2),
-            [text(""), Field::Long(0), Field::Double(-2.5e9), Field::Bool(false), Field::Null]
+            [
+                text(""),
+                Field::Long(0),
+                Field::Double(-2.5e9),
+                Field::Bool(false),
+                Field::Null
+            ]
         );
     }
 }
