@@ -26,30 +26,43 @@ pub enum CommitSchedule {
         /// Nats, 0 or more. 0 commits one position at a time plus all that are certain.
         bound: f64,
     },
+    /// Adaptive: every position whose drawn token is more probable than `above` (Fast-dLLM, arXiv 2505.22618), most
+    /// probable first. Never fewer than an even pace asks for.
+    Threshold {
+        /// Probability, in [0, 1]. 1 keeps the even pace.
+        above: f64,
+    },
 }
 
-/// `random`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats) or `entropy-bound:NATS`.
+/// `random`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats), `entropy-bound:NATS`, `threshold` (0.9) or
+/// `threshold:PROBABILITY`.
 impl std::str::FromStr for CommitSchedule {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let unknown = || Error::UnknownName {
+        let unknown = || {
+            Error::UnknownName {
             kind: "commit schedule",
             name: name.to_owned(),
-            known: "random, confidence, margin, entropy, entropy-bound, entropy-bound:NATS".to_owned(),
+            known: "random, confidence, margin, entropy, entropy-bound, entropy-bound:NATS, threshold, threshold:PROBABILITY"
+                .to_owned(),
+        }
         };
+        let number = |text: &str| text.parse().map_err(|_| unknown());
         let schedule = match name {
             "random" => Self::Random,
             "confidence" => Self::Confidence,
             "margin" => Self::Margin,
             "entropy" => Self::Entropy,
             "entropy-bound" => Self::EntropyBound { bound: 0.5 },
-            _ => {
-                let nats = name.strip_prefix("entropy-bound:").ok_or_else(unknown)?;
-                Self::EntropyBound {
-                    bound: nats.parse().map_err(|_| unknown())?,
-                }
-            }
+            "threshold" => Self::Threshold { above: 0.9 },
+            _ => match name.split_once(':').ok_or_else(unknown)? {
+                ("entropy-bound", nats) => Self::EntropyBound { bound: number(nats)? },
+                ("threshold", probability) => Self::Threshold {
+                    above: number(probability)?,
+                },
+                _ => return Err(unknown()),
+            },
         };
         schedule.validate()?;
         Ok(schedule)
@@ -64,6 +77,7 @@ impl std::fmt::Display for CommitSchedule {
             Self::Margin => f.pad("margin"),
             Self::Entropy => f.pad("entropy"),
             Self::EntropyBound { bound } => f.pad(&format!("entropy-bound:{bound}")),
+            Self::Threshold { above } => f.pad(&format!("threshold:{above}")),
         }
     }
 }
@@ -85,12 +99,16 @@ impl CommitSchedule {
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::EntropyBound { bound } => require(bound >= 0.0, "entropy bound", bound, "0 or more"),
+            Self::Threshold { above } => {
+                let unit = (0.0..=1.0).contains(&above);
+                require(unit, "commit threshold", above, "between 0 and 1")
+            }
             _ => Ok(()),
         }
     }
 
-    /// The positions to commit now, ascending: `count` of them (all when fewer are open), or more under
-    /// [`CommitSchedule::EntropyBound`]. Ties go to the earlier position. The random order is keyed by `step` and by
+    /// The positions to commit now, ascending: `count` of them (all when fewer are open), or more under the
+    /// adaptive schedules. Ties go to the earlier position. The random order is keyed by `step` and by
     /// the absolute position, `first_position` plus the position in the block.
     #[must_use]
     pub fn select(
@@ -106,7 +124,7 @@ impl CommitSchedule {
             .map(|c| {
                 let score = match self {
                     Self::Random => noise.uniform(Purpose::Commit, step, first_position + c.position as u64),
-                    Self::Confidence => -c.draw.probability,
+                    Self::Confidence | Self::Threshold { .. } => -c.draw.probability,
                     Self::Margin => -c.draw.margin,
                     Self::Entropy | Self::EntropyBound { .. } => c.draw.entropy,
                 };
@@ -116,6 +134,7 @@ impl CommitSchedule {
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.position.cmp(&b.1.position)));
         let count = match *self {
             Self::EntropyBound { bound } => count.max(within_bound(&ranked, bound)),
+            Self::Threshold { above } => count.max(ranked.partition_point(|(score, _)| -score > above)),
             _ => count,
         };
         let mut chosen: Vec<usize> = ranked.iter().take(count).map(|(_, c)| c.position).collect();
@@ -187,11 +206,29 @@ mod tests {
     }
 
     #[test]
+    fn the_threshold_commits_all_that_is_sure_and_keeps_the_pace() {
+        let all = candidates(&[(0.95, 0.0, 0.0), (0.2, 0.0, 0.0), (0.99, 0.0, 0.0), (0.9, 0.0, 0.0)]);
+        let pick = |above, n| CommitSchedule::Threshold { above }.select(&all, n, &NOISE, 0, 0);
+        assert_eq!(pick(0.9, 1), [0, 2], "the threshold itself is not above it");
+        assert_eq!(pick(1.0, 1), [2]);
+        assert_eq!(pick(0.9, 3), [0, 2, 3]);
+        assert_eq!(pick(0.0, 1).len(), 4);
+    }
+
+    #[test]
     fn names_round_trip() {
-        for name in ["random", "confidence", "margin", "entropy", "entropy-bound:0.25"] {
+        for name in [
+            "random",
+            "confidence",
+            "margin",
+            "entropy",
+            "entropy-bound:0.25",
+            "threshold:0.8",
+        ] {
             assert_eq!(name.parse::<CommitSchedule>().unwrap().to_string(), name);
         }
         assert!("entropy-bound:-1".parse::<CommitSchedule>().is_err());
+        assert!("threshold:2".parse::<CommitSchedule>().is_err());
         assert!(
             "best"
                 .parse::<CommitSchedule>()

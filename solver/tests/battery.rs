@@ -251,6 +251,7 @@ battery! {
     margin => absorbing(CommitSchedule::Margin),
     entropy => absorbing(CommitSchedule::Entropy),
     entropy_bound => absorbing(CommitSchedule::EntropyBound { bound: 2.0 }),
+    threshold => absorbing(CommitSchedule::Threshold { above: 0.7 }),
     cosine_pace => SamplerConfig { pace: Pace::Cosine, ..absorbing(CommitSchedule::Random) },
     extrapolated => SamplerConfig { extrapolate: true, ..absorbing(CommitSchedule::Random) },
     more_steps_than_positions => SamplerConfig { steps: 40, ..absorbing(CommitSchedule::Random) },
@@ -280,6 +281,8 @@ fn evaluations_are_counted() {
     );
     let adaptive = absorbing(CommitSchedule::EntropyBound { bound: 1e9 });
     assert_eq!(run(&adaptive, 0..1).2, 1, "everything fits the bound");
+    let sure = absorbing(CommitSchedule::Threshold { above: 0.0 });
+    assert_eq!(run(&sure, 0..1).2, 1, "everything is surer than nothing");
 }
 
 #[test]

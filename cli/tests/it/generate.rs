@@ -91,6 +91,7 @@ fn every_process_and_solver_writes() {
         "entropy",
         "entropy-bound",
         "entropy-bound:0.2",
+        "threshold:0.8",
     ];
     let runs = absorbing
         .iter()

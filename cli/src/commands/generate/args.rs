@@ -64,7 +64,7 @@ pub(crate) struct GenerateArgs {
     pub(super) order: Option<usize>,
     #[arg(long, value_name = "SCHEDULE", help_heading = "How to write")]
     #[arg(help = shown(
-        "Which tokens are decided first: random, confidence, margin, entropy, entropy-bound or entropy-bound:NATS",
+        "Which tokens are decided first: random, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY]",
         default().sampler.commit,
     ))]
     pub(super) commit: Option<CommitSchedule>,
