@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::batch::BatchArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigArgs;
@@ -24,6 +25,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write text after a prompt, or into gaps
     Generate(GenerateArgs),
+    /// Write a file of requests, and go on where an earlier run ended
+    Batch(Box<BatchArgs>),
     /// Prepare text for training
     Data(DataArgs),
     /// Train a model

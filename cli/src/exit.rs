@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use drdiff_generation::Error as GenerationError;
+use drdiff_generation::batch::BatchError;
 use drdiff_kernels::Error as KernelsError;
 use drdiff_model::{Error as ModelError, TokenizerError};
 use drdiff_solver::Error as SolverError;
@@ -15,6 +16,8 @@ use drdiff_training::data::DataError;
 pub(crate) enum Exit {
     /// Everything that was asked for is done.
     Done,
+    /// Done, but some of many records failed; their file says why.
+    SomeFailed,
     /// What was asked for cannot be: wrong usage or input.
     Usage,
     /// It failed while running.
@@ -26,7 +29,7 @@ pub(crate) enum Exit {
 impl Exit {
     /// The exit of this program run as a child; `None` if a signal ended it.
     pub(crate) fn of_child(code: Option<i32>) -> Self {
-        [Self::Done, Self::Usage, Self::Interrupted]
+        [Self::Done, Self::SomeFailed, Self::Usage, Self::Interrupted]
             .into_iter()
             .find(|exit| code == Some(i32::from(exit.code())))
             .unwrap_or(Self::Runtime)
@@ -35,7 +38,7 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            // 1 is for commands that go through many records, of which some failed.
+            Self::SomeFailed => 1,
             Self::Usage => 2,
             Self::Runtime => 3,
             Self::Interrupted => 75,
@@ -100,6 +103,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_generation(error))
     } else if let Some(error) = cause.downcast_ref() {
+        Some(of_batch(error))
+    } else if let Some(error) = cause.downcast_ref() {
         Some(of_training(error))
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_data(error))
@@ -116,9 +121,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 
 fn of_generation(error: &GenerationError) -> Exit {
     match error {
-        GenerationError::Length { .. } | GenerationError::UnknownToken { .. } | GenerationError::Vocabulary { .. } => {
-            Exit::Usage
-        }
+        GenerationError::Length { .. }
+        | GenerationError::EmptyGap
+        | GenerationError::NoGap
+        | GenerationError::EmptyStop
+        | GenerationError::UnknownToken { .. }
+        | GenerationError::Vocabulary { .. } => Exit::Usage,
+        GenerationError::Batch(error) => of_batch(error),
         GenerationError::Solver(error) => of_solver(error),
         GenerationError::Model(error) => of_model(error),
         GenerationError::Kernels(error) => of_kernels(error),
@@ -126,11 +135,19 @@ fn of_generation(error: &GenerationError) -> Exit {
     }
 }
 
+fn of_batch(error: &BatchError) -> Exit {
+    match error {
+        BatchError::File { action, .. } if *action != "read" => Exit::Runtime,
+        BatchError::Gone { .. } | BatchError::Record { .. } | BatchError::InputChanged => Exit::Runtime,
+        _ => Exit::Usage,
+    }
+}
+
 fn of_solver(error: &SolverError) -> Exit {
     match error {
         SolverError::UnknownName { .. }
         | SolverError::OutOfRange { .. }
-        | SolverError::Order { .. }
+        | SolverError::FixedOrder { .. }
         | SolverError::Diffusion(_) => Exit::Usage,
         _ => Exit::Runtime,
     }
@@ -230,7 +247,13 @@ mod tests {
 
     #[test]
     fn a_child_hands_its_exit_on() {
-        for exit in [Exit::Done, Exit::Usage, Exit::Runtime, Exit::Interrupted] {
+        for exit in [
+            Exit::Done,
+            Exit::SomeFailed,
+            Exit::Usage,
+            Exit::Runtime,
+            Exit::Interrupted,
+        ] {
             assert_eq!(Exit::of_child(Some(i32::from(exit.code()))), exit);
         }
         assert_eq!(Exit::of_child(None), Exit::Runtime);

@@ -8,6 +8,7 @@ mod exit;
 mod interrupt;
 mod model;
 mod output;
+mod sampler;
 mod settings;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Generate(args) => commands::generate::run(args),
+        Command::Batch(args) => commands::batch::run(*args),
         Command::Data(args) => commands::data::run(args),
         Command::Train(args) => commands::train::run(args),
         Command::Export(args) => commands::export::run(&args),

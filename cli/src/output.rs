@@ -68,9 +68,22 @@ pub(crate) fn grouped(number: u64) -> String {
     parts.join(",")
 }
 
+/// A number of things: `1 text`, `1,234 texts`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!(
+            [0, 1, 2000].map(|n| counted(n, "text")),
+            ["0 texts", "1 text", "2,000 texts"]
+        );
+    }
 
     #[test]
     fn numbers_are_grouped_by_thousands() {

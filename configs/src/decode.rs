@@ -3,12 +3,13 @@
 
 use std::fmt::{self, Display};
 
+use drdiff_solver::nearest;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_yaml::Value;
 
-use crate::error::{Error, below, nearest};
+use crate::error::{Error, below};
 use crate::node::{Content, Node};
 
 /// Reads a `T` out of the tree.

@@ -76,13 +76,3 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub(crate) fn below(snippet: Option<String>) -> String {
     snippet.map_or_else(String::new, |snippet| format!("\n{snippet}"))
 }
-
-/// The known name that `name` most likely stands for: a slip in at most every third letter, where letters that
-/// changed places are one slip.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let slips = |candidate: &str| strsim::damerau_levenshtein(name, candidate);
-    known
-        .into_iter()
-        .filter(|candidate| slips(candidate) <= (name.chars().count() / 3).max(1))
-        .min_by_key(|candidate| slips(candidate))
-}

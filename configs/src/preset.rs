@@ -1,6 +1,8 @@
 //! The presets that the program carries.
 
-use crate::error::{Error, Result, nearest};
+use drdiff_solver::nearest;
+
+use crate::error::{Error, Result};
 
 /// An embedded YAML document.
 #[derive(Clone, Copy, Debug)]

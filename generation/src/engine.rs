@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use candle_core::DType;
-use drdiff_model::{ModelConfig, Network, Tokenizer};
+use drdiff_model::{Network, Tokenizer};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{Prediction, Table};
 
@@ -90,13 +90,15 @@ impl Engine {
             return Ok(events);
         }
         let parts = self.active.iter_mut().map(Job::part).collect::<Result<Vec<_>>>()?;
+        for (job, part) in self.active.iter_mut().zip(&parts) {
+            job.count(part, self.network.config());
+        }
         let mut report = ComputeReport::default();
         let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
         let predictions = predict(&self.network, &mut jobs, &parts, &mut report)?;
-        let known = (self.network.config(), self.tokenizer.end_of_text());
         let mut kept = Vec::with_capacity(self.active.len());
         for ((mut job, part), prediction) in self.active.drain(..).zip(&parts).zip(predictions) {
-            match advance(&mut job, part, prediction, &known, report.flops(), &mut events) {
+            match advance(&mut job, part, prediction, &self.tokenizer, report.flops(), &mut events) {
                 Ok(true) => kept.push(job),
                 Ok(false) => {}
                 Err(error) => events.push(Event::Failed {
@@ -110,18 +112,16 @@ impl Engine {
     }
 }
 
-/// Moves one job on by the pass's prediction; `false` when its text is complete. The network's shape and its token
-/// for the end of a text are `known`.
+/// Moves one job on by the pass's prediction; `false` when its text is complete.
 fn advance(
     job: &mut Job,
     part: &Part,
     prediction: Option<Prediction>,
-    known: &(&ModelConfig, u32),
+    tokenizer: &Tokenizer,
     flops: u64,
     events: &mut Vec<Event>,
 ) -> Result<bool> {
-    let (config, end_of_text) = *known;
-    job.passed(part, config)?;
+    job.passed(part)?;
     let Some(prediction) = prediction else { return Ok(true) };
     if prediction.logits.iter().any(|logit| logit.is_nan()) {
         let (block, step) = job.place();
@@ -141,7 +141,7 @@ fn advance(
     let report = job.run.advance(prediction)?;
     let finished = report.finished;
     events.push(job.pass_event(report, flops));
-    if finished && let Some(output) = job.turn(end_of_text, events)? {
+    if finished && let Some(output) = job.turn(tokenizer, events)? {
         events.push(Event::Finished {
             request: job.request.id,
             output,

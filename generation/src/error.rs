@@ -16,6 +16,15 @@ pub enum Error {
         /// What to do instead.
         remedy: String,
     },
+    /// A gap that no token fits into.
+    #[error("a gap of [[0]] tokens has no room; give it at least 1")]
+    EmptyGap,
+    /// A text to fill without a gap.
+    #[error("the text has no gap to fill; write [[8]] where 8 tokens are wanted")]
+    NoGap,
+    /// A stop string that is found everywhere.
+    #[error("a stop string is empty; leave it out, or write the text at which to stop")]
+    EmptyStop,
     /// The tokenizer belongs to another network.
     #[error("the tokenizer has {has} tokens, the network {needs}; use the tokenizer that the network was trained with")]
     Vocabulary {
@@ -66,6 +75,23 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether the request is to blame, so that others can still be served.
+    pub(crate) fn is_of_request(&self) -> bool {
+        match self {
+            Self::Length { .. } | Self::UnknownToken { .. } | Self::EmptyGap | Self::NoGap | Self::EmptyStop => true,
+            Self::Solver(error) => matches!(
+                error,
+                drdiff_solver::Error::UnknownName { .. }
+                    | drdiff_solver::Error::OutOfRange { .. }
+                    | drdiff_solver::Error::FixedOrder { .. }
+            ),
+            Self::Model(drdiff_model::Error::Tokenizer(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Results of this crate.

@@ -13,6 +13,20 @@ pub enum StopReason {
     End,
     /// It has as many tokens as were asked for.
     Length,
+    /// A stop string came up.
+    Stop,
+}
+
+impl StopReason {
+    /// The word for it in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::Length => "length",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// A finished text.
@@ -20,7 +34,7 @@ pub enum StopReason {
 pub struct Output {
     /// The written text, without the prompt; for infilling the whole text.
     pub text: String,
-    /// Its token ids, without end-of-text.
+    /// Its token ids, without end-of-text; a token that is cut by a stop string is left out.
     pub ids: Vec<u32>,
     /// Network passes that the request took part in.
     pub nfe: usize,

@@ -8,6 +8,7 @@ use drdiff_kernels::{Noise, TilePlan};
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_solver::{BlockRun, StepReport, Table};
 
+use crate::stop::StopStrings;
 use crate::{Event, Output, Request, Result, StopReason, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
@@ -40,6 +41,7 @@ pub(crate) struct Job {
     plan: Option<(PassLayout, Arc<TilePlan>)>,
     table: Table,
     stream: DecodeStream,
+    stop: StopStrings,
     block: usize,
     block_size: usize,
     budget: usize,
@@ -87,6 +89,7 @@ impl Job {
             plan: None,
             table: table.clone(),
             stream: tokenizer.decode_stream(),
+            stop: StopStrings::new(&request.settings.stop, &request.task),
             block: 0,
             block_size,
             budget,
@@ -124,9 +127,8 @@ impl Job {
     }
 
     /// The pass is over: its clean tokens are in the cache.
-    pub(crate) fn passed(&mut self, part: &Part, config: &ModelConfig) -> Result<()> {
+    pub(crate) fn passed(&mut self, part: &Part) -> Result<()> {
         self.nfe += 1;
-        self.flops += self.rows(part).flops(config, &part.plan);
         if part.block {
             self.canvas += self.block_len();
         }
@@ -134,6 +136,11 @@ impl Job {
         self.position += part.clean.len() as u64;
         let next = PREFILL.max(self.block_size) + self.block_size;
         Ok(self.cache.commit(part.clean.len(), next)?)
+    }
+
+    /// Counts the operations of the coming pass.
+    pub(crate) fn count(&mut self, part: &Part, config: &ModelConfig) {
+        self.flops += self.rows(part).flops(config, &part.plan);
     }
 
     /// The rows of this job in a pass, by what the network does with them.
@@ -175,7 +182,8 @@ impl Job {
     }
 
     /// Takes a finished block into the text and starts the next one; `Some` when the text is complete.
-    pub(crate) fn turn(&mut self, end_of_text: u32, events: &mut Vec<Event>) -> Result<Option<Output>> {
+    pub(crate) fn turn(&mut self, tokenizer: &Tokenizer, events: &mut Vec<Event>) -> Result<Option<Output>> {
+        let end_of_text = tokenizer.end_of_text();
         let tokens: Vec<u32> = self
             .run
             .state()
@@ -197,19 +205,26 @@ impl Job {
             // A character that stays incomplete is part of the text, as it is when all ids are decoded at once.
             text.push_str(&self.stream.clone().finish());
         }
+        let (mut text, stopped) = self.stop.push(&text);
+        if complete && !stopped {
+            text.push_str(&self.stop.finish());
+        }
         self.ids.extend_from_slice(written);
         self.text.push_str(&text);
+        while stopped && tokenizer.decode(&self.ids).len() > self.text.len() {
+            self.ids.pop();
+        }
         events.push(Event::BlockCommitted {
             request: self.request.id,
             block: self.block,
             text,
             tokens: self.ids.len(),
         });
-        if complete {
-            return Ok(Some(self.output(if end.is_some() {
-                StopReason::End
-            } else {
-                StopReason::Length
+        if complete || stopped {
+            return Ok(Some(self.output(match end {
+                _ if stopped => StopReason::Stop,
+                Some(_) => StopReason::End,
+                None => StopReason::Length,
             })));
         }
         let len = self.block_size.min(self.budget - self.committed);

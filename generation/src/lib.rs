@@ -7,12 +7,17 @@ pub mod batch;
 mod engine;
 mod error;
 mod event;
+mod gaps;
 mod job;
+mod overrides;
 mod pass;
 mod request;
+mod stop;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};
+pub use gaps::{GAP, canvas};
+pub use overrides::Overrides;
 pub use job::prefill_passes;
 pub use request::{Request, Settings, Task};

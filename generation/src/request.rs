@@ -22,6 +22,8 @@ pub struct Settings {
     pub seed: u64,
     /// Ends the text where the model ends it.
     pub stop_at_end: bool,
+    /// Ends the text before the first of these strings; a text to fill is never ended.
+    pub stop: Vec<String>,
     /// Feeds each step the data prediction of the step before it.
     pub self_condition: bool,
 }
@@ -34,6 +36,7 @@ impl Default for Settings {
             sampler: SamplerConfig::default(),
             seed: 0,
             stop_at_end: true,
+            stop: Vec::new(),
             self_condition: false,
         }
     }
@@ -64,6 +67,9 @@ impl Request {
     /// will write at most and the size of its blocks.
     pub(crate) fn check(&self, context: usize, vocab: usize) -> Result<(usize, usize)> {
         self.settings.sampler.validate()?;
+        if self.settings.stop.iter().any(String::is_empty) {
+            return Err(Error::EmptyStop);
+        }
         let zero = |what| Error::Length {
             what,
             asked: 0,

@@ -23,13 +23,13 @@ pub enum Error {
         /// The accepted range, in words.
         expected: &'static str,
     },
-    /// An order that a solver does not have.
-    #[error("order is {order}, but {has}")]
-    Order {
-        /// The order that was asked for.
+    /// A solver of one order was asked for another.
+    #[error("the solver {solver} is of order {order}; leave the order out, or choose the solver dpm++ or sde")]
+    FixedOrder {
+        /// The solver.
+        solver: &'static str,
+        /// The order that it has.
         order: usize,
-        /// What there is instead.
-        has: String,
     },
     /// A slice whose length does not fit the positions of the block.
     #[error("{what} has {found} values where {expected} were expected")]

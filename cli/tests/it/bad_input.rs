@@ -24,7 +24,7 @@ fn settings_out_of_range_are_named() {
     );
     refused(&["--temperature", "-1"], &["temperature is -1", "0 or more"]);
     refused(&["--top-p", "1.5"], &["top_p is 1.5"]);
-    refused(&["--order", "4"], &["order is 4", "1, 2 and 3"]);
+    refused(&["--order", "4"], &["order is 4", "1, 2 or 3"]);
     refused(&["--solver", "ddim", "--order", "2"], &["ddim is of order 1"]);
 }
 

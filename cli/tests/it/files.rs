@@ -86,6 +86,8 @@ fn every_shell_gets_its_completions() {
 fn every_help_text_ends_with_the_exit_codes() {
     for command in [
         &["generate"][..],
+        &["batch"],
+        &["batch", "status"],
         &["data", "prepare"],
         &["train"],
         &["export"],

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod bad_input;
+mod batch;
+mod batch_crash;
 mod bench;
 mod config;
 mod data;

@@ -1,7 +1,7 @@
 //! The settings that a sweep can vary: each has a list in a [`Grid`] and a value in a [`Row`].
 
 use drdiff_generation::Settings;
-use drdiff_solver::{CommitSchedule, Pace, Process, ReabsorbConfig, SolverName, Spacing};
+use drdiff_solver::{CommitSchedule, Pace, Process, ReabsorbConfig, SolverName, Spacing, choose_solver};
 use serde::{Deserialize, Serialize};
 
 /// A commit schedule under the name that `--commit` reads.
@@ -143,7 +143,7 @@ impl Row {
             let known = sampler.reabsorb.unwrap_or_default();
             sampler.reabsorb = (below != 0.0).then_some(ReabsorbConfig { below, ..known });
         }
-        sampler.solver = SolverName::choose(self.solver, self.order, sampler.solver)?;
+        sampler.solver = choose_solver(self.solver, self.order, sampler.solver)?;
         Ok(settings)
     }
 

@@ -127,7 +127,7 @@ fn cell(row: &Row, base: &Settings) -> Result<std::result::Result<Cell, LeftOut>
     };
     let settings = match row.apply(base) {
         Ok(settings) => settings,
-        Err(error @ drdiff_solver::Error::Order { .. }) => return out(base.clone(), error.to_string()),
+        Err(error @ drdiff_solver::Error::FixedOrder { .. }) => return out(base.clone(), error.to_string()),
         Err(error) => return Err(error.into()),
     };
     settings.sampler.validate()?;

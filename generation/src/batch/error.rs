@@ -38,6 +38,80 @@ pub enum BatchError {
         /// Why.
         reason: String,
     },
+    /// The folder belongs to a job with other settings.
+    #[error(
+        "{folder} was begun with {key} = {old}, and now {key} is {new}{more}; go on as it was begun, or choose another folder",
+        folder = .folder.display()
+    )]
+    Changed {
+        /// The folder.
+        folder: PathBuf,
+        /// The first key that differs, with dots between its parts.
+        key: String,
+        /// Its value in the folder.
+        old: String,
+        /// Its value now.
+        new: String,
+        /// " (and N more settings differ)" or nothing.
+        more: String,
+    },
+    /// A folder that no job has written.
+    #[error("{folder} holds no job ({reason}); name a folder that `drdiff batch` has written", folder = .folder.display())]
+    NoJob {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// A file of which there are two.
+    #[error("there are both {path} and {path}.partial; remove the one that does not belong here", path = .path.display())]
+    Both {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The input is not the same as a moment ago.
+    #[error("the input changed while it was read; run the same command again")]
+    InputChanged,
+    /// A part of a job that cannot be.
+    #[error("{0}")]
+    Shard(String),
+    /// A part was changed after it was done.
+    #[error(
+        "{path} was changed after it was done ({found} bytes, {wanted} in its marker, or another hash); put back the file, or remove it and its .done file to have it made again",
+        path = .path.display()
+    )]
+    NotWhole {
+        /// The part.
+        path: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// Its size when it was done.
+        wanted: u64,
+    },
+    /// Parts that are not complete cannot be put together.
+    #[error("{missing} of {shards} shards are not done (the first is {first}); run them to their end before merging")]
+    NotDone {
+        /// Shards that lack their marker.
+        missing: usize,
+        /// All shards.
+        shards: usize,
+        /// The first that lacks it.
+        first: usize,
+    },
+    /// Two records of one request.
+    #[error(
+        "the request `{id}` has two records; see `drdiff batch verify`, and remove the part that does not belong here"
+    )]
+    Twice {
+        /// The request.
+        id: String,
+    },
+    /// A file that is not to be overwritten.
+    #[error("{path} already exists; choose another name, or remove it first", path = .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process works here.
     #[error("another job is at work in {folder}; wait until it ends, or choose another folder", folder = .folder.display())]
     Locked {
@@ -72,7 +146,9 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "choose a folder that you may write to, or change its permissions"
         }
-        io::ErrorKind::NotFound => "check that it is still there",
+        io::ErrorKind::NotFound => "check that it is there",
+        io::ErrorKind::IsADirectory => "name a file",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "choose another name",
         io::ErrorKind::Unsupported => "choose a folder on another file system",
         _ => "run the same command again, what is finished is kept",
     }

@@ -2,8 +2,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
 use super::BatchError;
+
+/// Somebody who only asks whether a folder is held has it for an instant, and must not turn a job away by that.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Holds a folder, or a part of it, for this process. The system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -20,13 +25,17 @@ impl FolderLock {
     pub fn take(folder: &Path, name: &str) -> Result<Self, BatchError> {
         let path = folder.join(name);
         let file = Self::open(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(BatchError::Locked {
-                folder: folder.to_owned(),
-            }),
-            Err(TryLockError::Error(source)) => Err(BatchError::file("lock", &path)(source)),
+        for patience in (0..TRIES).rev() {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if patience > 0 => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => break,
+                Err(TryLockError::Error(source)) => return Err(BatchError::file("lock", &path)(source)),
+            }
         }
+        Err(BatchError::Locked {
+            folder: folder.to_owned(),
+        })
     }
 
     /// Takes the lock file `name` in `folder`, and waits for it where another process holds it: for things that take
@@ -39,6 +48,12 @@ impl FolderLock {
         let file = Self::open(&path)?;
         file.lock().map_err(BatchError::file("lock", &path))?;
         Ok(Self { _file: file })
+    }
+
+    /// Whether a process holds the lock file `name` in `folder`.
+    pub(super) fn is_held(folder: &Path, name: &str) -> bool {
+        let file = File::open(folder.join(name));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     fn open(path: &Path) -> Result<File, BatchError> {
@@ -65,6 +80,7 @@ mod tests {
             "{error}"
         );
         FolderLock::take(dir.path(), "other.lock").unwrap();
+        assert!(FolderLock::is_held(dir.path(), ".lock") && !FolderLock::is_held(dir.path(), "none.lock"));
         drop(first);
         FolderLock::take(dir.path(), ".lock").unwrap();
         FolderLock::wait(dir.path(), ".lock").unwrap();

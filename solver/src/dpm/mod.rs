@@ -2,10 +2,8 @@
 
 mod coefficients;
 mod history;
-mod name;
 mod step;
 
 pub use coefficients::{Coefficients, SolverConfig, coefficients};
 pub use history::History;
-pub use name::SolverName;
 pub use step::{Update, step};

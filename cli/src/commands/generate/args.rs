@@ -1,17 +1,12 @@
-//! What can be typed after `drdiff generate`. Defaults are those of the preset; here they are only shown.
+//! What can be typed after `drdiff generate`.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use drdiff_configs::Inputs;
-use drdiff_generation::Settings;
+use drdiff_generation::GAP;
 use drdiff_kernels::DeviceKind;
-use drdiff_solver::{CommitSchedule, Process, SolverName};
 
-use super::gaps::GAP;
-use super::solver;
+use crate::sampler::SamplerArgs;
 use crate::{device, exit};
 
 const EXAMPLES: &str = "\
@@ -44,51 +39,8 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_parser = device::parse, default_value = "cpu")]
     pub(super) device: DeviceKind,
 
-    #[arg(long, value_name = "N", help = shown("Tokens to write at most", default().tokens))]
-    #[arg(help_heading = "How to write")]
-    pub(super) tokens: Option<usize>,
-    #[arg(long, value_name = "N", help = shown("Network passes for each block", default().sampler.steps))]
-    #[arg(help_heading = "How to write")]
-    pub(super) steps: Option<usize>,
-    #[arg(long, value_name = "N", help = shown("Tokens that become clear together", default().block_size))]
-    #[arg(help_heading = "How to write")]
-    pub(super) block_size: Option<usize>,
-    #[arg(long, value_parser = processes(), help_heading = "How to write")]
-    #[arg(help = shown("Path from noise to text", default().sampler.process))]
-    pub(super) process: Option<Process>,
-    #[arg(long, value_parser = solver::parser(), help_heading = "How to write")]
-    #[arg(help = shown("Solver of the processes with soft levels", default().sampler.solver))]
-    pub(super) solver: Option<SolverName>,
-    /// Order of the solver, 1 to 3
-    #[arg(long, value_name = "N", help_heading = "How to write")]
-    pub(super) order: Option<usize>,
-    #[arg(long, value_name = "SCHEDULE", help_heading = "How to write")]
-    #[arg(help = shown(
-        "Which tokens are decided first: random, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY]",
-        default().sampler.commit,
-    ))]
-    pub(super) commit: Option<CommitSchedule>,
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "How to write")]
-    #[arg(help = shown("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature))]
-    pub(super) temperature: Option<f64>,
-    #[arg(long, value_name = "P", allow_negative_numbers = true, help_heading = "How to write")]
-    #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
-    pub(super) top_p: Option<f64>,
-    #[arg(long, help_heading = "How to write")]
-    #[arg(help = shown("Equal seeds give equal texts", default().seed))]
-    pub(super) seed: Option<u64>,
-    /// Go on where the model would end the text
-    #[arg(long, help_heading = "How to write")]
-    pub(super) no_stop: bool,
-    /// Show the network its last prediction in each pass
-    #[arg(long, help_heading = "How to write")]
-    pub(super) self_condition: bool,
-    /// Preset or YAML file with settings; flags win over it
-    #[arg(long, value_name = "PRESET|FILE", help_heading = "How to write")]
-    pub(super) config: Option<String>,
-    /// Change any setting, such as sampler.guidance.kappa=0.3; may be given many times
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "How to write")]
-    pub(super) set: Vec<String>,
+    #[command(flatten)]
+    pub(super) sampler: SamplerArgs,
     #[arg(long, help_heading = "How to write", conflicts_with_all = ["tokens", "block_size", "no_stop", "no_echo"])]
     #[arg(help = format!("Fill the gaps of the prompt: [[8]] is one of 8 tokens, [[…]] or [[]] one of {GAP}"))]
     pub(super) infill: bool,
@@ -108,19 +60,4 @@ pub(crate) struct GenerateArgs {
     /// No progress and no notes on stderr
     #[arg(short, long, help_heading = "Output")]
     pub(super) quiet: bool,
-}
-
-/// The settings without any flag, for the help text.
-fn default() -> Settings {
-    Inputs::default()
-        .resolve()
-        .map_or_else(|_| Settings::default(), |resolved| resolved.value)
-}
-
-fn shown(help: &str, default: impl Display) -> String {
-    format!("{help} [default: {default}]")
-}
-
-fn processes() -> impl TypedValueParser<Value = Process> {
-    PossibleValuesParser::new(Process::ALL.iter().map(|process| process.name())).try_map(|name| name.parse::<Process>())
 }

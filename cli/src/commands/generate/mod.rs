@@ -1,10 +1,8 @@
 //! `drdiff generate`: one text, streamed while it is written.
 
 mod args;
-mod gaps;
 mod prompt;
 mod record;
-mod solver;
 mod trace;
 mod view;
 mod wrap;
@@ -13,9 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use drdiff_generation::{Engine, Event, Request, Settings, Task};
+use drdiff_generation::{Engine, Event, Request, Settings, Task, canvas};
 use drdiff_kernels::device;
-use drdiff_solver::{Process, SolverName};
 
 pub(crate) use args::GenerateArgs;
 use record::{Record, Setup, Written};
@@ -24,8 +21,7 @@ use view::{Place, View};
 
 use crate::exit::Exit;
 use crate::model::Source;
-use crate::output::{Out, remark};
-use crate::settings::resolve;
+use crate::output::Out;
 use crate::{COMMIT, interrupt};
 
 /// Noise is keyed by the request as well; there is only one here.
@@ -33,9 +29,7 @@ const REQUEST: u64 = 0;
 
 pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
-    let settings = settings(&args)?;
-    // Wrong settings are told before a prompt is typed or a model loaded.
-    settings.sampler.validate()?;
+    let settings = args.sampler.settings(args.quiet)?;
     let mut view = View::new(&args)?;
     let prompt = prompt::read(&args)?;
     let stop = interrupt::flag()?;
@@ -45,7 +39,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
 
     let setup = setup(&args, &source, &prompt, settings);
     let task = match args.infill {
-        true => Task::Infill(gaps::canvas(&prompt, &tokenizer)?),
+        true => Task::Infill(canvas(&prompt, &tokenizer)?),
         false => Task::Continue(tokenizer.encode(&prompt)?),
     };
     let mut engine = Engine::new(network, tokenizer, 1)?;
@@ -153,39 +147,6 @@ impl Writing {
         }
         Ok(())
     }
-}
-
-/// The configured settings, changed where a flag was typed.
-fn settings(args: &GenerateArgs) -> Result<Settings> {
-    fn set<T: Copy>(slot: &mut T, typed: Option<T>) {
-        *slot = typed.unwrap_or(*slot);
-    }
-    let mut settings: Settings = resolve(args.config.as_deref(), &args.set)?.value;
-    set(&mut settings.tokens, args.tokens);
-    set(&mut settings.block_size, args.block_size);
-    set(&mut settings.seed, args.seed);
-    settings.stop_at_end &= !args.no_stop;
-    settings.self_condition |= args.self_condition;
-    let sampler = &mut settings.sampler;
-    set(&mut sampler.steps, args.steps);
-    set(&mut sampler.process, args.process);
-    set(&mut sampler.commit, args.commit);
-    set(&mut sampler.sampling.temperature, args.temperature);
-    set(&mut sampler.sampling.top_p, args.top_p);
-    sampler.solver = SolverName::choose(args.solver, args.order, sampler.solver)?;
-    let unused = match sampler.process {
-        Process::Absorbing if args.solver.is_some() || args.order.is_some() => {
-            Some("the absorbing process uses no solver; choose --process gaussian or soft-absorbing for one")
-        }
-        Process::Gaussian if args.commit.is_some() => {
-            Some("the gaussian process decides all tokens of a block at its end; --commit has no effect")
-        }
-        _ => None,
-    };
-    if let Some(sentence) = unused {
-        remark(args.quiet, sentence);
-    }
-    Ok(settings)
 }
 
 fn setup(args: &GenerateArgs, source: &Source, prompt: &str, settings: Settings) -> Setup {

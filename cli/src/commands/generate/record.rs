@@ -99,8 +99,7 @@ impl Written {
     /// Why the text ended.
     pub(super) fn stop_reason(&self) -> &'static str {
         match self.stop {
-            Some(StopReason::End) => "end",
-            Some(StopReason::Length) => "length",
+            Some(stop) => stop.name(),
             None => "interrupted",
         }
     }

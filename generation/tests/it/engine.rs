@@ -1,11 +1,9 @@
 //! The engine from request to text, with a tiny random network.
 
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{CONTEXT, END, certain_of, network, network_of, request, tokenizer, write, write_one};
 use candle_core::{Device, Tensor};
-use common::{CONTEXT, END, certain_of, network, network_of, request, tokenizer, write, write_one};
 use drdiff_attention::{KvCache, PassLayout, Segment, pass};
 use drdiff_generation::{Engine, Error, Request, Settings, StopReason, Task};
 use drdiff_kernels::{Rotary, TilePlan};

@@ -1,12 +1,11 @@
-//! Text with gaps, for `--infill`.
+//! Text with gaps, for infilling.
 
-use anyhow::Result;
-use drdiff_model::Tokenizer;
+use drdiff_model::{Error as ModelError, Tokenizer};
 
-use crate::exit::usage;
+use crate::{Error, Result};
 
 /// Tokens of a gap that names no length.
-pub(super) const GAP: usize = 12;
+pub const GAP: usize = 12;
 
 /// A text that is part given, part to be written.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,26 +14,28 @@ enum Piece<'a> {
     Gap(usize),
 }
 
-/// The canvas of a text: given tokens, and `None` for each token of a gap. What looks like a gap and is none
+/// The canvas of a text: given tokens, and `None` for each token of a gap, written `[[8]]`, or `[[]]` or `[[…]]` for
+/// [`GAP`] tokens. What looks like a gap and is none
 /// (`[[a link]]`) stays text. The space before a gap belongs to it, since tokens hold the space before a word.
-pub(super) fn canvas(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Option<u32>>> {
+///
+/// # Errors
+/// [`Error::EmptyGap`], [`Error::NoGap`], or if the text cannot be encoded.
+pub fn canvas(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Option<u32>>> {
     let mut canvas = Vec::new();
     let pieces = pieces(text);
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
-            Piece::Gap(0) => return Err(usage("a gap of [[0]] tokens has no room; give it at least 1")),
+            Piece::Gap(0) => return Err(Error::EmptyGap),
             Piece::Gap(len) => canvas.resize(canvas.len().saturating_add(*len), None),
             Piece::Text(text) => {
                 let before_gap = matches!(pieces.get(index + 1), Some(Piece::Gap(_)));
                 let text = text.strip_suffix(' ').filter(|_| before_gap).unwrap_or(text);
-                canvas.extend(tokenizer.encode(text)?.into_iter().map(Some));
+                canvas.extend(tokenizer.encode(text).map_err(ModelError::from)?.into_iter().map(Some));
             }
         }
     }
     if canvas.iter().all(Option::is_some) {
-        return Err(usage(
-            "the text has no gap to fill; write [[8]] where 8 tokens are wanted",
-        ));
+        return Err(Error::NoGap);
     }
     Ok(canvas)
 }

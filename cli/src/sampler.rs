@@ -1,0 +1,121 @@
+//! The flags that say how text is written, shared by all commands that write. Defaults are those of the preset; here
+//! they are only shown.
+
+use std::fmt::Display;
+
+use anyhow::Result;
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use drdiff_configs::Inputs;
+use drdiff_generation::{Overrides, Settings};
+use drdiff_solver::{CommitSchedule, Process, SolverConfig, SolverName};
+
+use crate::output::remark;
+use crate::settings::resolve;
+
+/// How text is written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How to write")]
+pub(crate) struct SamplerArgs {
+    #[arg(long, value_name = "N", help = shown("Tokens to write at most", default().tokens))]
+    tokens: Option<usize>,
+    #[arg(long, value_name = "N", help = shown("Network passes for each block", default().sampler.steps))]
+    steps: Option<usize>,
+    #[arg(long, value_name = "N", help = shown("Tokens that become clear together", default().block_size))]
+    block_size: Option<usize>,
+    #[arg(long, value_parser = processes())]
+    #[arg(help = shown("Path from noise to text", default().sampler.process))]
+    process: Option<Process>,
+    #[arg(long, value_parser = solvers())]
+    #[arg(help = shown("Solver of the processes with soft levels", default().sampler.solver))]
+    solver: Option<SolverName>,
+    /// Order of the solver, 1 to 3
+    #[arg(long, value_name = "N")]
+    order: Option<usize>,
+    #[arg(long, value_name = "SCHEDULE")]
+    #[arg(help = shown(
+        "Which tokens are decided first: random, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY]",
+        default().sampler.commit,
+    ))]
+    commit: Option<CommitSchedule>,
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(help = shown("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature))]
+    temperature: Option<f64>,
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
+    top_p: Option<f64>,
+    #[arg(long)]
+    #[arg(help = shown("Equal seeds give equal texts", default().seed))]
+    seed: Option<u64>,
+    /// Go on where the model would end the text
+    #[arg(long)]
+    no_stop: bool,
+    /// Show the network its last prediction in each pass
+    #[arg(long)]
+    self_condition: bool,
+    /// Preset or YAML file with settings; flags win over it
+    #[arg(long, value_name = "PRESET|FILE")]
+    config: Option<String>,
+    /// Change any setting, such as sampler.guidance.kappa=0.3; may be given many times
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl SamplerArgs {
+    /// The configured settings, changed where a flag was typed. Tells, unless `quiet`, of flags without an effect.
+    pub(crate) fn settings(&self, quiet: bool) -> Result<Settings> {
+        let configured: Settings = resolve(self.config.as_deref(), &self.set)?.value;
+        let typed = Overrides {
+            tokens: self.tokens,
+            steps: self.steps,
+            block_size: self.block_size,
+            process: self.process,
+            solver: self.solver,
+            order: self.order,
+            commit: self.commit,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            seed: self.seed,
+            stop_at_end: self.no_stop.then_some(false),
+            self_condition: self.self_condition.then_some(true),
+            stop: None,
+        };
+        let settings = typed.apply(&configured)?;
+        // Wrong settings are told before a prompt is typed or a model loaded.
+        settings.sampler.validate()?;
+        let unused = match settings.sampler.process {
+            Process::Absorbing if self.solver.is_some() || self.order.is_some() => {
+                Some("the absorbing process uses no solver; choose --process gaussian or soft-absorbing for one")
+            }
+            Process::Gaussian if self.commit.is_some() => {
+                Some("the gaussian process decides all tokens of a block at its end; --commit has no effect")
+            }
+            _ => None,
+        };
+        if let Some(sentence) = unused {
+            remark(quiet, sentence);
+        }
+        Ok(settings)
+    }
+}
+
+/// The settings without any flag, for the help text.
+fn default() -> Settings {
+    Inputs::default()
+        .resolve()
+        .map_or_else(|_| Settings::default(), |resolved| resolved.value)
+}
+
+fn shown(help: &str, default: impl Display) -> String {
+    format!("{help} [default: {default}]")
+}
+
+fn processes() -> impl TypedValueParser<Value = Process> {
+    PossibleValuesParser::new(Process::ALL.iter().map(|process| process.name())).try_map(|name| name.parse::<Process>())
+}
+
+fn solvers() -> impl TypedValueParser<Value = SolverName> {
+    let families = SolverName::FAMILIES.map(|[name, alias]| PossibleValue::new(name).alias(alias));
+    let exact = SolverConfig::ALL.iter().map(|solver| PossibleValue::new(solver.name()));
+    PossibleValuesParser::new(families.into_iter().chain(exact)).try_map(|name| name.parse::<SolverName>())
+}

@@ -1,0 +1,221 @@
+//! Lines of OpenAI's batch files, as `vllm run-batch` reads them too.
+//!
+//! A line has `custom_id`, `method`, `url` and `body`; the body is a request for a completion or a chat completion.
+//! What only diffusion models have stands under the body's key `diffusion`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::form::{Endpoint, Form, Wish, id};
+use crate::Overrides;
+
+/// Fields of a body that change nothing here, and that nobody has to be told about.
+const HARMLESS: [&str; 5] = ["model", "user", "metadata", "stream", "store"];
+
+/// Reads a line. Body fields without a meaning here are added to `ignored`.
+pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) -> Result<Form, String> {
+    let id = id(map
+        .remove("custom_id")
+        .ok_or("there is no `custom_id`; give each line its own")?)?;
+    match map.remove("method") {
+        None => {}
+        Some(Value::String(method)) if method.eq_ignore_ascii_case("post") => {}
+        Some(method) => return Err(format!("the method {method} is unknown; it must be \"POST\"")),
+    }
+    let Some(Value::Object(mut body)) = map.remove("body") else {
+        return Err("there is no `body` that is an object; put the request there".to_owned());
+    };
+    let endpoint = match map.remove("url") {
+        None if body.contains_key("messages") => Endpoint::Chat,
+        None => Endpoint::Completions,
+        Some(url) => match url.as_str().unwrap_or_default() {
+            "/v1/completions" => Endpoint::Completions,
+            "/v1/chat/completions" => Endpoint::Chat,
+            _ => {
+                return Err(format!(
+                    "the url {url} is unknown; it must be \"/v1/completions\" or \"/v1/chat/completions\""
+                ));
+            }
+        },
+    };
+    let prompt = match endpoint {
+        Endpoint::Completions => prompt(body.remove("prompt"))?,
+        Endpoint::Chat => chat(body.remove("messages"))?,
+    };
+    if body.remove("n").is_some_and(|n| n != 1) {
+        return Err("`n` is not 1; ask for several texts by several lines, each with its own `custom_id`".to_owned());
+    }
+    for part in ["suffix", "tools"] {
+        let asked = body
+            .remove(part)
+            .filter(|value| !value.is_null() && *value != Value::Array(Vec::new()));
+        if asked.is_some() {
+            return Err(format!(
+                "`{part}` cannot be served; use a line of DrDiff's own form with `infill` for gaps, or leave it out"
+            ));
+        }
+    }
+    let overrides = overrides(&mut body)?;
+    body.retain(|key, value| !HARMLESS.contains(&key.as_str()) && !value.is_null());
+    ignored.extend(body.into_iter().map(|(key, _)| key));
+    Ok(Form {
+        id: Some(id),
+        wish: Wish::Prompt(prompt),
+        overrides,
+        endpoint,
+    })
+}
+
+/// The settings of a body, by the names that [`Overrides`] has; those under `diffusion` win.
+fn overrides(body: &mut Map<String, Value>) -> Result<Overrides, String> {
+    let mut settings = Map::new();
+    for (theirs, ours) in [
+        ("max_tokens", "tokens"),
+        ("max_completion_tokens", "tokens"),
+        ("temperature", "temperature"),
+        ("top_p", "top_p"),
+        ("seed", "seed"),
+        ("stop", "stop"),
+    ] {
+        let Some(value) = body.remove(theirs).filter(|value| !value.is_null()) else {
+            continue;
+        };
+        // One string stands for a list of one.
+        let value = match value {
+            Value::String(stop) if ours == "stop" => Value::Array(vec![Value::String(stop)]),
+            value => value,
+        };
+        // Here the error can still name the field as it was written.
+        Overrides::from_json(Map::from_iter([(ours.to_owned(), value.clone())]))
+            .map_err(|e| e.replacen(&format!("`{ours}`"), &format!("`{theirs}`"), 1))?;
+        settings.insert(ours.to_owned(), value);
+    }
+    match body.remove("diffusion") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(map)) => settings.extend(map),
+        Some(_) => return Err("`diffusion` must be an object with settings such as `steps`".to_owned()),
+    }
+    Overrides::from_json(settings)
+}
+
+fn prompt(value: Option<Value>) -> Result<String, String> {
+    match value {
+        Some(Value::String(text)) => Ok(text),
+        Some(Value::Array(mut list)) if list.len() == 1 && list[0].is_string() => prompt(list.pop()),
+        None => Err("the body has no `prompt`".to_owned()),
+        Some(_) => {
+            Err("`prompt` must be one text; token ids and several prompts cannot be served in one line".to_owned())
+        }
+    }
+}
+
+/// A chat as one text: the models have no chat template, so the messages' texts follow each other with an empty line
+/// between, and the roles are left out.
+fn chat(value: Option<Value>) -> Result<String, String> {
+    let Some(Value::Array(messages)) = value else {
+        return Err("the body has no list `messages`".to_owned());
+    };
+    let texts = messages.iter().map(|message| match &message["content"] {
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(parts) => parts.iter().map(part).collect(),
+        _ => Err("a message has no `content`".to_owned()),
+    });
+    let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
+    if texts.is_empty() {
+        return Err("`messages` is empty".to_owned());
+    }
+    Ok(texts.join("\n\n"))
+}
+
+fn part(part: &Value) -> Result<&str, String> {
+    match (&part["type"], &part["text"]) {
+        (Value::String(kind), Value::String(text)) if kind == "text" => Ok(text),
+        (kind, _) => Err(format!(
+            "a message has a part of the type {kind}; only \"text\" can be served"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(body: Value) -> Result<(Form, Vec<String>), String> {
+        let mut ignored = BTreeSet::new();
+        let line = json!({ "custom_id": "r1", "method": "POST", "body": body });
+        let form = read(line.as_object().unwrap().clone(), &mut ignored)?;
+        Ok((form, ignored.into_iter().collect()))
+    }
+
+    #[test]
+    fn completions_are_taken() {
+        let (form, ignored) = line(json!({
+            "model": "m", "prompt": "Once", "max_tokens": 30, "temperature": 0.5, "top_p": 0.9, "seed": 3,
+            "stop": "\n", "logit_bias": {}, "best_of": 2, "user": null,
+            "diffusion": { "steps": 4, "block_size": 8 },
+        }))
+        .unwrap();
+        assert_eq!((form.id.as_deref(), form.endpoint), (Some("r1"), Endpoint::Completions));
+        assert_eq!(form.wish, Wish::Prompt("Once".into()));
+        let expected = Overrides {
+            tokens: Some(30),
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            seed: Some(3),
+            stop: Some(vec!["\n".into()]),
+            steps: Some(4),
+            block_size: Some(8),
+            ..Overrides::default()
+        };
+        assert_eq!(form.overrides, expected);
+        assert_eq!(ignored, ["best_of", "logit_bias"]);
+    }
+
+    #[test]
+    fn chats_become_one_text() {
+        let parts = json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }]);
+        let (form, _) = line(json!({ "messages": [
+            { "role": "system", "content": "Tell tales." }, { "role": "user", "content": parts },
+        ] }))
+        .unwrap();
+        assert_eq!(
+            (form.endpoint, form.wish),
+            (Endpoint::Chat, Wish::Prompt("Tell tales.\n\nab".into()))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused() {
+        for (body, words) in [
+            (json!({}), "no `prompt`"),
+            (json!({ "prompt": ["a", "b"] }), "one text"),
+            (json!({ "prompt": [1, 2] }), "token ids"),
+            (json!({ "prompt": "a", "n": 3 }), "`n` is not 1"),
+            (json!({ "prompt": "a", "suffix": "b" }), "`suffix`"),
+            (
+                json!({ "prompt": "a", "max_tokens": -1 }),
+                "`max_tokens`: invalid value",
+            ),
+            (
+                json!({ "prompt": "a", "diffusion": { "step": 3 } }),
+                "did you mean `steps`?",
+            ),
+            (json!({ "prompt": "a", "diffusion": 3 }), "must be an object"),
+            (json!({ "messages": [] }), "empty"),
+            (
+                json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+                "image_url",
+            ),
+        ] {
+            let error = line(body).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let whole = |value: Value| read(value.as_object().unwrap().clone(), &mut BTreeSet::new()).unwrap_err();
+        assert!(whole(json!({ "body": {} })).contains("custom_id"));
+        assert!(whole(json!({ "custom_id": "a", "url": "/v1/embeddings", "body": {} })).contains("/v1/embeddings"));
+        assert!(whole(json!({ "custom_id": "a", "method": "GET", "body": {} })).contains("POST"));
+    }
+}

@@ -1,0 +1,214 @@
+//! Settings that one request changes.
+
+use drdiff_solver::{CommitSchedule, Process, SolverName, choose_solver};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Result, Settings};
+
+/// The settings that flags and requests may name; `None` leaves one as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Overrides {
+    /// Tokens to write at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
+    /// Network passes for each block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+    /// Positions that are denoised together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_size: Option<usize>,
+    /// The path of the levels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// Solver of soft positions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solver: Option<SolverName>,
+    /// Order of the solver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<usize>,
+    /// Which positions are committed first.
+    #[serde(skip_serializing_if = "Option::is_none", with = "schedule")]
+    pub commit: Option<CommitSchedule>,
+    /// Logits are divided by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Mass of the tokens that take part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Seed of all noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Ends the text where the model ends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_at_end: Option<bool>,
+    /// Feeds each step the prediction of the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_condition: Option<bool>,
+    /// Strings before which the text ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Vec<String>>,
+}
+
+impl Overrides {
+    /// The keys, in the order in which they are listed to users.
+    pub const KEYS: [&'static str; 13] = [
+        "tokens",
+        "steps",
+        "block_size",
+        "process",
+        "solver",
+        "order",
+        "commit",
+        "temperature",
+        "top_p",
+        "seed",
+        "stop_at_end",
+        "self_condition",
+        "stop",
+    ];
+
+    /// Reads settings from JSON.
+    ///
+    /// # Errors
+    /// In words, which key is unknown (and what it may stand for) or holds a value of the wrong kind.
+    pub fn from_json(map: Map<String, Value>) -> std::result::Result<Self, String> {
+        // Key by key, since an error of serde does not tell which one it was.
+        for (key, value) in &map {
+            if !Self::KEYS.contains(&key.as_str()) {
+                return Err(unknown_key(key, &Self::KEYS));
+            }
+            let one = Map::from_iter([(key.clone(), value.clone())]);
+            serde_json::from_value::<Self>(Value::Object(one)).map_err(|e| format!("`{key}`: {e}"))?;
+        }
+        serde_json::from_value(Value::Object(map)).map_err(|e| e.to_string())
+    }
+
+    /// `base` with these settings changed. The numbers are checked when a request is submitted.
+    ///
+    /// # Errors
+    /// If there is no solver of the name and order.
+    pub fn apply(&self, base: &Settings) -> Result<Settings> {
+        fn set<T: Copy>(slot: &mut T, new: Option<T>) {
+            *slot = new.unwrap_or(*slot);
+        }
+        let mut settings = base.clone();
+        set(&mut settings.tokens, self.tokens);
+        set(&mut settings.block_size, self.block_size);
+        set(&mut settings.seed, self.seed);
+        set(&mut settings.stop_at_end, self.stop_at_end);
+        set(&mut settings.self_condition, self.self_condition);
+        if let Some(stop) = &self.stop {
+            settings.stop.clone_from(stop);
+        }
+        let sampler = &mut settings.sampler;
+        set(&mut sampler.steps, self.steps);
+        set(&mut sampler.process, self.process);
+        set(&mut sampler.commit, self.commit);
+        set(&mut sampler.sampling.temperature, self.temperature);
+        set(&mut sampler.sampling.top_p, self.top_p);
+        sampler.solver = choose_solver(self.solver, self.order, sampler.solver)?;
+        Ok(settings)
+    }
+}
+
+/// Commit schedules by the names that the command line takes, such as `entropy-bound:0.2`, or as configuration.
+mod schedule {
+    use drdiff_solver::CommitSchedule;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Name(String),
+        Config(CommitSchedule),
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CommitSchedule>, D::Error> {
+        match Written::deserialize(from)? {
+            Written::Name(name) => name.parse().map(Some).map_err(D::Error::custom),
+            Written::Config(schedule) => Ok(Some(schedule)),
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(schedule: &Option<CommitSchedule>, to: S) -> Result<S::Ok, S::Error> {
+        match schedule {
+            Some(schedule) => to.serialize_str(&schedule.to_string()),
+            None => to.serialize_none(),
+        }
+    }
+}
+
+/// What to say about a key that is not among the known ones.
+pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
+    match drdiff_solver::nearest(key, known.iter().copied()) {
+        Some(nearest) => format!("unknown field `{key}`; did you mean `{nearest}`?"),
+        None => format!("unknown field `{key}`; known here: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value) -> std::result::Result<Overrides, String> {
+        match value {
+            Value::Object(map) => Overrides::from_json(map),
+            _ => unreachable!("the tests give objects"),
+        }
+    }
+
+    #[test]
+    fn every_key_is_listed_and_taken() {
+        let all = json!({
+            "tokens": 1, "steps": 2, "block_size": 3, "process": "gaussian", "solver": "sde", "order": 3,
+            "commit": "margin", "temperature": 0.5, "top_p": 0.25, "seed": 4, "stop_at_end": false,
+            "self_condition": true, "stop": ["x"],
+        });
+        for commit in [json!("entropy-bound:0.2"), json!({ "type": "margin" })] {
+            let map = Map::from_iter([("commit".to_owned(), commit)]);
+            let once = Overrides::from_json(map).unwrap();
+            let again = serde_json::to_value(&once).unwrap();
+            assert_eq!(read(again), Ok(once));
+        }
+        let overrides = read(all.clone()).unwrap();
+        let keys: Vec<String> = all.as_object().unwrap().keys().cloned().collect();
+        let mut known = Overrides::KEYS.to_vec();
+        known.sort_unstable();
+        assert_eq!(keys, known);
+        assert_eq!(serde_json::to_value(&overrides).unwrap(), all);
+        let settings = overrides.apply(&Settings::default()).unwrap();
+        assert_eq!((settings.tokens, settings.block_size, settings.seed), (1, 3, 4));
+        assert_eq!(settings.sampler.solver.name(), "sde-3m");
+        assert_eq!((settings.sampler.steps, settings.sampler.sampling.top_p), (2, 0.25));
+        assert_eq!(Overrides::default().apply(&settings).unwrap(), settings);
+    }
+
+    #[test]
+    fn wrong_keys_and_values_are_named() {
+        assert!(
+            read(json!({ "stepz": 1 }))
+                .unwrap_err()
+                .contains("did you mean `steps`?")
+        );
+        assert!(
+            read(json!({ "quality": 1 }))
+                .unwrap_err()
+                .contains("known here: tokens, steps")
+        );
+        assert!(
+            read(json!({ "steps": "four" }))
+                .unwrap_err()
+                .contains("`steps`: invalid type")
+        );
+        assert!(
+            read(json!({ "process": "gausian" }))
+                .unwrap_err()
+                .contains("`process`: unknown process")
+        );
+    }
+}

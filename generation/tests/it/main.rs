@@ -1,0 +1,7 @@
+//! The engine and jobs with tiny random networks.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod batch;
+mod common;
+mod engine;
