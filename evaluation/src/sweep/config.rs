@@ -23,7 +23,8 @@ pub struct SweepConfig {
     pub texts: usize,
     /// Texts that are written at once. Seconds of a text are its share of the passes it took part in.
     pub batch: usize,
-    /// A file with texts that people wrote, to compare entropy with: JSON lines with a key `text`, or paragraphs.
+    /// A file with texts that people wrote, to compare entropy with: `.jsonl` or `.jsonl.zst` with one text a line under
+    /// the key `text`, or `.txt` with one text.
     pub reference: Option<PathBuf>,
     /// What all cells have in common; `settings.tokens` is the length of a text.
     pub settings: Settings,

@@ -25,6 +25,9 @@ pub enum SweepError {
     /// The table cannot be written as Parquet.
     #[error("cannot write the table as Parquet: {0}; results.csv holds the same rows")]
     Parquet(#[from] parquet::errors::ParquetError),
+    /// The judge failed at a text.
+    #[error("{0}; what is finished is kept")]
+    Judge(String),
     /// The journal or the lock.
     #[error(transparent)]
     Journal(#[from] BatchError),
@@ -34,6 +37,9 @@ pub enum SweepError {
     /// A prompt cannot be encoded.
     #[error(transparent)]
     Tokenizer(#[from] drdiff_model::TokenizerError),
+    /// The reference cannot be read.
+    #[error(transparent)]
+    Data(#[from] drdiff_training::data::DataError),
     /// The network or a file of it failed.
     #[error(transparent)]
     Model(#[from] drdiff_model::Error),
