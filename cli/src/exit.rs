@@ -152,7 +152,8 @@ fn of_sweep(error: &SweepError) -> Exit {
         SweepError::Journal(error) => of_batch(error),
         SweepError::Generation(error) => of_generation(error),
         SweepError::Tokenizer(error) => of_tokenizer(error),
-        SweepError::Data(error) => of_data(error),
+        // All that a sweep reads of this kind is the file that the user named.
+        SweepError::Data(_) => Exit::Usage,
         SweepError::Model(error) => of_model(error),
         SweepError::Solver(error) => of_solver(error),
         _ => Exit::Runtime,
