@@ -1,25 +1,25 @@
 //! An autoregressive judge: a Llama in GGUF, such as SmolLM2, that says how likely it finds a text.
 
+mod llama;
 mod vocabulary;
 
 use std::fs::File;
 use std::path::Path;
 
 use candle_core::quantized::gguf_file;
-use candle_core::{DType, Device, Tensor};
-use candle_transformers::models::quantized_llama::ModelWeights;
 use tokenizers::Tokenizer;
 
+use self::llama::Llama;
 use crate::sweep::{Judge, Result, Surprise, SweepError};
 
-/// Positions that the network's rotations are made for.
-const CONTEXT: usize = 4096;
+/// Longest text that is read at once, in tokens with its prompt.
+const CONTEXT: usize = 2048;
 
-/// A quantised Llama on a CPU.
+/// A Llama on a CPU.
 pub struct LlamaJudge {
     name: String,
     hash: String,
-    weights: ModelWeights,
+    network: Llama,
     tokenizer: Tokenizer,
     /// What every text begins behind.
     start: u32,
@@ -54,11 +54,11 @@ impl LlamaJudge {
                 .file_stem()
                 .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
         };
-        let weights = ModelWeights::from_gguf(content, &mut file, &Device::Cpu).map_err(|e| wrong(first_line(&e)))?;
+        let network = Llama::read(&content, &mut file).map_err(|e| wrong(first_line(&e)))?;
         Ok(Self {
             name,
             hash: hasher.finalize().to_hex().to_string(),
-            weights,
+            network,
             tokenizer,
             start,
         })
@@ -68,26 +68,6 @@ impl LlamaJudge {
         let encoding = self.tokenizer.encode(text, false);
         let encoding = encoding.map_err(|e| SweepError::Judge(format!("{} cannot read a text: {e}", self.name)))?;
         Ok(encoding.get_ids().to_vec())
-    }
-
-    /// Log-likelihoods come token by token, for the network gives the logits of the last position only.
-    fn nats(&mut self, before: &[u32], text: &[u32]) -> candle_core::Result<f64> {
-        self.weights.clear_kv_cache();
-        let mut logits = self.logits(before, 0)?;
-        let mut nats = 0.0;
-        for (index, token) in text.iter().enumerate() {
-            nats += surprise(&logits, *token);
-            if index + 1 < text.len() {
-                logits = self.logits(&[*token], before.len() + index)?;
-            }
-        }
-        Ok(nats)
-    }
-
-    fn logits(&mut self, ids: &[u32], position: usize) -> candle_core::Result<Vec<f32>> {
-        let input = Tensor::from_slice(ids, (1, ids.len()), &Device::Cpu)?;
-        let logits = self.weights.forward(&input, position)?;
-        logits.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
     }
 }
 
@@ -108,8 +88,14 @@ impl Judge for LlamaJudge {
         before.truncate(CONTEXT / 2);
         let mut ids = self.encode(text)?;
         ids.truncate(CONTEXT - before.len());
-        let nats = self.nats(&before, &ids);
-        let nats = nats.map_err(|e| SweepError::Judge(format!("{} failed: {}", self.name, first_line(&e))))?;
+        let failed = |e| SweepError::Judge(format!("{} failed: {}", self.name, first_line(&e)));
+        let all: Vec<u32> = before.iter().chain(&ids).copied().collect();
+        // The logits at a position are those of the token behind it.
+        let logits = self
+            .network
+            .logits(&all[..all.len() - 1], before.len() - 1)
+            .map_err(failed)?;
+        let nats = logits.iter().zip(&ids).map(|(row, token)| surprise(row, *token)).sum();
         Ok(Surprise {
             nats,
             tokens: ids.len(),

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use drdiff_evaluation::report::Report;
 use drdiff_evaluation::sweep::{
-    self, CellResult, Grid, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner, Surprise,
-    SweepConfig, TEXTS,
+    self, CellResult, Grid, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
+    Surprise, SweepConfig, TEXTS,
 };
 use drdiff_generation::Engine;
 use drdiff_solver::{Process, SolverName};
@@ -78,8 +78,14 @@ fn cells_come_in_order_and_impossible_ones_are_told() {
         .collect();
     assert_eq!(cells, [(4, 4), (8, 4), (8, 8)]);
     let reasons: Vec<&str> = plan.left_out.iter().map(|left| left.reason.as_str()).collect();
-    assert!(reasons[0].contains("8 steps are more than an absorbing block of 4 can use"), "{reasons:?}");
-    assert!(reasons[1].contains("a block of 16 is longer than a text of 12 tokens"), "{reasons:?}");
+    assert!(
+        reasons[0].contains("8 steps are more than an absorbing block of 4 can use"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[1].contains("a block of 16 is longer than a text of 12 tokens"),
+        "{reasons:?}"
+    );
 }
 
 #[test]
@@ -94,7 +100,11 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
     };
     let plan = config.plan().unwrap();
     assert_eq!(plan.cells.len(), 3);
-    assert!(plan.left_out[0].reason.contains("no soft positions"), "{:?}", plan.left_out);
+    assert!(
+        plan.left_out[0].reason.contains("no soft positions"),
+        "{:?}",
+        plan.left_out
+    );
 
     config.rows = vec![Row {
         solver: Some(SolverName::Sde),
@@ -102,7 +112,10 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
         ..Row::default()
     }];
     let told = config.plan().unwrap_err().to_string();
-    assert!(told.contains("rows.0") && told.contains("solver changes nothing"), "{told}");
+    assert!(
+        told.contains("rows.0") && told.contains("solver changes nothing"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -129,14 +142,21 @@ fn blocks_beyond_the_context_are_left_out() {
     let mut plan = config.plan().unwrap();
     plan.fit("bundled", common::CONTEXT);
     assert!(plan.cells.iter().all(|cell| cell.settings.block_size == 8));
-    assert!(plan.left_out[0].reason.contains("larger than the 64 positions of bundled"));
+    assert!(
+        plan.left_out[0]
+            .reason
+            .contains("larger than the 64 positions of bundled")
+    );
 }
 
 #[test]
 fn a_killed_sweep_goes_on_and_equals_an_undisturbed_one() {
     let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let config = config();
-    assert_eq!(run(whole.path(), &config, usize::MAX), (Outcome::Finished { failed: 0 }, 6 * 4));
+    assert_eq!(
+        run(whole.path(), &config, usize::MAX),
+        (Outcome::Finished { failed: 0 }, 6 * 4)
+    );
 
     assert_eq!(run(killed.path(), &config, 5), (Outcome::Stopped, 5));
     // A crash in the middle of a line.
@@ -144,13 +164,22 @@ fn a_killed_sweep_goes_on_and_equals_an_undisturbed_one() {
     let mut bytes = std::fs::read(&journal).unwrap();
     bytes.truncate(bytes.len() - 20);
     std::fs::write(&journal, bytes).unwrap();
-    assert_eq!(run(killed.path(), &config, usize::MAX), (Outcome::Finished { failed: 0 }, 20));
+    assert_eq!(
+        run(killed.path(), &config, usize::MAX),
+        (Outcome::Finished { failed: 0 }, 20)
+    );
     assert_eq!(run(killed.path(), &config, usize::MAX).1, 0, "nothing is written twice");
 
     let texts = |folder: &Path| {
         let runner = runner(folder, &config);
         let cells = config.plan().unwrap().cells;
-        let of_cell = |cell| runner.texts(cell, &model()).into_iter().map(|text| (text.key.clone(), text.text.clone(), text.flops)).collect::<Vec<_>>();
+        let of_cell = |cell| {
+            runner
+                .texts(cell, &model())
+                .into_iter()
+                .map(|text| (text.key.clone(), text.text.clone(), text.flops))
+                .collect::<Vec<_>>()
+        };
         cells.iter().flat_map(of_cell).collect::<Vec<_>>()
     };
     assert_eq!(texts(whole.path()), texts(killed.path()));
@@ -169,24 +198,37 @@ fn a_changed_sweep_writes_only_what_is_new() {
     }];
     assert_eq!(run(dir.path(), &config, usize::MAX).1, 4);
     config.settings.sampler.sampling.top_p = 0.9;
-    assert_eq!(run(dir.path(), &config, usize::MAX).1, 7 * 4, "another nucleus, other texts");
+    assert_eq!(
+        run(dir.path(), &config, usize::MAX).1,
+        7 * 4,
+        "another nucleus, other texts"
+    );
 }
 
 #[test]
 fn noise_is_the_same_in_every_cell_and_batch() {
     let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let config = config();
-    let batched = SweepConfig { batch: 3, ..config.clone() };
+    let batched = SweepConfig {
+        batch: 3,
+        ..config.clone()
+    };
     run(one.path(), &config, usize::MAX);
     run(many.path(), &batched, usize::MAX);
     let cell = &config.plan().unwrap().cells[0];
     let slots = |folder: &Path, config: &SweepConfig| {
         let runner = runner(folder, config);
         let texts = runner.texts(cell, &model());
-        texts.iter().map(|text| (text.seed, text.request, text.ids.clone())).collect::<Vec<_>>()
+        texts
+            .iter()
+            .map(|text| (text.seed, text.request, text.ids.clone()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(slots(one.path(), &config), slots(many.path(), &batched));
-    let keys: Vec<_> = slots(one.path(), &config).iter().map(|(seed, request, _)| (*seed, *request)).collect();
+    let keys: Vec<_> = slots(one.path(), &config)
+        .iter()
+        .map(|(seed, request, _)| (*seed, *request))
+        .collect();
     assert_eq!(keys, [(3, 0), (3, 1), (4, 0), (4, 1)]);
 }
 
@@ -221,12 +263,20 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     let (runner, id, stop) = (runner(dir.path(), &config), model(), AtomicBool::new(false));
     let texts: Vec<_> = plan.cells.iter().flat_map(|cell| runner.texts(cell, &id)).collect();
     let mut judge = Constant(0);
-    let mut judged = || Judged::make(dir.path(), &mut judge, &texts, &stop, &mut |_, _| ()).unwrap().unwrap();
+    let mut judged = || {
+        Judged::make(dir.path(), &mut judge, &texts, &stop, &mut |_, _| ())
+            .unwrap()
+            .unwrap()
+    };
     judged();
     let judged = judged();
     assert_eq!(judge.0, texts.len(), "each text is judged once");
 
-    let results: Vec<_> = plan.cells.iter().filter_map(|cell| CellResult::new(&runner, cell, &id, Some(&judged))).collect();
+    let results: Vec<_> = plan
+        .cells
+        .iter()
+        .filter_map(|cell| CellResult::new(&runner, cell, &id, Some(&judged)))
+        .collect();
     let report = Report {
         rows: results.iter().map(CellResult::row).collect(),
         judge: Some(judge.name().to_owned()),
@@ -244,7 +294,13 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     };
     let table = sweep::table(&results, &report, &place);
     sweep::write(dir.path(), &table, &report).unwrap();
-    for file in ["results.csv", "results.parquet", "report.html", "plots/quality_nfe.svg", "plots/degradation.svg"] {
+    for file in [
+        "results.csv",
+        "results.parquet",
+        "report.html",
+        "plots/quality_nfe.svg",
+        "plots/degradation.svg",
+    ] {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
     assert_eq!(table.rows().len(), 6);
@@ -258,5 +314,8 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     assert!(first[column("flops_per_text")].number() > Some(0.0));
     assert_eq!(first[column("seeds")].to_string(), "3 4");
     let flops = |row: usize| table.rows()[row][column("flops_per_text")].number().unwrap();
-    assert!(flops(2) > 3.0 * flops(0), "four steps cost nearly four times as much as one");
+    assert!(
+        flops(2) > 3.0 * flops(0),
+        "four steps cost nearly four times as much as one"
+    );
 }
