@@ -11,6 +11,7 @@ use crate::commands::data::DataArgs;
 use crate::commands::export::ExportArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::inspect::InspectArgs;
+use crate::commands::sweep::SweepArgs;
 use crate::commands::train::TrainArgs;
 use crate::exit;
 
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Measure how fast this machine trains, attends and writes
     Bench(BenchArgs),
+    /// Find out how few steps are enough: one report over many settings
+    Sweep(SweepArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }

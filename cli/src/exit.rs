@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use drdiff_evaluation::sweep::SweepError;
 use drdiff_generation::Error as GenerationError;
 use drdiff_generation::batch::BatchError;
 use drdiff_kernels::Error as KernelsError;
@@ -105,6 +106,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_batch(error))
     } else if let Some(error) = cause.downcast_ref() {
+        Some(of_sweep(error))
+    } else if let Some(error) = cause.downcast_ref() {
         Some(of_training(error))
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_data(error))
@@ -140,6 +143,20 @@ fn of_batch(error: &BatchError) -> Exit {
         BatchError::File { action, .. } if !matches!(*action, "read" | "make the folder" | "lock") => Exit::Runtime,
         BatchError::Gone { .. } | BatchError::Record { .. } | BatchError::InputChanged => Exit::Runtime,
         _ => Exit::Usage,
+    }
+}
+
+fn of_sweep(error: &SweepError) -> Exit {
+    match error {
+        SweepError::Config(_) | SweepError::File { action: "read", .. } => Exit::Usage,
+        SweepError::Journal(error) => of_batch(error),
+        SweepError::Generation(error) => of_generation(error),
+        SweepError::Tokenizer(error) => of_tokenizer(error),
+        // All that a sweep reads of this kind is the file that the user named.
+        SweepError::Data(_) => Exit::Usage,
+        SweepError::Model(error) => of_model(error),
+        SweepError::Solver(error) => of_solver(error),
+        _ => Exit::Runtime,
     }
 }
 

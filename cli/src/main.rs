@@ -47,6 +47,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Config(args) => commands::config::run(args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Sweep(args) => commands::sweep::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

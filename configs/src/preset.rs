@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// An embedded YAML document.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
-    /// The kind of configuration: `train` or `generate`.
+    /// The kind of configuration: `train`, `generate` or `sweep`.
     pub section: &'static str,
     /// The name after `--config`.
     pub name: &'static str,
@@ -25,7 +25,15 @@ macro_rules! embedded {
     };
 }
 
-const PRESETS: &[Preset] = embedded!["train" / "tiny", "train" / "small", "generate" / "default"];
+const PRESETS: &[Preset] = embedded![
+    "train" / "tiny",
+    "train" / "small",
+    "generate" / "default",
+    "sweep" / "quick",
+    "sweep" / "steps",
+    "sweep" / "blocks",
+    "sweep" / "compute",
+];
 
 impl Preset {
     /// The header comment: command, time and expected figures.

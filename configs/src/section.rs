@@ -1,5 +1,6 @@
 //! The kinds of configuration, each owned by the crate that uses it.
 
+use drdiff_evaluation::sweep::SweepConfig;
 use drdiff_generation::Settings;
 use drdiff_training::TrainConfig;
 use serde::Serialize;
@@ -34,5 +35,14 @@ impl Section for Settings {
 
     fn check(&self) -> std::result::Result<(), String> {
         self.sampler.validate().map_err(|e| e.to_string())
+    }
+}
+
+impl Section for SweepConfig {
+    const NAME: &'static str = "sweep";
+    const BASE: Option<&'static str> = None;
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.plan().map(drop).map_err(|e| e.to_string())
     }
 }

@@ -1,1 +1,6 @@
 //! Measuring texts and models: metrics, judges, sweeps and their reports.
+
+pub mod judge;
+pub mod report;
+pub mod sweep;
+pub mod table;

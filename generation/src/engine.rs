@@ -90,6 +90,9 @@ impl Engine {
             return Ok(events);
         }
         let parts = self.active.iter_mut().map(Job::part).collect::<Result<Vec<_>>>()?;
+        for (job, part) in self.active.iter_mut().zip(&parts) {
+            job.count(part, self.network.config());
+        }
         let mut report = ComputeReport::default();
         let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
         let predictions = predict(&self.network, &mut jobs, &parts, &mut report)?;

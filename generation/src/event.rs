@@ -42,6 +42,9 @@ pub struct Output {
     pub committed_tokens: usize,
     /// Positions that were denoised, summed over passes.
     pub canvas_tokens: usize,
+    /// Floating-point operations of the network for this text: all passes, linear maps and attention (see
+    /// [`drdiff_model::Rows`] for what counts).
+    pub flops: u64,
     /// Why it ended.
     pub stop: StopReason,
 }

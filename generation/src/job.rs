@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use drdiff_attention::{KvCache, PassLayout, pass};
+use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
-use drdiff_model::{DecodeStream, Network, Tokenizer};
+use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_solver::{BlockRun, StepReport, Table};
 
 use crate::stop::StopStrings;
@@ -12,6 +13,19 @@ use crate::{Event, Output, Request, Result, StopReason, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
 const PREFILL: usize = 256;
+
+/// Clean positions that a pass takes in at most: whole blocks, wherever the prompt is cut.
+fn chunk(block_size: usize) -> usize {
+    let chunk = PREFILL.max(block_size);
+    chunk - chunk % block_size
+}
+
+/// Network passes that only take in a prompt of so many tokens, before the first one that denoises as well.
+/// `block_size` is at least 1.
+#[must_use]
+pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
+    prompt.div_ceil(chunk(block_size)).saturating_sub(1)
+}
 
 pub(crate) struct Job {
     pub(crate) request: Request,
@@ -36,6 +50,7 @@ pub(crate) struct Job {
     nfe: usize,
     committed: usize,
     canvas: usize,
+    flops: u64,
 }
 
 /// What a job puts into the next pass.
@@ -83,6 +98,7 @@ impl Job {
             nfe: 0,
             committed: 0,
             canvas: 0,
+            flops: 0,
             request,
         })
     }
@@ -94,10 +110,7 @@ impl Job {
 
     /// The part of this job in the next pass.
     pub(crate) fn part(&mut self) -> Result<Part> {
-        let chunk = PREFILL.max(self.block_size);
-        // Clean blocks are whole wherever the prompt is cut.
-        let chunk = chunk - chunk % self.block_size;
-        let clean = self.pending[..self.pending.len().min(chunk)].to_vec();
+        let clean = self.pending[..self.pending.len().min(chunk(self.block_size))].to_vec();
         let block = clean.len() == self.pending.len();
         let layout = PassLayout {
             committed: self.cache.visible(),
@@ -123,6 +136,31 @@ impl Job {
         self.position += part.clean.len() as u64;
         let next = PREFILL.max(self.block_size) + self.block_size;
         Ok(self.cache.commit(part.clean.len(), next)?)
+    }
+
+    /// Counts the operations of the coming pass.
+    pub(crate) fn count(&mut self, part: &Part, config: &ModelConfig) {
+        self.flops += self.rows(part).flops(config, &part.plan);
+    }
+
+    /// The rows of this job in a pass, by what the network does with them.
+    fn rows(&self, part: &Part) -> Rows {
+        if !part.block {
+            return Rows {
+                all: part.clean.len(),
+                ..Rows::default()
+            };
+        }
+        let open = self.run.open();
+        let soft = |position: &&usize| matches!(self.run.state().levels[**position], Level::Soft(_));
+        let conditions = self.request.settings.self_condition;
+        Rows {
+            all: part.clean.len() + self.block_len(),
+            open: open.len(),
+            soft: open.iter().filter(soft).count(),
+            conditioned: self.predictions.iter().filter(|known| known.is_some()).count() * usize::from(conditions),
+            data: open.len() * usize::from(conditions || self.run.needs_data()),
+        }
     }
 
     /// The event of one denoising step.
@@ -214,6 +252,7 @@ impl Job {
             nfe: self.nfe,
             committed_tokens: self.committed,
             canvas_tokens: self.canvas,
+            flops: self.flops,
             stop,
         }
     }

@@ -18,5 +18,6 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};
 pub use gaps::{GAP, canvas};
+pub use job::prefill_passes;
 pub use overrides::Overrides;
 pub use request::{Request, Settings, Task};

@@ -6,6 +6,7 @@
 mod block;
 mod checkpoint;
 mod config;
+mod cost;
 mod error;
 mod gguf;
 mod input;
@@ -17,6 +18,7 @@ mod tokenizer;
 
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint, write_atomically};
 pub use config::ModelConfig;
+pub use cost::Rows;
 pub use error::{Error, Result};
 pub use gguf::{MatrixFormat, read_gguf, save_gguf, save_gguf_as};
 pub use input::{Input, Soft};

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use drdiff_configs::{Section, presets};
+use drdiff_evaluation::sweep::SweepConfig;
 use drdiff_generation::Settings;
 use drdiff_training::TrainConfig;
 
@@ -53,6 +54,7 @@ struct ShowArgs {
 enum SectionName {
     Generate,
     Train,
+    Sweep,
 }
 
 pub(crate) fn run(args: ConfigArgs) -> Result<Exit> {
@@ -62,6 +64,7 @@ pub(crate) fn run(args: ConfigArgs) -> Result<Exit> {
         Some(name) => match args.section.unwrap_or_else(|| section_of(name)) {
             SectionName::Generate => shown::<Settings>(name, &args)?,
             SectionName::Train => shown::<TrainConfig>(name, &args)?,
+            SectionName::Sweep => shown::<SweepConfig>(name, &args)?,
         },
     };
     Out::default().text(&text)?;
@@ -73,9 +76,11 @@ fn shown<T: Section>(name: &str, args: &ShowArgs) -> Result<String> {
 }
 
 fn section_of(name: &str) -> SectionName {
-    let generates = presets(Settings::NAME).any(|preset| preset.name == name);
-    if generates {
+    let holds = |section: &str| presets(section).any(|preset| preset.name == name);
+    if holds(Settings::NAME) {
         SectionName::Generate
+    } else if holds(SweepConfig::NAME) {
+        SectionName::Sweep
     } else {
         SectionName::Train
     }
@@ -84,8 +89,9 @@ fn section_of(name: &str) -> SectionName {
 /// The presets and what their headers say.
 fn list(section: Option<SectionName>) -> Result<String> {
     let sections = match section {
-        None => &[Settings::NAME, TrainConfig::NAME][..],
+        None => &[Settings::NAME, TrainConfig::NAME, SweepConfig::NAME][..],
         Some(SectionName::Generate) => &[Settings::NAME],
+        Some(SectionName::Sweep) => &[SweepConfig::NAME],
         Some(SectionName::Train) => &[TrainConfig::NAME],
     };
     let mut text = String::new();

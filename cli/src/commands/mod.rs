@@ -8,4 +8,5 @@ pub(crate) mod data;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod inspect;
+pub(crate) mod sweep;
 pub(crate) mod train;

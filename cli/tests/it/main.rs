@@ -13,4 +13,5 @@ mod fixture;
 mod generate;
 mod infill;
 mod interrupt;
+mod sweep;
 mod train;

@@ -30,4 +30,4 @@ pub use manifest::{Manifest, ShardEntry, SourceEntry, Split, TokenizerEntry};
 pub use prepare::{PrepareOptions, TokenizerChoice, prepare};
 pub use progress::{Progress, Stage};
 pub use shard::Shard;
-pub use source::Document;
+pub use source::{Document, documents};

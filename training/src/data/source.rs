@@ -36,6 +36,21 @@ struct Record {
     tier: Option<String>,
 }
 
+/// The documents of a `.txt` file (one), or of a `.jsonl` or `.jsonl.zst` file (one a line, under the key `text`).
+///
+/// # Errors
+/// If the file has another ending or cannot be opened; each document may be an error of its own, and then is the last.
+pub fn documents(path: &Path) -> Result<impl Iterator<Item = Result<Document, DataError>> + use<>, DataError> {
+    let mut source = Some(Source::open(path)?);
+    Ok(std::iter::from_fn(move || {
+        let next = source.as_mut()?.next_document().transpose();
+        if !matches!(next, Some(Ok(_))) {
+            source = None;
+        }
+        next
+    }))
+}
+
 /// Bytes read so far and their hash, shared with the reader below the decoder.
 #[derive(Clone, Default)]
 pub(super) struct Tally(Arc<Mutex<(u64, blake3::Hasher)>>);

@@ -8,7 +8,7 @@ use drdiff_generation::batch::{Done, Tally};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::output::{counted, grouped, tell};
+use crate::output::{counted, grouped, tell, time};
 
 /// How a job ended.
 pub(super) enum End<'a> {
@@ -168,16 +168,6 @@ impl View {
             "{line}; {tokens} tokens in {seconds}, {rate:.1} tokens/s, NFE {}",
             grouped(tally.nfe)
         )
-    }
-}
-
-/// A duration as people say it.
-fn time(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
     }
 }
 

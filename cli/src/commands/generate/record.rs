@@ -83,6 +83,7 @@ impl Written {
             committed_tokens,
             canvas_tokens,
             stop,
+            ..
         } = output;
         *self = Self {
             text,

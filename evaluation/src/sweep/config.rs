@@ -1,0 +1,119 @@
+//! What a sweep is asked to do.
+
+use std::path::PathBuf;
+
+use drdiff_generation::Settings;
+use serde::{Deserialize, Serialize};
+
+use super::axes::{Grid, Row};
+use super::error::{Result, SweepError};
+use super::plan::Plan;
+
+/// A sweep: the same prompts and noise under many settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SweepConfig {
+    /// Prompts that every cell goes on from; none writes without a prompt.
+    pub prompts: Vec<String>,
+    /// A file with one prompt a line, in place of `prompts`.
+    pub prompt_file: Option<PathBuf>,
+    /// Seeds that every cell uses.
+    pub seeds: Vec<u64>,
+    /// Texts for each prompt and seed.
+    pub texts: usize,
+    /// Texts that are written at once. Seconds of a text are its share of the passes it took part in.
+    pub batch: usize,
+    /// A file with texts that people wrote, to compare entropy with: `.jsonl` or `.jsonl.zst` with one text a line under
+    /// the key `text`, or `.txt` with one text.
+    pub reference: Option<PathBuf>,
+    /// What all cells have in common; `settings.tokens` is the length of a text.
+    pub settings: Settings,
+    /// Values to combine, each with each.
+    pub grid: Grid,
+    /// Combinations of their own, after those of the grid.
+    pub rows: Vec<Row>,
+}
+
+impl Default for SweepConfig {
+    fn default() -> Self {
+        Self {
+            prompts: Vec::new(),
+            prompt_file: None,
+            seeds: vec![0],
+            texts: 1,
+            batch: 1,
+            reference: None,
+            settings: Settings::default(),
+            grid: Grid::default(),
+            rows: Vec::new(),
+        }
+    }
+}
+
+impl SweepConfig {
+    /// Checks everything that can be checked without a model, and returns the cells.
+    ///
+    /// # Errors
+    /// [`SweepError::Config`] with the first problem: a number out of range, a setting without effect in `rows`, no
+    /// cell left.
+    pub fn plan(&self) -> Result<Plan> {
+        let refuse = |reason: &str| Err(SweepError::Config(reason.to_owned()));
+        if !self.prompts.is_empty() && self.prompt_file.is_some() {
+            return refuse("`prompts` and `prompt_file` are both given; keep one of them");
+        }
+        if self.seeds.is_empty() || self.texts == 0 || self.batch == 0 {
+            return refuse("`seeds`, `texts` and `batch` must not be empty or 0; with none of them there is no text");
+        }
+        if (1..self.seeds.len()).any(|i| self.seeds[..i].contains(&self.seeds[i])) {
+            return refuse("`seeds` names a seed twice, which would write the same texts again; name each once");
+        }
+        if self.settings.seed != Settings::default().seed {
+            return refuse("`settings.seed` has no effect in a sweep; write `seeds: [...]`");
+        }
+        if self.settings.tokens == 0 {
+            return refuse("`settings.tokens` is 0; ask for at least 1");
+        }
+        if !self.grid.compute.is_empty() || self.rows.iter().any(|row| row.compute.is_some()) {
+            return refuse(
+                "`compute` has no effect: networks of this version run all of their layers for every token; leave it \
+                 out, and vary steps and block_size to change what a text costs",
+            );
+        }
+        if let Some(axis) = self.grid.twice() {
+            return Err(SweepError::Config(format!(
+                "`grid.{axis}` names a value twice; name each once"
+            )));
+        }
+        Plan::new(self)
+    }
+
+    /// The prompts, from the file if one is named; one empty prompt if there is none.
+    ///
+    /// # Errors
+    /// [`SweepError::File`] if the file cannot be read, [`SweepError::Config`] if it holds no prompt.
+    pub fn read_prompts(&self) -> Result<Vec<String>> {
+        let Some(path) = &self.prompt_file else {
+            return Ok(match self.prompts.is_empty() {
+                true => vec![String::new()],
+                false => self.prompts.clone(),
+            });
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| SweepError::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        let prompts: Vec<String> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(str::to_owned)
+            .collect();
+        if prompts.is_empty() {
+            return Err(SweepError::Config(format!(
+                "{} holds no prompt; write one a line",
+                path.display()
+            )));
+        }
+        Ok(prompts)
+    }
+}

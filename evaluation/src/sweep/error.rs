@@ -1,0 +1,52 @@
+//! What can go wrong with a sweep.
+
+use std::io;
+use std::path::PathBuf;
+
+use drdiff_generation::batch::BatchError;
+
+/// Errors of sweeps: one sentence each, with what to do. Texts that are written are kept by all of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepError {
+    /// A sweep that cannot be done as it is written.
+    #[error("{0}")]
+    Config(String),
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}: {source}; check the path and the room on the disk, what is finished is kept", path = .path.display())]
+    File {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason given by the system.
+        source: io::Error,
+    },
+    /// The table cannot be written as Parquet.
+    #[error("cannot write the table as Parquet: {0}; results.csv holds the same rows")]
+    Parquet(#[from] parquet::errors::ParquetError),
+    /// The judge failed at a text.
+    #[error("{0}; what is finished is kept")]
+    Judge(String),
+    /// The journal or the lock.
+    #[error(transparent)]
+    Journal(#[from] BatchError),
+    /// Writing text failed.
+    #[error(transparent)]
+    Generation(#[from] drdiff_generation::Error),
+    /// A prompt cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] drdiff_model::TokenizerError),
+    /// The reference cannot be read.
+    #[error(transparent)]
+    Data(#[from] drdiff_training::data::DataError),
+    /// The network or a file of it failed.
+    #[error(transparent)]
+    Model(#[from] drdiff_model::Error),
+    /// The solver refused its settings.
+    #[error(transparent)]
+    Solver(#[from] drdiff_solver::Error),
+}
+
+/// Results of sweeps.
+pub type Result<T, E = SweepError> = std::result::Result<T, E>;

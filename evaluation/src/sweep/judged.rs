@@ -1,0 +1,125 @@
+//! Texts under a judge: another language model, which says how likely it finds them. Each text is judged once.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use drdiff_generation::batch::Journal;
+use serde::{Deserialize, Serialize};
+
+use super::error::Result;
+use super::text::TextRecord;
+
+/// The file in the output folder that holds what judges said.
+pub const JUDGED: &str = "judged.jsonl";
+
+/// What a judge says about one text.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Surprise {
+    /// Negative log-likelihood of the text after its prompt, in nats.
+    pub nats: f64,
+    /// Tokens of it, in the judge's own vocabulary.
+    pub tokens: usize,
+}
+
+/// A language model that reads texts.
+pub trait Judge {
+    /// Its name, which stands on every axis.
+    fn name(&self) -> &str;
+
+    /// Hash of its weights: what it said before holds as long as they are the same.
+    fn hash(&self) -> &str;
+
+    /// How likely it finds `text` after `prompt`.
+    ///
+    /// # Errors
+    /// If it cannot read the text; one sentence.
+    fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise>;
+}
+
+/// A line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    judge: String,
+    key: String,
+    #[serde(flatten)]
+    surprise: Surprise,
+}
+
+/// What a judge said about texts, by their keys.
+#[derive(Debug, Default)]
+pub struct Judged(HashMap<String, Surprise>);
+
+impl Judged {
+    /// Reads what `judge` said before, and lets it read the rest. `None` if it was asked to stop.
+    ///
+    /// # Errors
+    /// If the file is damaged or cannot be written, or the judge fails.
+    pub fn make(
+        folder: &Path,
+        judge: &mut dyn Judge,
+        texts: &[&TextRecord],
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<Self>> {
+        let mut known = HashMap::new();
+        let mut journal = Journal::open(&folder.join(JUDGED), |line: Line| {
+            if line.judge == judge.hash() {
+                known.insert(line.key, line.surprise);
+            }
+        })?;
+        for (index, text) in texts.iter().enumerate() {
+            tell(index, texts.len());
+            if known.contains_key(&text.key) || text.text.is_empty() {
+                continue;
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let surprise = judge.read(&text.made_by.prompt, &text.text)?;
+            journal.append(&Line {
+                judge: judge.hash().to_owned(),
+                key: text.key.clone(),
+                surprise,
+            })?;
+            known.insert(text.key.clone(), surprise);
+        }
+        Ok(Some(Self(known)))
+    }
+
+    /// Perplexity of texts together, `exp(nats / tokens)`, and the standard error of its logarithm over texts (that of
+    /// a ratio of sums). `None` if none of them was judged.
+    #[must_use]
+    pub fn perplexity(&self, texts: &[&TextRecord]) -> Option<(f64, Option<f64>)> {
+        let surprises: Vec<Surprise> = texts.iter().filter_map(|text| self.0.get(&text.key).copied()).collect();
+        perplexity(&surprises)
+    }
+}
+
+fn perplexity(surprises: &[Surprise]) -> Option<(f64, Option<f64>)> {
+    let tokens: f64 = surprises.iter().map(|surprise| surprise.tokens as f64).sum();
+    if tokens == 0.0 {
+        return None;
+    }
+    let rate = surprises.iter().map(|surprise| surprise.nats).sum::<f64>() / tokens;
+    let count = surprises.len() as f64;
+    let away = |surprise: &Surprise| (surprise.nats - rate * surprise.tokens as f64).powi(2);
+    let error = (surprises.iter().map(away).sum::<f64>() * count / (count - 1.0)).sqrt() / tokens;
+    Some((rate.exp(), (surprises.len() > 1).then_some(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn perplexity_and_its_error_by_hand() {
+        let texts = [Surprise { nats: 20.0, tokens: 10 }, Surprise { nats: 40.0, tokens: 10 }];
+        let (perplexity, error) = super::perplexity(&texts).unwrap();
+        assert!((perplexity - 3_f64.exp()).abs() < 1e-9);
+        // Both are 10 nats away from 3 a token: sqrt(200 * 2 / 1) / 20.
+        assert!((error.unwrap() - 1.0).abs() < 1e-12);
+        assert_eq!(super::perplexity(&texts[..1]).unwrap().1, None);
+        assert!(super::perplexity(&[]).is_none());
+    }
+}

@@ -1,0 +1,97 @@
+//! What a pass costs, in floating-point operations.
+
+use drdiff_attention::attention_flops;
+use drdiff_kernels::TilePlan;
+
+use crate::ModelConfig;
+
+/// The rows that one sequence has in a generation pass, by what the network does with them.
+///
+/// Counted are the products of matrices and vectors, two operations for each pair of numbers that are multiplied and
+/// added: the linear maps of every block, exact attention over the allowed pairs of the plan, the map to evidence, the
+/// logits, and the data prediction where a solver or self-conditioning asks for it. Norms, rotations, activations,
+/// softmax and drawing are left out, and so is what depends on parameters
+/// alone and is computed once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// All rows: clean ones that enter the cache, and the block.
+    pub all: usize,
+    /// Rows without a token yet; they get logits.
+    pub open: usize,
+    /// Open rows with soft evidence, which goes through the token map.
+    pub soft: usize,
+    /// Rows that see an earlier data prediction.
+    pub conditioned: usize,
+    /// Open rows whose data prediction is computed.
+    pub data: usize,
+}
+
+impl Rows {
+    /// Operations of the pass in a network of this shape, with the attention plan of the pass.
+    #[must_use]
+    pub fn flops(&self, config: &ModelConfig, plan: &TilePlan) -> u64 {
+        let ModelConfig {
+            vocab,
+            width,
+            embed,
+            layers,
+            heads,
+            kv_heads,
+            head_dim,
+            hidden,
+            ..
+        } = *config;
+        let qkv = (heads + 2 * kv_heads) * head_dim * width;
+        let out = heads * head_dim * width;
+        let feed_forward = 3 * width * hidden;
+        let block = 2 * (qkv + out + feed_forward) * self.all;
+        let ends = 2 * embed * (width * (self.open + self.soft + self.conditioned) + vocab * (self.open + self.data));
+        (layers * block + ends) as u64 + layers as u64 * attention_flops(plan, heads, head_dim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drdiff_attention::{PassLayout, pass};
+
+    use super::*;
+
+    #[test]
+    fn a_pass_is_counted_by_hand() {
+        let config = ModelConfig {
+            vocab: 11,
+            width: 4,
+            embed: 3,
+            layers: 2,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 2,
+            hidden: 5,
+            context: 16,
+            rope_base: 10_000.0,
+            norm_eps: 1e-6,
+            noise_conditioning: false,
+        };
+        let layout = PassLayout {
+            committed: 2,
+            clean: 2,
+            clean_block: 2,
+            noisy: 2,
+        };
+        let plan = TilePlan::new(&[pass(layout).unwrap()]).unwrap();
+        let rows = Rows {
+            all: 4,
+            open: 2,
+            soft: 1,
+            conditioned: 0,
+            data: 2,
+        };
+        // Clean rows see 4 keys each, the block's rows 6: 20 pairs; 2 products of 2 operations over 2 heads of 2.
+        let attention = 20 * 4 * 4;
+        // 4 rows through 4 -> 8 (queries, keys, values), 4 -> 4, 4 -> 10 and 5 -> 4.
+        let linear = 4 * 2 * (4 * 8 + 4 * 4 + 4 * 10 + 5 * 4);
+        // 2 rows to evidence and 1 from it (4 x 3); logits and data prediction of 2 rows (3 x 11).
+        let ends = 2 * 12 * 3 + 2 * 33 * 4;
+        assert_eq!(rows.flops(&config, &plan), 2 * (attention + linear) + ends);
+    }
+}
