@@ -48,12 +48,9 @@ impl LlamaJudge {
         std::io::Seek::rewind(&mut file).map_err(unreadable)?;
         let content = gguf_file::Content::read(&mut file).map_err(|e| wrong(first_line(&e)))?;
         let (tokenizer, start) = vocabulary::read(&content).map_err(wrong)?;
-        let name = match content.metadata.get("general.name").map(gguf_file::Value::to_string) {
-            Some(Ok(name)) => name.clone(),
-            _ => path
-                .file_stem()
-                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
-        };
+        let name = path
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let network = Llama::read(&content, &mut file).map_err(|e| wrong(first_line(&e)))?;
         Ok(Self {
             name,

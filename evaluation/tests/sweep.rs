@@ -304,6 +304,8 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
     assert_eq!(table.rows().len(), 6);
+    let unique: std::collections::BTreeSet<_> = table.names().iter().collect();
+    assert_eq!(unique.len(), table.names().len(), "names of columns are unique");
     let column = |name: &str| table.names().iter().position(|known| *known == name).unwrap();
     let first = &table.rows()[0];
     // Three blocks of 4 tokens, one step each.

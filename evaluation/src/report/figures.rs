@@ -9,6 +9,9 @@ use super::{Reference, Report};
 /// Most lines of one plot; more could not be told apart.
 const MOST: usize = 8;
 
+/// Name of the points that no line joins.
+const OTHERS: &str = "other settings";
+
 /// The plots of a report. `bands` are those of its rows, if there is a judge.
 pub(super) fn figures(report: &Report, bands: &[Band]) -> Vec<Figure> {
     let drawn = Drawn {
@@ -106,9 +109,14 @@ impl Drawn<'_> {
         let names =
             |without: &str| -> Vec<&str> { self.varied.iter().copied().filter(|name| *name != without).collect() };
         let rows = &self.report.rows;
-        let joined = groups(rows, &names(along));
-        if joined.len() <= MOST && self.varied.contains(&along) {
-            return (joined, Line::Solid);
+        let (joined, alone): (Vec<_>, Vec<_>) = groups(rows, &names(along))
+            .into_iter()
+            .partition(|(_, members)| members.len() > 1);
+        if !joined.is_empty() && joined.len() < MOST && self.varied.contains(&along) {
+            // Rows that are in no line share a colour; where they are is told by their words.
+            let alone: Vec<usize> = alone.into_iter().flat_map(|(_, members)| members).collect();
+            let others = (!alone.is_empty()).then(|| (OTHERS.to_owned(), alone));
+            return (joined.into_iter().chain(others).collect(), Line::Solid);
         }
         // Too many lines: the colour tells one setting, and points stay alone.
         let by_one = names(along).into_iter().map(|name| groups(rows, &[name]));
@@ -138,8 +146,8 @@ impl Drawn<'_> {
             })
         };
         let series = lines.into_iter().map(|(name, members)| Series {
+            line: if name == OTHERS { Line::None } else { line },
             name: if name.is_empty() { "this sweep".to_owned() } else { name },
-            line,
             muted: false,
             marks: sorted(members, rows, along).into_iter().filter_map(mark).collect(),
         });
@@ -267,13 +275,13 @@ impl Drawn<'_> {
         }));
         Some(Figure {
             name: "degradation",
-            title: "What fewer steps cost; numbers are steps a block".to_owned(),
+            title: "Perplexity relative to that at the most steps; numbers are steps a block".to_owned(),
             x: Axis {
                 title: "network passes a token".to_owned(),
                 spread: Spread::Log,
             },
             y: Axis {
-                title: format!("perplexity, times that at the most steps ({judge})"),
+                title: format!("perplexity under {judge}, relative"),
                 spread: Spread::Log,
             },
             series,

@@ -51,15 +51,15 @@ pub(super) fn results(report: &Report, bands: &[Band]) -> String {
         let mut rows = band.rows.clone();
         rows.sort_unstable();
         rows.into_iter()
-            .for_each(|row| line(&mut html, report, row, &names, Some(band)));
+            .for_each(|row| line(&mut html, report, row, &names, Some((band, number == 0))));
         html += "</tbody>\n";
     }
     html + "</table></div>\n"
 }
 
-fn line(html: &mut String, report: &Report, index: usize, names: &[&str], band: Option<&Band>) {
+fn line(html: &mut String, report: &Report, index: usize, names: &[&str], band: Option<(&Band, bool)>) {
     let row = &report.rows[index];
-    let chosen = band.is_some_and(|band| band.cheapest == index);
+    let chosen = band.is_some_and(|(band, is_main)| is_main && band.cheapest == index);
     *html += if chosen { "<tr class=\"chosen\">" } else { "<tr>" };
     for name in names {
         let value = row.setting(name).map(ToString::to_string).unwrap_or_default();
@@ -91,7 +91,7 @@ fn line(html: &mut String, report: &Report, index: usize, names: &[&str], band: 
             row.texts
         ),
     );
-    if let Some(band) = band {
+    if let Some((band, _)) = band {
         let words = [
             (band.cheapest == index).then_some("cheapest within 5 %"),
             (band.best == index).then_some("best"),
@@ -119,7 +119,7 @@ pub(super) fn left_out(report: &Report) -> String {
         return String::new();
     }
     let mut html = format!(
-        "<details><summary>Not run: {} combinations or groups of them</summary>\n<ul>\n",
+        "<details><summary>Not run ({})</summary>\n<ul>\n",
         report.left_out.len()
     );
     for left_out in &report.left_out {

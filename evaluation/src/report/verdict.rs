@@ -42,7 +42,7 @@ fn headline(report: &Report, band: &Band, names: &[&str], judge: &str) -> String
         label => label,
     };
     let cost = format!(
-        "{} network passes and {} operations a token",
+        "{} passes and {} operations a token",
         short(cheapest.costs.nfe),
         si(cheapest.costs.flops)
     );

@@ -116,10 +116,10 @@ impl<'a> CellResult<'a> {
             ("settings", self.settings().into()),
             ("model_hash", self.model.hash.as_str().into()),
             (
-                "commit",
+                "program_commit",
                 joined(self.texts.iter().map(|text| text.commit.clone())).into(),
             ),
-            ("version", env!("CARGO_PKG_VERSION").into()),
+            ("program_version", env!("CARGO_PKG_VERSION").into()),
         ]);
         columns
     }

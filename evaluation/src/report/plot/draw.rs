@@ -37,7 +37,7 @@ pub(crate) const STYLE: &str = "\
 .plot .c4{stroke:#8a6d00;fill:#8a6d00}.plot .c5{stroke:#5546b5;fill:#5546b5}
 .plot .c6{stroke:#0a7f99;fill:#0a7f99}.plot .c7{stroke:#6b4a2b;fill:#6b4a2b}
 .plot .muted{stroke:#8c959f;fill:#8c959f}
-.plot .hollow{fill:#ffffff}.plot .line{fill:none}
+.plot .hollow{fill:#ffffff}.plot .line{fill:none}.plot .line.muted{stroke-width:7;stroke-opacity:.4}
 @media (prefers-color-scheme: dark){
 .plot{fill:#e6edf3}.plot .tick,.plot .word{fill:#9198a1}
 .plot .frame{stroke:#656c76}.plot .grid{stroke:#2f353d}.plot .rule{stroke:#9198a1}
