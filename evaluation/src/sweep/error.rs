@@ -30,10 +30,10 @@ pub enum SweepError {
     Judge(String),
     /// The journal or the lock.
     #[error(transparent)]
-    Journal(#[from] BatchError),
+    Journal(Box<BatchError>),
     /// Writing text failed.
     #[error(transparent)]
-    Generation(#[from] drdiff_generation::Error),
+    Generation(Box<drdiff_generation::Error>),
     /// A prompt cannot be encoded.
     #[error(transparent)]
     Tokenizer(#[from] drdiff_model::TokenizerError),
@@ -46,6 +46,19 @@ pub enum SweepError {
     /// The solver refused its settings.
     #[error(transparent)]
     Solver(#[from] drdiff_solver::Error),
+}
+
+// Boxed, because they are much larger than the rest.
+impl From<BatchError> for SweepError {
+    fn from(error: BatchError) -> Self {
+        Self::Journal(Box::new(error))
+    }
+}
+
+impl From<drdiff_generation::Error> for SweepError {
+    fn from(error: drdiff_generation::Error) -> Self {
+        Self::Generation(Box::new(error))
+    }
 }
 
 /// Results of sweeps.
