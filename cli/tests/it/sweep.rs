@@ -22,7 +22,9 @@ fn sweep(dir: &Path, more: &[&str]) -> Command {
     }
     let mut command = drdiff();
     command.arg("sweep").arg(file).arg("-o").arg(dir.join("out"));
-    command.arg("--set").arg(format!("grid.model=[{:?}]", fixture().model().display().to_string()));
+    command
+        .arg("--set")
+        .arg(format!("grid.model=[{:?}]", fixture().model().display().to_string()));
     command.args(more);
     command
 }
@@ -50,10 +52,15 @@ fn a_sweep_writes_its_report_and_reuses_what_is_done() {
 #[test]
 fn a_dry_run_lists_the_cells_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let run = sweep(dir.path(), &["--dry-run", "--set", "grid.block_size=[4,16]"]).output().unwrap();
+    let run = sweep(dir.path(), &["--dry-run", "--set", "grid.block_size=[4,16]"])
+        .output()
+        .unwrap();
     let text = String::from_utf8(run.stdout).unwrap();
     assert!(text.contains("2 cells, 4 texts, at most 20 network passes"), "{text}");
-    assert!(text.contains("a block of 16 is longer than a text of 8 tokens"), "{text}");
+    assert!(
+        text.contains("a block of 16 is longer than a text of 8 tokens"),
+        "{text}"
+    );
     assert!(!dir.path().join("out").exists());
 }
 

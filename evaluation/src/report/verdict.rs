@@ -120,7 +120,7 @@ fn doubt(report: &Report, band: &Band) -> Option<String> {
         .filter_map(|row| report.rows[*row].reading.perplexity_error);
     let error = errors.fold(f64::NAN, f64::max);
     let texts = report.rows[band.best].texts;
-    if !(error > 0.5 * TOLERANCE) {
+    if error.is_nan() || error <= 0.5 * TOLERANCE {
         return None;
     }
     Some(format!(

@@ -33,7 +33,7 @@ pub enum SweepError {
     Journal(#[from] BatchError),
     /// Writing text failed.
     #[error(transparent)]
-    Generation(#[from] drdiff_generation::Error),
+    Generation(Box<drdiff_generation::Error>),
     /// A prompt cannot be encoded.
     #[error(transparent)]
     Tokenizer(#[from] drdiff_model::TokenizerError),
@@ -46,6 +46,12 @@ pub enum SweepError {
     /// The solver refused its settings.
     #[error(transparent)]
     Solver(#[from] drdiff_solver::Error),
+}
+
+impl From<drdiff_generation::Error> for SweepError {
+    fn from(error: drdiff_generation::Error) -> Self {
+        Self::Generation(Box::new(error))
+    }
 }
 
 /// Results of sweeps.
