@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::commands::batch::BatchArgs;
@@ -47,3 +48,8 @@ pub(crate) enum Command {
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DRDIFF_COMMIT"), ")");
+
+/// Whole numbers from 1 on.
+pub(crate) fn at_least_one() -> impl TypedValueParser<Value = usize> {
+    RangedU64ValueParser::<usize>::new().range(1..)
+}

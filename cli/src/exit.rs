@@ -140,7 +140,7 @@ fn of_generation(error: &GenerationError) -> Exit {
 
 fn of_batch(error: &BatchError) -> Exit {
     match error {
-        BatchError::File { action, .. } if *action != "read" => Exit::Runtime,
+        BatchError::File { action, .. } if !matches!(*action, "read" | "make the folder" | "lock") => Exit::Runtime,
         BatchError::Gone { .. } | BatchError::Record { .. } | BatchError::InputChanged => Exit::Runtime,
         _ => Exit::Usage,
     }

@@ -296,6 +296,12 @@ fn what_cannot_be_is_told_before_the_work() {
         .run()
         .fails(2, &["top_p is 1.5"]);
     assert!(!out.exists());
+    batch(&input, &input, &[])
+        .run()
+        .fails(2, &["cannot make the folder", "choose another name"]);
+    batch(dir.path(), &out, &[])
+        .run()
+        .fails(2, &["cannot read", "name a file"]);
     drdiff()
         .args(["batch", "status"])
         .arg(dir.path())

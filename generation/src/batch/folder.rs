@@ -55,10 +55,6 @@ impl Paths {
         }
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Texts.
     pub(super) fn part(&self) -> PathBuf {
         self.folder.join(format!("part-{}.jsonl", self.label))

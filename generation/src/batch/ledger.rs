@@ -68,7 +68,7 @@ pub(super) enum Verdict {
     },
 }
 
-/// The requests of one shard: 40 bytes for each, whatever their prompts are.
+/// The requests of one shard: some 40 bytes for each, twice that while the table grows, whatever their prompts are.
 #[derive(Debug)]
 pub(super) struct Ledger {
     shard: Shard,

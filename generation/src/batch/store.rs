@@ -177,10 +177,4 @@ impl Store {
         paths.write_done(&done)?;
         Ok(done)
     }
-
-    /// The output folder.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.paths.folder()
-    }
 }

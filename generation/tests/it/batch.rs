@@ -161,6 +161,33 @@ fn a_job_goes_on_where_it_ended() {
 }
 
 #[test]
+fn an_end_that_was_cut_short_is_made_up_for() {
+    let mut lines = requests();
+    lines.push("no request".to_owned());
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(format!("{name}-00000-of-00001"));
+    let (part, errors) = (
+        path("part").with_extension("jsonl"),
+        path("errors").with_extension("jsonl"),
+    );
+    let done = path("part").with_extension("done");
+    let partial = |path: &Path| path.with_extension("jsonl.partial");
+    run(dir.path(), Shard::WHOLE, &lines, 8);
+    let expected = [&part, &errors, &done].map(|path| std::fs::read(path).unwrap());
+    // The end gives the errors their name, then the part, then writes the marker.
+    for renamed in 0..3 {
+        std::fs::remove_file(&done).unwrap();
+        for path in [&part, &errors].iter().take(2 - renamed) {
+            std::fs::rename(path, partial(path)).unwrap();
+        }
+        let tally = run(dir.path(), Shard::WHOLE, &lines, 8);
+        assert_eq!((tally.skipped, tally.done, tally.refused), (20, 0, 1));
+        let found = [&part, &errors, &done].map(|path| std::fs::read(path).unwrap());
+        assert_eq!(found, expected, "after {renamed} files");
+    }
+}
+
+#[test]
 fn lines_that_cannot_be_served_are_told_and_the_others_are_served() {
     let lines: Vec<String> = [
         r#"{"id": "good", "prompt": "a"}"#,

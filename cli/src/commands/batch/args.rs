@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use drdiff_generation::batch::{InputFormat, OutputFormat, Shard};
 use drdiff_kernels::DeviceKind;
 
+use crate::args::at_least_one;
 use crate::sampler::SamplerArgs;
 use crate::{device, exit};
 
@@ -149,8 +150,4 @@ fn input_formats() -> impl TypedValueParser<Value = InputFormat> {
         let format = InputFormat::ALL.into_iter().find(|format| format.name() == name);
         format.ok_or("no such format")
     })
-}
-
-fn at_least_one() -> impl TypedValueParser<Value = usize> {
-    RangedU64ValueParser::<usize>::new().range(1..)
 }

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use drdiff_kernels::DeviceKind;
 
 use super::clock::Clock;
 use super::row::Machine;
+use crate::args::at_least_one;
 use crate::device;
 
 /// Arguments of every benchmark.
@@ -43,11 +43,6 @@ impl Common {
         let clock = Clock::new(&machine.device, self.runs, self.warm_up);
         Ok((machine, clock))
     }
-}
-
-/// Whole numbers from 1 on.
-pub(super) fn at_least_one() -> impl TypedValueParser<Value = usize> {
-    RangedU64ValueParser::<usize>::new().range(1..)
 }
 
 /// Reads a length such as `1000`, `16k` (16,384) or `1M` (1,048,576).

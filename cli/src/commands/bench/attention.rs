@@ -8,12 +8,13 @@ use clap::Args;
 use drdiff_attention::attention_flops;
 use drdiff_kernels::{AttentionPass, Noise, Purpose, TilePlan, tile_attention};
 
-use super::args::{Common, at_least_one, length};
+use super::args::{Common, length};
 use super::clock::{Clock, Timing};
 use super::naive;
 use super::pattern::{Options, Pattern};
 use super::report::Report;
 use super::row::{Machine, Row, Sizes, Subject, Work};
+use crate::args::at_least_one;
 use crate::exit;
 
 /// Positions of a call whose batch is not given.

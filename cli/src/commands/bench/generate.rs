@@ -7,11 +7,12 @@ use anyhow::Result;
 use clap::Args;
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 
-use super::args::{Common, at_least_one};
+use super::args::Common;
 use super::clock::{Clock, Timing};
 use super::random;
 use super::report::Report;
 use super::row::{Machine, Row, Sizes, Subject, Work};
+use crate::args::at_least_one;
 use crate::exit;
 use crate::model::Source;
 use crate::settings::resolve;

@@ -5,9 +5,10 @@ use clap::{Args, ValueEnum};
 use drdiff_model::ModelConfig;
 use drdiff_training::{Trial, TrialLayout};
 
-use super::args::{Common, at_least_one, length};
+use super::args::{Common, length};
 use super::report::Report;
 use super::row::{Row, Sizes, Subject, Work};
+use crate::args::at_least_one;
 use crate::exit::{self, usage};
 
 const EXAMPLES: &str = "\
