@@ -317,7 +317,7 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     assert_eq!(first[column("seeds")].to_string(), "3 4");
     let flops = |row: usize| table.rows()[row][column("flops_per_text")].number().unwrap();
     assert!(
-        flops(2) > 3.0 * flops(0),
-        "four steps cost nearly four times as much as one"
+        flops(2) > 2.0 * flops(0),
+        "four steps against one; taking in the block before costs both the same"
     );
 }

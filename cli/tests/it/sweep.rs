@@ -73,7 +73,7 @@ fn mistakes_are_told_before_any_work() {
         assert!(!dir.path().join("out").exists(), "{more:?}");
         String::from_utf8(run.stderr).unwrap()
     };
-    assert!(told(&["--set", "grid.stpes=[1]"]).contains("did you mean `grid.steps`"));
+    assert!(told(&["--set", "grid.stpes=[1]"]).contains("did you mean `steps`"));
     assert!(told(&["--set", "grid.compute=[0.5]"]).contains("`compute` has no effect"));
     assert!(told(&["--judge", "nowhere.gguf"]).contains("nowhere.gguf"));
     assert!(told(&["--reference", "nowhere.jsonl"]).contains("nowhere.jsonl"));

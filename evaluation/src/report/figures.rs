@@ -169,16 +169,18 @@ impl Drawn<'_> {
         let mut series = Vec::new();
         if let Some(band) = self.main {
             let front = super::choose::front(&band.rows, |row| place(&rows[row]).unwrap_or((f64::NAN, f64::NAN)));
-            series.push(Series {
+            let marks: Vec<Mark> = front
+                .into_iter()
+                .filter_map(|row| place(&rows[row]))
+                .map(plain)
+                .collect();
+            // One point makes no line.
+            series.extend((marks.len() > 1).then(|| Series {
                 name: "Pareto front".to_owned(),
                 line: Line::Solid,
                 muted: true,
-                marks: front
-                    .into_iter()
-                    .filter_map(|row| place(&rows[row]))
-                    .map(plain)
-                    .collect(),
-            });
+                marks,
+            }));
         }
         series.extend(self.series("steps", &place, &unranked));
         let labels = if self.varied.contains(&"steps") {

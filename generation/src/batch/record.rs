@@ -198,6 +198,7 @@ mod tests {
             nfe: 4,
             committed_tokens: 3,
             canvas_tokens: 12,
+            flops: 0,
             stop: StopReason::End,
         };
         for endpoint in [Endpoint::Completions, Endpoint::Chat] {

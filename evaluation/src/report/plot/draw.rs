@@ -183,6 +183,10 @@ impl Svg {
             .filter_map(|mark| self.at(mark))
             .collect();
         let mut room = Room::new(inside, points.into_iter());
+        for series in figure.series.iter().filter(|series| series.line != Line::None) {
+            let places: Vec<(f64, f64)> = series.marks.iter().filter_map(|mark| self.at(mark)).collect();
+            places.windows(2).for_each(|pair| room.take_line(pair[0], pair[1]));
+        }
         for rule in &figure.rules {
             let Some(x) = self.x.at(rule.x) else { continue };
             let bottom = HEIGHT - BOTTOM;

@@ -60,6 +60,22 @@ impl Room {
         self.taken.push(area);
     }
 
+    /// Takes a line, bit by bit.
+    pub(super) fn take_line(&mut self, from: (f64, f64), to: (f64, f64)) {
+        const BIT: f64 = 6.0;
+        let bits = ((to.0 - from.0).hypot(to.1 - from.1) / BIT).ceil();
+        for bit in 0..=bits as usize {
+            let share = bit as f64 / bits.max(1.0);
+            let (x, y) = (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1));
+            self.take(Area {
+                left: x - 1.5,
+                top: y - 1.5,
+                right: x + 1.5,
+                bottom: y + 1.5,
+            });
+        }
+    }
+
     /// Left end and baseline of `text` near a point, if there is room for it.
     pub(super) fn place(&mut self, text: &str, size: f64, (x, y): (f64, f64)) -> Option<(f64, f64)> {
         let wide = width(text, size);
