@@ -48,6 +48,13 @@ pub enum SweepError {
     Solver(#[from] drdiff_solver::Error),
 }
 
+// Boxed, because they are much larger than the rest.
+impl From<BatchError> for SweepError {
+    fn from(error: BatchError) -> Self {
+        Self::Journal(Box::new(error))
+    }
+}
+
 impl From<drdiff_generation::Error> for SweepError {
     fn from(error: drdiff_generation::Error) -> Self {
         Self::Generation(Box::new(error))
