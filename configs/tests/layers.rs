@@ -345,7 +345,7 @@ fn training_recipes_are_switched_on_by_name() {
 #[test]
 fn a_training_configuration_without_the_switches_reads() {
     let mut inputs = Inputs::default();
-    inputs.config("small");
+    inputs.config("tiny");
     let config = inputs.resolve::<TrainConfig>().unwrap().value;
     let mut older = serde_json::to_value(&config).unwrap();
     for later in ["zero_init_projections", "masked_shares"] {

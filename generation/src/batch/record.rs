@@ -194,7 +194,6 @@ mod tests {
         let output = Output {
             text: " upon".into(),
             ids: vec![1, 2],
-            flops: 0,
             nfe: 4,
             committed_tokens: 3,
             canvas_tokens: 12,
