@@ -29,7 +29,7 @@ pub(crate) struct SweepArgs {
     /// Folder for texts, tables, plots and the report
     #[arg(short, long, value_name = "FOLDER", required_unless_present = "dry_run")]
     pub(super) out: Option<PathBuf>,
-    /// Change one setting, such as grid.steps=[2,4,8] or settings.tokens=200; may be given many times
+    /// Change one setting, such as settings.tokens=200; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
     /// Language model that reads the texts, as GGUF; without one nothing is ranked
