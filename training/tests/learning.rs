@@ -32,6 +32,7 @@ fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
         rope_base: 10_000.0,
         norm_eps: 1e-6,
         noise_conditioning,
+        attention: Default::default(),
     }
 }
 

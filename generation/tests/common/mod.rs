@@ -52,6 +52,7 @@ fn random(vocab: usize) -> (Network, Params) {
         rope_base: 10_000.0,
         norm_eps: 1e-6,
         noise_conditioning: false,
+        attention: Default::default(),
     };
     let builder = Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu);
     let network = Network::new(&builder, &config, DType::F32).expect("a possible shape");

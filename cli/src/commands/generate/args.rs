@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use drdiff_attention::PlanKind;
 use drdiff_configs::Inputs;
 use drdiff_generation::Settings;
 use drdiff_kernels::DeviceKind;
@@ -12,6 +13,7 @@ use drdiff_solver::{CommitSchedule, Process};
 
 use super::gaps::GAP;
 use super::solver::SolverName;
+use crate::attention::plans;
 use crate::{device, exit};
 
 const EXAMPLES: &str = "\
@@ -83,6 +85,9 @@ pub(crate) struct GenerateArgs {
     /// Show the network its last prediction in each pass
     #[arg(long, help_heading = "How to write")]
     pub(super) self_condition: bool,
+    #[arg(long, value_name = "PLAN", value_parser = plans(), help_heading = "How to write")]
+    #[arg(help = format!("Which text each token reads: {} [default: the model's own]", PlanKind::ALL.map(PlanKind::name).join(" or ")))]
+    pub(super) attention: Option<PlanKind>,
     /// Preset or YAML file with settings; flags win over it
     #[arg(long, value_name = "PRESET|FILE", help_heading = "How to write")]
     pub(super) config: Option<String>,

@@ -166,6 +166,7 @@ fn settings(args: &GenerateArgs) -> Result<Settings> {
     set(&mut settings.seed, args.seed);
     settings.stop_at_end &= !args.no_stop;
     settings.self_condition |= args.self_condition;
+    settings.attention = args.attention.or(settings.attention);
     let sampler = &mut settings.sampler;
     set(&mut sampler.steps, args.steps);
     set(&mut sampler.process, args.process);

@@ -1,0 +1,122 @@
+//! Tiles of a text that a sparse plan can still read: the first ones for good, the others until they are too far back.
+
+use drdiff_kernels::{KeyCode, QueryCode, TILE, TilePlan, Visibility};
+
+use super::Piece;
+use crate::{Error, LengthAdaptive, PassLayout, Result};
+
+/// Slots of whole tiles: the tiles of the globals, then a ring in which a new tile takes the place of one that no
+/// later query can read.
+#[derive(Debug)]
+pub(super) struct Tiles {
+    plan: LengthAdaptive,
+    block_size: usize,
+    /// Tiles of the globals.
+    fixed: usize,
+    /// Tiles of the ring.
+    ring: usize,
+    /// The longest pass.
+    pass: usize,
+    committed: usize,
+}
+
+impl Tiles {
+    pub(super) fn new(plan: LengthAdaptive, block_size: usize, pass: usize) -> Self {
+        let whole = plan.cell / TILE;
+        // From the farthest cell that the pass's first query reads, over its own, to the end of the pass, which may
+        // begin and end within a tile.
+        let ring = (plan.farthest(block_size) + 1) * whole + pass.div_ceil(TILE) + 1;
+        Self {
+            fixed: plan.globals * whole,
+            ring,
+            plan,
+            block_size,
+            pass,
+            committed: 0,
+        }
+    }
+
+    pub(super) fn committed(&self) -> usize {
+        self.committed
+    }
+
+    /// Slots at most.
+    pub(super) fn capacity(&self) -> usize {
+        (self.fixed + self.ring) * TILE
+    }
+
+    /// Slots in use, whole tiles, when a pass of `len` positions is written.
+    pub(super) fn used(&self, len: usize) -> usize {
+        ((self.committed + len).div_ceil(TILE)).min(self.fixed + self.ring) * TILE
+    }
+
+    pub(super) fn commit(&mut self, positions: usize) {
+        self.committed += positions;
+    }
+
+    /// The slot, in tiles, of a tile of the text.
+    fn slot(&self, tile: usize) -> usize {
+        match tile.checked_sub(self.fixed) {
+            Some(behind) => self.fixed + behind % self.ring,
+            None => tile,
+        }
+    }
+
+    /// Where a pass of `len` positions is written, tile by tile.
+    pub(super) fn pieces(&self, len: usize) -> Result<Vec<Piece>> {
+        if len > self.pass {
+            return Err(Error::CacheFull {
+                capacity: self.pass,
+                needed: len,
+            });
+        }
+        let mut pieces = Vec::with_capacity(len / TILE + 2);
+        let mut from = 0;
+        while from < len {
+            let position = self.committed + from;
+            let inside = position % TILE;
+            let piece = Piece {
+                from,
+                slot: self.slot(position / TILE) * TILE + inside,
+                len: (TILE - inside).min(len - from),
+            };
+            from += piece.len;
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    /// The plan of a pass. Its queries begin with padding up to the first position's place in its tile, its keys are the
+    /// slots in use. Takes time for the cache, which is bounded, not for the text.
+    pub(super) fn plan(&self, layout: PassLayout) -> Result<TilePlan> {
+        let len = layout.clean + layout.noisy;
+        if layout.committed != self.committed {
+            return Err(Error::OtherPass {
+                planned: layout.committed,
+                committed: self.committed,
+            });
+        }
+        let pass = crate::pass(PassLayout { committed: 0, ..layout })?;
+        let lead = self.committed % TILE;
+        let mut queries = vec![QueryCode::PADDING; lead];
+        queries.extend(pass.queries);
+        let committed = KeyCode { time: 0, group: -1 };
+        let mut keys = vec![committed; self.used(len)];
+        for piece in self.pieces(len)? {
+            keys[piece.slot..piece.slot + piece.len].copy_from_slice(&pass.keys[piece.from..piece.from + piece.len]);
+        }
+        let end = self.committed + len;
+        if !end.is_multiple_of(TILE) {
+            // What a tile held before, or nothing yet.
+            let slot = self.slot(end / TILE) * TILE;
+            keys[slot + end % TILE..slot + TILE].fill(KeyCode::PADDING);
+        }
+        let (first, tiles) = (self.committed / TILE, end.div_ceil(TILE));
+        Ok(TilePlan::from_lists(Visibility { queries, keys }, |row| {
+            let tiles = self.plan.tiles(first + row, self.block_size, tiles);
+            let mut slots: Vec<usize> = tiles.into_iter().map(|tile| self.slot(tile)).collect();
+            slots.sort_unstable();
+            slots
+        })?)
+    }
+}
