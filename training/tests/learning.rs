@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
+use drdiff_attention::PlanKind;
 use drdiff_diffusion::{LevelMixture, Levels};
 use drdiff_kernels::{Builder, Gradients, Noise, Rotary, Source, Tape, TilePlan, Value};
 use drdiff_model::{ModelConfig, Network};
@@ -210,6 +211,38 @@ fn a_resumed_run_is_bit_for_bit_the_run_that_never_stopped() {
         };
         assert!(read(&whole) == read(&parts), "{file} differs");
     }
+}
+
+#[test]
+fn a_sparse_run_is_saved_with_its_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    let mut config = config(corpus.tokenizer().vocab_size(), 2);
+    config.model.context = 256;
+    config.model.attention.plan = PlanKind::LengthAdaptive;
+    let numbers = &mut config.model.attention.length_adaptive;
+    (numbers.dense, numbers.cell) = (64, 64);
+    numbers.rings.truncate(1);
+    numbers.rings[0].from = 64;
+    config.model.context += 1;
+    assert!(config.validate().unwrap_err().to_string().contains("multiple of 64"));
+    config.model.context -= 1;
+    let mut trainer = Trainer::new(config.clone(), &corpus, None, &Device::Cpu).unwrap();
+    let options = Run {
+        dir: folder.path(),
+        commit: "test",
+        stop: &AtomicBool::new(false),
+        limit: None,
+    };
+    assert_eq!(run(&mut trainer, &options, &mut |_| {}).unwrap(), Outcome::Finished);
+    let path = folder.path().join(drdiff_training::MODEL_FILE);
+    let saved = || drdiff_model::load_checkpoint(&path, &Device::Cpu).unwrap();
+    assert_eq!(saved().metadata.config, config.model);
+    // Weights may be trained on under another plan.
+    config.model.attention.plan = PlanKind::Dense;
+    assert!(Trainer::new(config.clone(), &corpus, Some(saved()), &Device::Cpu).is_ok());
+    config.model.hidden += 1;
+    assert!(Trainer::new(config, &corpus, Some(saved()), &Device::Cpu).is_err());
 }
 
 #[test]

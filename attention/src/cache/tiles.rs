@@ -120,3 +120,46 @@ impl Tiles {
         })?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_costs_the_same_wherever_the_text_stands() {
+        let block = 64;
+        let pass = |committed: usize| {
+            let mut tiles = Tiles::new(LengthAdaptive::default(), block, 256 + block);
+            tiles.commit(committed);
+            let layout = PassLayout {
+                committed,
+                clean: block,
+                clean_block: block,
+                noisy: block,
+            };
+            let plan = tiles.plan(layout).unwrap();
+            (plan.cost(), plan.keys(), plan.rows().offsets.clone())
+        };
+        let far = pass(50_000);
+        // Past 2^24 positions, and past what 32 bits count.
+        for cells in [1_000, 1 << 17, 1 << 18, 1 << 33] {
+            assert_eq!(pass(50_000 + 128 * cells), far);
+        }
+        let (cost, keys, _) = far;
+        assert_eq!(cost.full_tiles + cost.partial_tiles, 3 * 18 + 1, "the clean block ends in the next tile");
+        assert_eq!(keys, (2 + 2 * 170 + 5 + 1) * TILE);
+    }
+
+    #[test]
+    fn a_plan_for_another_pass_is_refused() {
+        let tiles = Tiles::new(LengthAdaptive::default(), 16, 32);
+        let layout = PassLayout {
+            committed: 16,
+            clean: 16,
+            clean_block: 16,
+            noisy: 16,
+        };
+        assert!(matches!(tiles.plan(layout), Err(Error::OtherPass { planned: 16, committed: 0 })));
+        assert!(matches!(tiles.pieces(33), Err(Error::CacheFull { capacity: 32, needed: 33 })));
+    }
+}

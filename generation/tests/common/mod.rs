@@ -1,6 +1,8 @@
 //! A tiny network and a tokenizer whose ids are bytes.
+#![allow(dead_code, reason = "each test program uses its part of this module")]
 
 use candle_core::{DType, Device, Tensor};
+use drdiff_attention::AttentionConfig;
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_kernels::{Builder, Noise, Params, Source};
 use drdiff_model::{END_OF_TEXT, ModelConfig, Network, Tokenizer};
@@ -39,8 +41,12 @@ pub(crate) fn tokenizer() -> Tokenizer {
 
 /// A random network, and its parameters, which it shares.
 fn random(vocab: usize) -> (Network, Params) {
-    let config = ModelConfig {
-        vocab,
+    random_with(ModelConfig { vocab, ..config() })
+}
+
+fn config() -> ModelConfig {
+    ModelConfig {
+        vocab: 257,
         width: 32,
         embed: 24,
         layers: 2,
@@ -53,7 +59,10 @@ fn random(vocab: usize) -> (Network, Params) {
         norm_eps: 1e-6,
         noise_conditioning: false,
         attention: Default::default(),
-    };
+    }
+}
+
+fn random_with(config: ModelConfig) -> (Network, Params) {
     let builder = Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu);
     let network = Network::new(&builder, &config, DType::F32).expect("a possible shape");
     let (params, _) = builder.finish();
@@ -73,6 +82,16 @@ pub(crate) fn network() -> Network {
 /// A random network for `vocab` tokens.
 pub(crate) fn network_of(vocab: usize) -> Network {
     random(vocab).0.freeze().expect("tables")
+}
+
+/// A random network for sequences of `context` tokens that attends by a plan.
+pub(crate) fn attending(attention: AttentionConfig, context: usize) -> Network {
+    let config = ModelConfig {
+        attention,
+        context,
+        ..config()
+    };
+    random_with(config).0.freeze().expect("tables")
 }
 
 /// A network that is certain of one token everywhere.

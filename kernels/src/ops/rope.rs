@@ -53,13 +53,16 @@ impl Rotary {
     }
 }
 
-/// Cosine and sine of `position * frequency`. What the product rounds off is up to 2^-53 of it, which is a turn that
-/// can be seen once the angle is large: it is added back to first order.
+/// Cosine and sine of `position * frequency`. What the product rounds off, up to 2^-53 of it, is a turn that can be seen
+/// once the angle is large: it is added back.
 fn cos_sin(position: f64, frequency: f64) -> (f32, f32) {
     let angle = position * frequency;
     let rest = position.mul_add(frequency, -angle);
-    let (sin, cos) = angle.sin_cos();
-    ((cos - rest * sin) as f32, (sin + rest * cos) as f32)
+    let ((sin, cos), (sin_rest, cos_rest)) = (angle.sin_cos(), rest.sin_cos());
+    (
+        (cos * cos_rest - sin * sin_rest) as f32,
+        (sin * cos_rest + cos * sin_rest) as f32,
+    )
 }
 
 /// RMS norm of every head vector, times the gain, rotated by its position: `x: [B, T, H, D]`, `gain: [D]` f32.
