@@ -90,6 +90,9 @@ mod tests {
         // noisy: own block (32) + clean before (0, 32, 64, 96); clean: 32, 64, 96, 128; 32 rows each.
         let pairs: u64 = (0..4).map(|b| 32 * (32 + 32 * b) + 32 * (32 * (b + 1))).sum();
         assert_eq!(plan.cost().pairs, pairs);
-        assert_eq!(PlanCache::new(Whole::default()).get(100, 1).unwrap().cost().pairs, 10_000);
+        assert_eq!(
+            PlanCache::new(Whole::default()).get(100, 1).unwrap().cost().pairs,
+            10_000
+        );
     }
 }

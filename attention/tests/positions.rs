@@ -19,7 +19,12 @@ const SHAPE: Shape = Shape {
 fn attend(positions: Vec<i64>) -> Vec<f64> {
     let builder = Builder::new(Source::Init(Noise::new(8, 0)), &Device::Cpu);
     let layer = SelfAttention::new(&builder, SHAPE, 0.2).unwrap();
-    let pattern = LengthAdaptive { dense: 128, cell: 64, rings: Vec::new(), ..LengthAdaptive::default() };
+    let pattern = LengthAdaptive {
+        dense: 128,
+        cell: 64,
+        rings: Vec::new(),
+        ..LengthAdaptive::default()
+    };
     let plan: TilePlan = pattern.whole(LEN).unwrap();
     let x: Tensor = tensor(&Inputs::new(3).numbers(LEN * SHAPE.width), &[LEN, SHAPE.width]).unwrap();
     let rotary = Rotary::new(&[positions], SHAPE.head_dim, 10_000.0, &Device::Cpu).unwrap();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use drdiff_attention::Error as AttentionError;
 use drdiff_generation::Error as GenerationError;
 use drdiff_kernels::Error as KernelsError;
 use drdiff_model::{Error as ModelError, TokenizerError};
@@ -160,7 +161,15 @@ fn of_model(error: &ModelError) -> Exit {
         | ModelError::Config(_)
         | ModelError::WrongTokenizer { .. } => Exit::Usage,
         ModelError::Tokenizer(error) => of_tokenizer(error),
+        ModelError::Attention(error) => of_attention(error),
         ModelError::Kernels(error) => of_kernels(error),
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_attention(error: &AttentionError) -> Exit {
+    match error {
+        AttentionError::LengthAdaptive(_) | AttentionError::Halves { .. } => Exit::Usage,
         _ => Exit::Runtime,
     }
 }

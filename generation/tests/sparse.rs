@@ -34,7 +34,11 @@ fn text() -> (Vec<u32>, Vec<u32>) {
     let draw = |seed, below| Inputs::new(seed).whole(LEN, below).into_iter().map(|id| id as u32);
     let clean: Vec<u32> = draw(4, 256).collect();
     let open = draw(5, 4).map(|drawn| drawn > 0);
-    let noisy = clean.iter().zip(open).map(|(id, open)| if open { ABSORBED } else { *id }).collect();
+    let noisy = clean
+        .iter()
+        .zip(open)
+        .map(|(id, open)| if open { ABSORBED } else { *id })
+        .collect();
     (clean, noisy)
 }
 
@@ -57,9 +61,13 @@ fn evidence(
         cache,
     };
     let input = Input::discrete(Tensor::new(index, &Device::Cpu).unwrap());
-    let hidden = network.forward(&input, &mut [segment], None, &mut ComputeReport::default()).unwrap();
+    let hidden = network
+        .forward(&input, &mut [segment], None, &mut ComputeReport::default())
+        .unwrap();
     let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-    let found = network.evidence(&hidden, &Tensor::new(rows, &Device::Cpu).unwrap()).unwrap();
+    let found = network
+        .evidence(&hidden, &Tensor::new(rows, &Device::Cpu).unwrap())
+        .unwrap();
     values(found.tensor()).unwrap()
 }
 
@@ -68,20 +76,32 @@ fn trained(network: &Network, pattern: &NoisyClean, block: usize) -> Vec<f64> {
     let (clean, noisy) = text();
     let index = [noisy, clean].concat();
     let positions = (0..LEN as i64).chain(0..LEN as i64).collect();
-    evidence(network, &index, positions, pattern.plan(LEN, block).unwrap(), None, 0..LEN)
+    evidence(
+        network,
+        &index,
+        positions,
+        pattern.plan(LEN, block).unwrap(),
+        None,
+        0..LEN,
+    )
 }
 
 #[test]
 fn writing_block_after_block_reads_what_training_read() {
     let network = attending(attention(), LEN);
-    let sparse = NoisyClean { sparse: attention().sparse().cloned() };
+    let sparse = NoisyClean {
+        sparse: attention().sparse().cloned(),
+    };
     let (clean, noisy) = text();
     let embed = network.config().embed;
     for (block, start) in [(16, 0), (24, 5), (64, 2), (100, 0), (128, 1), (320, 0)] {
         let wanted = trained(&network, &sparse, block);
         let other = trained(&network, &NoisyClean::default(), block);
         let last = &wanted[(LEN - 16) * embed..];
-        assert!(relative_rms("dense", &other[(LEN - 16) * embed..], last) > 1e-3, "the plan matters");
+        assert!(
+            relative_rms("dense", &other[(LEN - 16) * embed..], last) > 1e-3,
+            "the plan matters"
+        );
         let mut cache = network.length_adaptive_cache(block, 640 + block).unwrap();
         // The first blocks at once, as a prompt; then each as soon as it is written.
         let mut written = 0;
@@ -112,7 +132,9 @@ fn a_sparse_text_goes_on_as_if_its_start_had_been_the_prompt() {
     let whole = request(0, &"A tale. ".repeat(20), 640);
     let mut rest = whole.clone();
     let ids = write_one(network(), whole).ids;
-    let Task::Continue(prompt) = &mut rest.task else { unreachable!() };
+    let Task::Continue(prompt) = &mut rest.task else {
+        unreachable!()
+    };
     prompt.extend(&ids[..560]);
     rest.settings.tokens = 80;
     // The prompt comes in several passes, and the cache has long begun to overwrite what nobody reads.

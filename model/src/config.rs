@@ -87,6 +87,10 @@ impl ModelConfig {
     /// Whether the weights of a network of this shape fit one of the other: all but the attention plan are equal.
     pub fn fits(&self, other: &Self) -> bool {
         let attention = other.attention.clone();
-        *other == Self { attention, ..self.clone() }
+        *other
+            == Self {
+                attention,
+                ..self.clone()
+            }
     }
 }

@@ -114,7 +114,11 @@ impl Network {
     /// If the memory cannot be had.
     pub fn length_adaptive_cache(&self, block_size: usize, pass: usize) -> Result<KvCache> {
         let numbers = &self.config.attention.length_adaptive;
-        Ok(KvCache::length_adaptive(self.cache_shape(), numbers, (block_size, pass))?)
+        Ok(KvCache::length_adaptive(
+            self.cache_shape(),
+            numbers,
+            (block_size, pass),
+        )?)
     }
 
     fn cache_shape(&self) -> CacheShape<'_> {

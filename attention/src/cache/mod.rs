@@ -81,14 +81,10 @@ impl KvCache {
             Slots::Window(window) => window.capacity(),
             Slots::Tiles(tiles) => tiles.used(1),
         };
-        let zeros = || {
-            Tensor::zeros(
-                (1, first, shape.kv_heads, shape.head_dim),
-                shape.dtype,
-                shape.device,
-            )
-        };
-        let layers = (0..shape.layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
+        let zeros = || Tensor::zeros((1, first, shape.kv_heads, shape.head_dim), shape.dtype, shape.device);
+        let layers = (0..shape.layers)
+            .map(|_| Ok((zeros()?, zeros()?)))
+            .collect::<Result<_>>()?;
         Ok(Self { layers, slots })
     }
 
@@ -273,9 +269,11 @@ mod tests {
                 let mut found: Vec<f32> = Vec::new();
                 for entry in plan.rows().row(tile) {
                     let slots = (*entry >> 1) as usize * 64..(((*entry >> 1) as usize + 1) * 64).min(seen.len());
-                    found.extend(slots.filter(|slot| {
-                        drdiff_kernels::allowed(plan.query_codes()[query], plan.key_codes()[*slot])
-                    }).map(|slot| seen[slot]));
+                    found.extend(
+                        slots
+                            .filter(|slot| drdiff_kernels::allowed(plan.query_codes()[query], plan.key_codes()[*slot]))
+                            .map(|slot| seen[slot]),
+                    );
                 }
                 found.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
                 let end = if row < block { at + block } else { at + 2 * block };
@@ -296,6 +294,9 @@ mod tests {
         let bound = 64 * (1 + 13 + 1 + 80usize.div_ceil(64) + 1);
         assert_eq!(sizes.last(), Some(&(layers * 2 * 4 * bound)));
         assert!(sizes.is_sorted());
-        assert!(sizes[1] < sizes[sizes.len() - 1] / 2, "memory is taken when it is needed");
+        assert!(
+            sizes[1] < sizes[sizes.len() - 1] / 2,
+            "memory is taken when it is needed"
+        );
     }
 }

@@ -146,7 +146,11 @@ mod tests {
             assert_eq!(pass(50_000 + 128 * cells), far);
         }
         let (cost, keys, _) = far;
-        assert_eq!(cost.full_tiles + cost.partial_tiles, 3 * 18 + 1, "the clean block ends in the next tile");
+        assert_eq!(
+            cost.full_tiles + cost.partial_tiles,
+            3 * 18 + 1,
+            "the clean block ends in the next tile"
+        );
         assert_eq!(keys, (2 + 2 * 170 + 5 + 1) * TILE);
     }
 
@@ -159,7 +163,19 @@ mod tests {
             clean_block: 16,
             noisy: 16,
         };
-        assert!(matches!(tiles.plan(layout), Err(Error::OtherPass { planned: 16, committed: 0 })));
-        assert!(matches!(tiles.pieces(33), Err(Error::CacheFull { capacity: 32, needed: 33 })));
+        assert!(matches!(
+            tiles.plan(layout),
+            Err(Error::OtherPass {
+                planned: 16,
+                committed: 0
+            })
+        ));
+        assert!(matches!(
+            tiles.pieces(33),
+            Err(Error::CacheFull {
+                capacity: 32,
+                needed: 33
+            })
+        ));
     }
 }

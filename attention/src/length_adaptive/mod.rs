@@ -67,10 +67,7 @@ impl LengthAdaptive {
     pub fn validate(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::LengthAdaptive(what));
         if self.cell == 0 || !self.cell.is_multiple_of(TILE) {
-            return wrong(format!(
-                "a cell of {} positions; give a multiple of {TILE}",
-                self.cell
-            ));
+            return wrong(format!("a cell of {} positions; give a multiple of {TILE}", self.cell));
         }
         let thresholds = std::iter::once(self.dense).chain(self.rings.iter().map(|ring| ring.from));
         if let Some(from) = thresholds.clone().find(|from| !from.is_multiple_of(self.cell)) {
@@ -104,9 +101,7 @@ impl LengthAdaptive {
     #[must_use]
     pub fn farthest(&self, block: usize) -> usize {
         let rings: usize = self.rings.iter().map(|ring| ring.rate * ring.cells).sum();
-        (self.dense / self.cell)
-            .max(self.near(block))
-            .max(self.band + rings)
+        (self.dense / self.cell).max(self.near(block)).max(self.band + rings)
     }
 
     /// The most cells that any query reads, whatever the length of the text.
@@ -129,7 +124,9 @@ impl LengthAdaptive {
         if length <= self.dense {
             return (0..cells.min(cell + near + 1)).collect();
         }
-        let mut read: Vec<usize> = (0..self.globals).chain(cell.saturating_sub(near)..=cell + near).collect();
+        let mut read: Vec<usize> = (0..self.globals)
+            .chain(cell.saturating_sub(near)..=cell + near)
+            .collect();
         let mut start = self.band;
         for ring in &self.rings {
             if length > ring.from {
@@ -185,18 +182,42 @@ mod tests {
         assert_eq!(whole(4096, 15), [0, 6, 10, 14, 15, 16, 20, 24]);
         assert_eq!(whole(4097, 26), [0, 1, 17, 21, 25, 26, 27, 31]);
         assert_eq!(whole(8192, 50), [0, 9, 25, 41, 45, 49, 50, 51, 55, 59]);
-        let far = [200 - 169, 200 - 105, 200 - 41, 200 - 25, 191, 195, 199, 200, 201, 205, 209, 225, 241, 305, 369];
+        let far = [
+            200 - 169,
+            200 - 105,
+            200 - 41,
+            200 - 25,
+            191,
+            195,
+            199,
+            200,
+            201,
+            205,
+            209,
+            225,
+            241,
+            305,
+            369,
+        ];
         assert_eq!(whole(1 << 20, 200), [&[0][..], &far].concat());
     }
 
     #[test]
     fn small_blocks_grow_with_the_text() {
         let plan = LengthAdaptive::default();
-        assert_eq!(plan.cells(7, 16, 8), (0..8).collect::<Vec<_>>(), "the first 1,024 positions");
+        assert_eq!(
+            plan.cells(7, 16, 8),
+            (0..8).collect::<Vec<_>>(),
+            "the first 1,024 positions"
+        );
         let back = |cell| -> Vec<usize> { plan.cells(cell, 16, cell + 1) };
         assert_eq!(back(8), [0, 3, 7, 8]);
         assert_eq!(back(31), [0, 22, 26, 30, 31]);
-        assert_eq!(back(32), [0, 7, 23, 27, 31, 32], "the second ring, from 4,096 positions on");
+        assert_eq!(
+            back(32),
+            [0, 7, 23, 27, 31, 32],
+            "the second ring, from 4,096 positions on"
+        );
         assert_eq!(back(64), [0, 23, 39, 55, 59, 63, 64]);
         assert_eq!(back(200), [0, 31, 95, 159, 175, 191, 195, 199, 200]);
         // A block sees itself whole, however its cells lie.
@@ -217,7 +238,10 @@ mod tests {
         assert_eq!(causal(1), Some(18));
         for (block, most) in [(1, 32), (256, 36), (1024, 60), (2048, 32), (LONGEST, 32)] {
             assert_eq!(2 * plan.most(block), most, "{block}");
-            let read = (0..tiles).step_by(97).map(|tile| plan.tiles(tile, block, tiles).len()).max();
+            let read = (0..tiles)
+                .step_by(97)
+                .map(|tile| plan.tiles(tile, block, tiles).len())
+                .max();
             assert!(read <= Some(most), "{block}: {read:?}");
         }
     }
@@ -229,7 +253,10 @@ mod tests {
             for cell in (0..3000).step_by(7) {
                 let read = plan.cells(cell, block, cell + 1);
                 let first = read.iter().find(|read| **read >= plan.globals).copied();
-                assert!(first.is_none_or(|first| cell - first <= plan.farthest(block)), "{block} {cell}");
+                assert!(
+                    first.is_none_or(|first| cell - first <= plan.farthest(block)),
+                    "{block} {cell}"
+                );
             }
         }
     }

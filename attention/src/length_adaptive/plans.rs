@@ -91,7 +91,11 @@ mod tests {
 
     /// Whether a plan lets `query` read `key`.
     fn lists(plan: &TilePlan, query: usize, key: usize) -> bool {
-        let entry = plan.rows().row(query / TILE).iter().find(|entry| (**entry >> 1) as usize == key / TILE);
+        let entry = plan
+            .rows()
+            .row(query / TILE)
+            .iter()
+            .find(|entry| (**entry >> 1) as usize == key / TILE);
         entry.is_some_and(|entry| {
             let asked = allowed(plan.query_codes()[query], plan.key_codes()[key]);
             assert!(entry & 1 == 1 || asked, "a full tile with a forbidden pair");
@@ -115,7 +119,17 @@ mod tests {
 
     #[test]
     fn training_halves_read_what_the_definition_says() {
-        for (n, block) in [(7, 3), (65, 16), (128, 128), (640, 16), (640, 24), (640, 100), (640, 128), (640, 256), (640, 640)] {
+        for (n, block) in [
+            (7, 3),
+            (65, 16),
+            (128, 128),
+            (640, 16),
+            (640, 24),
+            (640, 100),
+            (640, 128),
+            (640, 256),
+            (640, 640),
+        ] {
             let (pattern, plan) = (small(), small().noisy_clean(n, block).unwrap());
             let mut pairs = 0;
             for (q, k) in (0..2 * n).flat_map(|q| (0..2 * n).map(move |k| (q, k))) {
@@ -140,7 +154,11 @@ mod tests {
         let plan = LengthAdaptive::default().noisy_clean(1000, 16).unwrap();
         assert_eq!((plan.rows(), plan.cost()), (dense.rows(), dense.cost()));
         // A band as long as the text is dense as well.
-        let wide = LengthAdaptive { band: 32, rings: Vec::new(), ..LengthAdaptive::default() };
+        let wide = LengthAdaptive {
+            band: 32,
+            rings: Vec::new(),
+            ..LengthAdaptive::default()
+        };
         let dense = TilePlan::new(&[Visibility::dense(3000, 3000)]).unwrap();
         assert_eq!(wide.whole(3000).unwrap().rows(), dense.rows());
     }

@@ -77,7 +77,9 @@ impl TilePlan {
                 )));
             }
         }
-        Ok(Self::assemble(&[sequence], |query_tile| lists[query_tile].iter().copied()))
+        Ok(Self::assemble(&[sequence], |query_tile| {
+            lists[query_tile].iter().copied()
+        }))
     }
 
     /// The plan over those of the `candidates` of a query tile, ascending key tiles, that hold an allowed pair.

@@ -88,7 +88,10 @@ fn lists_leave_out_tiles_and_keep_the_rule() {
     };
     let all = TilePlan::from_lists(causal.clone(), |_| (0..5).collect()).unwrap();
     let dense = TilePlan::new(&[causal.clone()]).unwrap();
-    assert_eq!((all.rows(), all.cols(), all.cost()), (dense.rows(), dense.cols(), dense.cost()));
+    assert_eq!(
+        (all.rows(), all.cols(), all.cost()),
+        (dense.rows(), dense.cols(), dense.cost())
+    );
     // Each its own tile and the first, and one that lies ahead and has no allowed pair.
     let some = TilePlan::from_lists(causal.clone(), |tile| match tile {
         0 => vec![0],
@@ -99,7 +102,11 @@ fn lists_leave_out_tiles_and_keep_the_rule() {
     assert_eq!(some.rows().row(0), &[1]);
     assert_eq!(some.rows().row(3), &[0, 3 << 1 | 1]);
     assert_eq!(some.cols().row(0), &[1, 1 << 1, 2 << 1, 3 << 1, 4 << 1]);
-    let refused = |list: Vec<usize>| TilePlan::from_lists(causal.clone(), |_| list.clone()).unwrap_err().to_string();
+    let refused = |list: Vec<usize>| {
+        TilePlan::from_lists(causal.clone(), |_| list.clone())
+            .unwrap_err()
+            .to_string()
+    };
     assert!(refused(vec![1, 0]).contains("ascending"));
     assert!(refused(vec![1, 1]).contains("ascending"));
     assert!(refused(vec![5]).contains("below 5"));
