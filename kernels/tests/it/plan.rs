@@ -87,7 +87,7 @@ fn lists_leave_out_tiles_and_keep_the_rule() {
         keys: (0..300).map(|time| KeyCode { time, group: -1 }).collect(),
     };
     let all = TilePlan::from_lists(causal.clone(), |_| (0..5).collect()).unwrap();
-    let dense = TilePlan::new(&[causal.clone()]).unwrap();
+    let dense = TilePlan::new(std::slice::from_ref(&causal)).unwrap();
     assert_eq!(
         (all.rows(), all.cols(), all.cost()),
         (dense.rows(), dense.cols(), dense.cost())
