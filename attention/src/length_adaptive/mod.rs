@@ -2,10 +2,14 @@
 //!
 //! The paper (arXiv 2509.02785) switches between masks at three lengths: full attention for short texts, then a band
 //! with dilated positions and global ones, with more dilation for longer texts; its numbers are not known. Ours are
-//! counted in cells of 128 positions, which are two tiles of the kernel: everything up to 1,024 positions, then a band
-//! of one cell to each side, dilated rings (each begins where the one inside it ends, as in LongNet's geometric
-//! dilation, arXiv 2307.02486), and the first cell of the text, which everyone reads (Longformer's globals, arXiv
-//! 2004.05150, on the side of the keys only, so that cost stays linear).
+//! counted in cells of 128 positions, which are two tiles of the kernel: everything up to 1,024 positions, then a band,
+//! dilated rings (each begins where the one inside it ends, as in LongNet's geometric dilation, arXiv 2307.02486), and
+//! the first cell of the text, which everyone reads (Longformer's globals, arXiv 2004.05150, on the side of the keys
+//! only, so that cost stays linear).
+//!
+//! The band is as wide as rings and globals leave room for: to each side a query reads as many cells as a text that is
+//! read whole has, 8 besides its own, whichever they are. So cost does not grow with the text, and nothing
+//! jumps where a text becomes too long to be read whole.
 
 mod plans;
 
@@ -34,11 +38,11 @@ pub struct Ring {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LengthAdaptive {
-    /// Texts of up to so many positions are read whole.
+    /// Texts of up to so many positions are read whole; of longer ones as much is read to each side.
     pub dense: usize,
     /// Positions of a cell, a multiple of 64.
     pub cell: usize,
-    /// Cells that are read to each side of a query's own.
+    /// Cells that are read next to a query's own, to each side, at least; rings begin behind them.
     pub band: usize,
     /// First cells of the text, which all read.
     pub globals: usize,
@@ -88,7 +92,7 @@ impl LengthAdaptive {
         Ok(())
     }
 
-    /// Cells to each side in which blocks of `block` positions see themselves whole.
+    /// Cells to each side that are read in any case, so that blocks of `block` positions see themselves whole.
     fn near(&self, block: usize) -> usize {
         if block <= self.dense {
             self.band.max(block.div_ceil(self.cell))
@@ -107,9 +111,9 @@ impl LengthAdaptive {
     /// The most cells that any query reads, whatever the length of the text.
     #[must_use]
     pub fn most(&self, block: usize) -> usize {
-        let rings: usize = self.rings.iter().map(|ring| 2 * ring.cells).sum();
-        let sparse = 2 * self.near(block) + 1 + rings + self.globals;
-        sparse.max(self.dense / self.cell + self.near(block))
+        let far: usize = self.rings.iter().map(|ring| ring.cells).sum();
+        let side = |globals: usize| (self.dense / self.cell).max(self.near(block) + far + globals);
+        side(self.globals) + 1 + side(0)
     }
 
     /// The cells that queries in `cell` read in a text of `cells` cells, in ascending order, if it is written in blocks
@@ -119,27 +123,45 @@ impl LengthAdaptive {
     /// Takes time for the cells that are read, not for those of the text.
     #[must_use]
     pub fn cells(&self, cell: usize, block: usize, cells: usize) -> Vec<usize> {
-        let near = self.near(block);
         let length = ((cell + 1) * self.cell).max(block);
-        if length <= self.dense {
-            return (0..cells.min(cell + near + 1)).collect();
-        }
-        let mut read: Vec<usize> = (0..self.globals)
-            .chain(cell.saturating_sub(near)..=cell + near)
-            .collect();
+        let back = |far: usize| cell.checked_sub(far);
+        // Cells that are not there count, so that it does not matter how much of the text is.
+        let ahead = |far: usize| Some(cell + far);
+        let mut read = self.side(length, block, (0..self.globals.min(cell)).collect(), back);
+        read.push(cell);
+        read.extend(self.side(length, block, Vec::new(), ahead));
+        read.retain(|read| *read < cells);
+        read.sort_unstable();
+        read
+    }
+
+    /// The cells of one side of a query in a text of `length` positions, `read` among them, where `at` says which cell
+    /// lies so far away, if there is one.
+    fn side(
+        &self,
+        length: usize,
+        block: usize,
+        mut read: Vec<usize>,
+        at: impl Fn(usize) -> Option<usize>,
+    ) -> Vec<usize> {
         let mut start = self.band;
         for ring in &self.rings {
             if length > ring.from {
                 for index in 1..=ring.cells {
-                    let far = start + ring.rate * index;
-                    read.extend(cell.checked_sub(far).into_iter().chain([cell + far]));
+                    read.extend(at(start + ring.rate * index).filter(|cell| !read.contains(cell)));
                 }
             }
             start += ring.rate * ring.cells;
         }
-        read.retain(|read| *read < cells);
-        read.sort_unstable();
-        read.dedup();
+        let (near, budget) = (self.near(block), self.dense / self.cell);
+        for far in 1.. {
+            let Some(cell) = at(far).filter(|_| far <= near || read.len() < budget) else {
+                break;
+            };
+            if !read.contains(&cell) {
+                read.push(cell);
+            }
+        }
         read
     }
 
@@ -173,31 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn rings_appear_at_their_thresholds() {
+    fn rings_appear_at_their_thresholds_and_the_band_gives_way() {
         let plan = LengthAdaptive::default();
         let whole = |n: usize, cell: usize| plan.cells(cell, n, n.div_ceil(128));
         assert_eq!(whole(1024, 3), (0..8).collect::<Vec<_>>(), "everything");
-        // One position more: the band, the first ring at 1 + 4 and 1 + 8, the first cell.
-        assert_eq!(whole(1025, 3), [0, 2, 3, 4, 8]);
-        assert_eq!(whole(4096, 15), [0, 6, 10, 14, 15, 16, 20, 24]);
-        assert_eq!(whole(4097, 26), [0, 1, 17, 21, 25, 26, 27, 31]);
-        assert_eq!(whole(8192, 50), [0, 9, 25, 41, 45, 49, 50, 51, 55, 59]);
+        // 8 cells to each side: the first ring at 1 + 4 and 1 + 8, the first cell behind, and the nearest.
+        let back = [0, 6, 9, 10, 11, 12, 13, 14];
+        assert_eq!(
+            whole(4096, 15),
+            [&back[..], &[15], &[16, 17, 18, 19, 20, 21, 22, 24]].concat()
+        );
+        // The second ring, at 9 + 16 and 9 + 32, from 4,096 positions on.
+        assert_eq!(whole(4097, 26)[..8], [0, 1, 17, 21, 22, 23, 24, 25]);
+        assert_eq!(whole(8192, 50)[..9], [0, 9, 25, 41, 45, 47, 48, 49, 50]);
         let far = [
-            200 - 169,
-            200 - 105,
-            200 - 41,
-            200 - 25,
-            191,
-            195,
-            199,
-            200,
-            201,
-            205,
-            209,
-            225,
-            241,
-            305,
-            369,
+            31, 95, 159, 175, 191, 195, 199, 200, 201, 202, 205, 209, 225, 241, 305, 369,
         ];
         assert_eq!(whole(1 << 20, 200), [&[0][..], &far].concat());
     }
@@ -211,14 +223,15 @@ mod tests {
             "the first 1,024 positions"
         );
         let back = |cell| -> Vec<usize> { plan.cells(cell, 16, cell + 1) };
-        assert_eq!(back(8), [0, 3, 7, 8]);
-        assert_eq!(back(31), [0, 22, 26, 30, 31]);
+        assert_eq!(back(8), (0..9).collect::<Vec<_>>(), "nothing is lost at once");
+        assert_eq!(back(9), [0, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(back(31), [0, 22, 25, 26, 27, 28, 29, 30, 31]);
         assert_eq!(
             back(32),
-            [0, 7, 23, 27, 31, 32],
+            [0, 7, 23, 27, 28, 29, 30, 31, 32],
             "the second ring, from 4,096 positions on"
         );
-        assert_eq!(back(64), [0, 23, 39, 55, 59, 63, 64]);
+        assert_eq!(back(64), [0, 23, 39, 55, 59, 61, 62, 63, 64]);
         assert_eq!(back(200), [0, 31, 95, 159, 175, 191, 195, 199, 200]);
         // A block sees itself whole, however its cells lie.
         assert!((0..=4).all(|far| plan.cells(100, 500, 200).contains(&(100 + far))));
@@ -231,12 +244,16 @@ mod tests {
         let tiles = LONGEST / TILE;
         // Both ways: a text of 2^24 positions that is denoised whole.
         let whole = (0..tiles).map(|tile| plan.tiles(tile, LONGEST, tiles).len()).max();
-        assert_eq!(whole, Some(32));
-        // Backward only: what a block of a text sees that is written up to there, at every length on the way.
-        let causal = |block| (0..tiles).map(|tile| plan.tiles(tile, block, tile + 1).len()).max();
-        assert_eq!(causal(64), Some(18));
-        assert_eq!(causal(1), Some(18));
-        for (block, most) in [(1, 32), (256, 36), (1024, 60), (2048, 32), (LONGEST, 32)] {
+        assert_eq!(whole, Some(34));
+        // Backward only: what a block of a text sees that is written up to there, at every length on the way. It is
+        // the same number from the ninth cell on.
+        for block in [1, 64] {
+            let counts = (0..tiles).map(|tile| plan.tiles(tile, block, tile / 2 * 2 + 2).len());
+            let (start, rest): (Vec<_>, Vec<_>) = counts.enumerate().partition(|(tile, _)| *tile < 16);
+            assert!(start.iter().all(|(tile, read)| *read == tile / 2 * 2 + 2));
+            assert!(rest.iter().all(|(_, read)| *read == 18));
+        }
+        for (block, most) in [(1, 34), (256, 36), (1024, 60), (2048, 34), (LONGEST, 34)] {
             assert_eq!(2 * plan.most(block), most, "{block}");
             let read = (0..tiles)
                 .step_by(97)
