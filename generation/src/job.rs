@@ -60,7 +60,9 @@ impl Job {
         let cache = match request.settings.attention.unwrap_or(config.attention.plan) {
             // A block, the one before it and what both see lie within the distances known from training.
             PlanKind::Dense => network.cache(context.saturating_sub(2 * block_size).max(1), pass)?,
-            PlanKind::LengthAdaptive => network.length_adaptive_cache(block_size, pass)?,
+            PlanKind::LengthAdaptive => {
+                network.length_adaptive_cache(block_size, pass, clean.len() + canvas.len().max(budget))?
+            }
         };
         let noise = Noise::new(request.settings.seed, request.id);
         let run = BlockRun::new(

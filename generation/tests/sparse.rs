@@ -104,7 +104,7 @@ fn writing_block_after_block_reads_what_training_read() {
             relative_rms("dense", &other[(LEN - 16) * embed..], last) > 1e-3,
             "the plan matters"
         );
-        let mut cache = network.length_adaptive_cache(block, 640 + block).unwrap();
+        let mut cache = network.length_adaptive_cache(block, 640 + block, LEN).unwrap();
         // The first blocks at once, as a prompt; then each as soon as it is written.
         let mut written = 0;
         for first in (start * block..LEN).step_by(block) {

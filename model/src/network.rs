@@ -107,17 +107,18 @@ impl Network {
         Ok(KvCache::new(self.cache_shape(), (window, pass))?)
     }
 
-    /// An empty cache for one sequence that is written in blocks of `block_size` by the length-adaptive plan with the
-    /// numbers of this network, and takes passes of up to `pass` positions.
+    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by the
+    /// length-adaptive plan with the numbers of this network, and takes passes of up to `pass` positions.
     ///
     /// # Errors
     /// If the memory cannot be had.
-    pub fn length_adaptive_cache(&self, block_size: usize, pass: usize) -> Result<KvCache> {
+    pub fn length_adaptive_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
         let numbers = &self.config.attention.length_adaptive;
         Ok(KvCache::length_adaptive(
             self.cache_shape(),
             numbers,
             (block_size, pass),
+            text,
         )?)
     }
 

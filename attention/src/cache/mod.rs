@@ -61,9 +61,9 @@ impl KvCache {
         Self::with(shape, Slots::Window(Window::new(window, pass)))
     }
 
-    /// Sees what `plan` reads for text in blocks of `block_size` positions, and takes passes of up to `pass`. Holds the
-    /// plan's globals and, of the rest, as many positions as its farthest cell lies back; memory grows by doubling
-    /// up to that.
+    /// Sees what `plan` reads of a text of up to `text` positions in blocks of `block_size`, and takes passes of up to
+    /// `pass`. Holds the plan's globals and, of the rest, as many positions as its farthest cell lies back, or all of
+    /// a shorter text. (On a CPU the system gives memory as it is written to, so it grows with the text up to that.)
     ///
     /// # Errors
     /// If the plan's numbers are impossible or the memory cannot be had.
@@ -71,17 +71,18 @@ impl KvCache {
         shape: CacheShape<'_>,
         plan: &LengthAdaptive,
         (block_size, pass): (usize, usize),
+        text: usize,
     ) -> Result<Self> {
         plan.validate()?;
-        Self::with(shape, Slots::Tiles(Tiles::new(plan.clone(), block_size, pass)))
+        Self::with(shape, Slots::Tiles(Tiles::new(plan.clone(), block_size, pass, text)))
     }
 
     fn with(shape: CacheShape<'_>, slots: Slots) -> Result<Self> {
-        let first = match &slots {
+        let capacity = match &slots {
             Slots::Window(window) => window.capacity(),
-            Slots::Tiles(tiles) => tiles.used(1),
+            Slots::Tiles(tiles) => tiles.capacity(),
         };
-        let zeros = || Tensor::zeros((1, first, shape.kv_heads, shape.head_dim), shape.dtype, shape.device);
+        let zeros = || Tensor::zeros((1, capacity, shape.kv_heads, shape.head_dim), shape.dtype, shape.device);
         let layers = (0..shape.layers)
             .map(|_| Ok((zeros()?, zeros()?)))
             .collect::<Result<_>>()?;
@@ -96,7 +97,7 @@ impl KvCache {
         }
     }
 
-    /// Bytes that keys and values take up now, all layers together.
+    /// Bytes that keys and values take up, all layers together.
     pub fn bytes(&self) -> usize {
         let tensors = self.layers.iter().flat_map(|(keys, values)| [keys, values]);
         tensors.map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum()
@@ -125,13 +126,8 @@ impl KvCache {
             Slots::Window(window) => (vec![window.piece(len)?], window.view(len)),
             Slots::Tiles(tiles) => (tiles.pieces(len)?, (0, tiles.used(len))),
         };
-        let most = match &self.slots {
-            Slots::Window(window) => window.capacity(),
-            Slots::Tiles(tiles) => tiles.capacity(),
-        };
-        let (keys, values) = &mut self.layers[layer];
-        for (slots, new) in [(&mut *keys, k), (&mut *values, v)] {
-            make_room(slots, first + count, most)?;
+        let (keys, values) = &self.layers[layer];
+        for (slots, new) in [(keys, k), (values, v)] {
             for piece in &pieces {
                 write(slots, &new.narrow(1, piece.from, piece.len)?, piece.slot)?;
             }
@@ -158,20 +154,6 @@ impl KvCache {
         }
         Ok(())
     }
-}
-
-/// Doubles the slots, up to `most`, until there are `needed`.
-fn make_room(slots: &mut Tensor, needed: usize, most: usize) -> Result<()> {
-    let (batch, have, heads, width) = slots.dims4()?;
-    if needed > have {
-        let more = (2 * have).clamp(needed, most.max(needed));
-        let larger = Tensor::zeros((batch, more, heads, width), slots.dtype(), slots.device())?;
-        if have > 0 {
-            write(&larger, slots, 0)?;
-        }
-        *slots = larger;
-    }
-    Ok(())
 }
 
 #[expect(
@@ -241,8 +223,7 @@ mod tests {
         )
         .unwrap();
         let (block, layers) = (40, 2);
-        let mut cache = KvCache::length_adaptive(shape(layers), &numbers, (block, 2 * block)).unwrap();
-        let mut sizes = Vec::new();
+        let mut cache = KvCache::length_adaptive(shape(layers), &numbers, (block, 2 * block), 12_040).unwrap();
         let mut at = 0;
         while at < 12_000 {
             let layout = PassLayout {
@@ -287,16 +268,12 @@ mod tests {
             }
             cache.commit(block, 2 * block).unwrap();
             at += block;
-            sizes.push(cache.bytes());
         }
         // Keys and values of one f32 number a position, in each layer: 16 bytes a token here, up to the globals, the
         // farthest cell that is read, the query's own, and the pass.
-        let bound = 64 * (1 + 13 + 1 + 80usize.div_ceil(64) + 1);
-        assert_eq!(sizes.last(), Some(&(layers * 2 * 4 * bound)));
-        assert!(sizes.is_sorted());
-        assert!(
-            sizes[1] < sizes[sizes.len() - 1] / 2,
-            "memory is taken when it is needed"
-        );
+        let most = 64 * (1 + 13 + 1 + 80usize.div_ceil(64) + 1);
+        assert_eq!(cache.bytes(), layers * 2 * 4 * most);
+        let short = KvCache::length_adaptive(shape(layers), &numbers, (block, 2 * block), 640).unwrap();
+        assert_eq!(short.bytes(), layers * 2 * 4 * 640);
     }
 }

@@ -17,11 +17,13 @@ pub(super) struct Tiles {
     ring: usize,
     /// The longest pass.
     pass: usize,
+    /// Tiles of the longest text.
+    text: usize,
     committed: usize,
 }
 
 impl Tiles {
-    pub(super) fn new(plan: LengthAdaptive, block_size: usize, pass: usize) -> Self {
+    pub(super) fn new(plan: LengthAdaptive, block_size: usize, pass: usize, text: usize) -> Self {
         let whole = plan.cell / TILE;
         // From the farthest cell that the pass's first query reads, over its own, to the end of the pass, which may
         // begin and end within a tile.
@@ -32,6 +34,7 @@ impl Tiles {
             plan,
             block_size,
             pass,
+            text: text.div_ceil(TILE),
             committed: 0,
         }
     }
@@ -42,12 +45,12 @@ impl Tiles {
 
     /// Slots at most.
     pub(super) fn capacity(&self) -> usize {
-        (self.fixed + self.ring) * TILE
+        (self.fixed + self.ring).min(self.text) * TILE
     }
 
     /// Slots in use, whole tiles, when a pass of `len` positions is written.
     pub(super) fn used(&self, len: usize) -> usize {
-        ((self.committed + len).div_ceil(TILE)).min(self.fixed + self.ring) * TILE
+        (self.committed + len).next_multiple_of(TILE).min(self.capacity())
     }
 
     pub(super) fn commit(&mut self, positions: usize) {
@@ -64,11 +67,12 @@ impl Tiles {
 
     /// Where a pass of `len` positions is written, tile by tile.
     pub(super) fn pieces(&self, len: usize) -> Result<Vec<Piece>> {
+        let full = |capacity, needed| Err(Error::CacheFull { capacity, needed });
         if len > self.pass {
-            return Err(Error::CacheFull {
-                capacity: self.pass,
-                needed: len,
-            });
+            return full(self.pass, len);
+        }
+        if self.committed + len > self.text * TILE {
+            return full(self.text * TILE, self.committed + len);
         }
         let mut pieces = Vec::with_capacity(len / TILE + 2);
         let mut from = 0;
@@ -129,7 +133,7 @@ mod tests {
     fn a_pass_costs_the_same_wherever_the_text_stands() {
         let block = 64;
         let pass = |committed: usize| {
-            let mut tiles = Tiles::new(LengthAdaptive::default(), block, 256 + block);
+            let mut tiles = Tiles::new(LengthAdaptive::default(), block, 256 + block, 1 << 50);
             tiles.commit(committed);
             let layout = PassLayout {
                 committed,
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_plan_for_another_pass_is_refused() {
-        let tiles = Tiles::new(LengthAdaptive::default(), 16, 32);
+        let tiles = Tiles::new(LengthAdaptive::default(), 16, 32, 20);
         let layout = PassLayout {
             committed: 16,
             clean: 16,
@@ -170,6 +174,7 @@ mod tests {
                 committed: 0
             })
         ));
+        assert!(tiles.pieces(32).is_ok(), "whole tiles");
         assert!(matches!(
             tiles.pieces(33),
             Err(Error::CacheFull {
