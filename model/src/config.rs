@@ -84,12 +84,13 @@ impl ModelConfig {
         Ok(self.attention.validate(self.context)?)
     }
 
-    /// Whether the weights of a network of this shape fit one of the other: all but the attention plan are equal.
+    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan and in
+    /// the length of their training sequences.
     pub fn fits(&self, other: &Self) -> bool {
-        let attention = other.attention.clone();
         *other
             == Self {
-                attention,
+                attention: other.attention.clone(),
+                context: other.context,
                 ..self.clone()
             }
     }

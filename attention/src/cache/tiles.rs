@@ -65,7 +65,7 @@ impl Tiles {
         }
     }
 
-    /// Where a pass of `len` positions is written, tile by tile.
+    /// Where a pass of `len` positions is written: in one piece, or two where the ring ends.
     pub(super) fn pieces(&self, len: usize) -> Result<Vec<Piece>> {
         let full = |capacity, needed| Err(Error::CacheFull { capacity, needed });
         if len > self.pass {
@@ -74,18 +74,18 @@ impl Tiles {
         if self.committed + len > self.text * TILE {
             return full(self.text * TILE, self.committed + len);
         }
-        let mut pieces = Vec::with_capacity(len / TILE + 2);
+        let mut pieces: Vec<Piece> = Vec::new();
         let mut from = 0;
         while from < len {
             let position = self.committed + from;
             let inside = position % TILE;
-            let piece = Piece {
-                from,
-                slot: self.slot(position / TILE) * TILE + inside,
-                len: (TILE - inside).min(len - from),
-            };
-            from += piece.len;
-            pieces.push(piece);
+            let slot = self.slot(position / TILE) * TILE + inside;
+            let count = (TILE - inside).min(len - from);
+            match pieces.last_mut() {
+                Some(last) if last.slot + last.len == slot => last.len += count,
+                _ => pieces.push(Piece { from, slot, len: count }),
+            }
+            from += count;
         }
         Ok(pieces)
     }

@@ -12,7 +12,6 @@ use super::args::{Common, Lengths, at_least_one, lengths};
 use super::clock::{Clock, Timing};
 use super::naive;
 use super::pattern::{Options, Pattern};
-use super::process;
 use super::report::Report;
 use super::row::{Machine, Row, Sizes, Subject, Work};
 use crate::exit;
@@ -131,7 +130,7 @@ pub(super) fn run(args: &AttentionArgs, report: &mut Report) -> Result<()> {
             }
         }
     }
-    // Last, because the peak of a process's memory may never fall.
+    // Last, because the peak of a process's memory never falls.
     for case in &naive {
         case.measure_naive(&machine, &clock, report)?;
     }
@@ -146,7 +145,6 @@ fn most(cpu: bool) -> f64 {
 impl Case<'_> {
     fn measure(&self, machine: &Machine, clock: &Clock, report: &mut Report) -> Result<()> {
         drdiff_kernels::reset_peak_memory(&machine.device)?;
-        process::reset_peak();
         let [q, k, v] = self.inputs(&machine.device)?;
         let scale = (self.args.head_dim as f64).powf(-0.5);
         let timing = clock.time(|| {

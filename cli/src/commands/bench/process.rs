@@ -4,20 +4,14 @@ use std::fs;
 
 use candle_core::Device;
 
-/// The most memory that was held at one time since the count was reset, in bytes. On a GPU: of the device's pool. On a
-/// CPU: the process's peak resident set as Linux counts it; where [`reset_peak`] is not allowed it never falls, so rows
-/// should come in growing order, or one a process. `None` where the system does not say.
+/// The most memory that was held at one time, in bytes. On a GPU: of the device's pool, since the count was reset. On a
+/// CPU: the process's peak resident set as Linux counts it, which never falls, so rows should come in growing order, or
+/// one a process. `None` where the system does not say.
 pub(super) fn peak_bytes(device: &Device) -> Option<u64> {
     if !device.is_cpu() {
         return drdiff_kernels::peak_memory(device).ok().flatten();
     }
     high_water(&fs::read_to_string("/proc/self/status").ok()?)
-}
-
-/// Starts a new count of the process's peak resident set, where the system lets it.
-pub(super) fn reset_peak() {
-    // Linux: 5 resets VmHWM and nothing else.
-    let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
 /// Milliseconds that all threads of this process have spent on a CPU. `None` where there is no `/proc`.

@@ -7,7 +7,6 @@ use drdiff_model::ModelConfig;
 use drdiff_training::{Trial, TrialLayout};
 
 use super::args::{Common, at_least_one, length};
-use super::process;
 use super::report::Report;
 use super::row::{Row, Sizes, Subject, Work};
 use crate::attention::plans;
@@ -91,7 +90,6 @@ pub(super) fn run(args: &TrainArgs, report: &mut Report) -> Result<()> {
                 }
             };
             drdiff_kernels::reset_peak_memory(&machine.device)?;
-            process::reset_peak();
             let mut trial = Trial::new(&config, batch, trial_layout, &machine.device, args.common.seed)?;
             sizes.push(("params", trial.params()));
             let timing = clock.time(|| {
