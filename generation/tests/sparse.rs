@@ -96,7 +96,7 @@ fn writing_block_after_block_reads_what_training_read() {
     };
     let (clean, noisy) = text();
     let embed = network.config().embed;
-    for (block, start) in [(16, 0), (24, 5), (64, 2), (100, 0), (128, 1), (320, 0)] {
+    for (block, start) in [(16, 0), (24, 5), (64, 2), (100, 0), (128, 1), (320, 0), (LEN, 0)] {
         let wanted = trained(&network, &sparse, block);
         let other = trained(&network, &NoisyClean::default(), block);
         let last = &wanted[(LEN - 16) * embed..];

@@ -117,8 +117,9 @@ impl Tiles {
         }
         let (first, tiles) = (self.committed / TILE, end.div_ceil(TILE));
         Ok(TilePlan::from_lists(Visibility { queries, keys }, |row| {
-            let tiles = self.plan.tiles(first + row, self.block_size, tiles);
-            let mut slots: Vec<usize> = tiles.into_iter().map(|tile| self.slot(tile)).collect();
+            let read = self.plan.tiles(first + row, self.block_size, self.text);
+            let here = read.into_iter().filter(|tile| *tile < tiles);
+            let mut slots: Vec<usize> = here.map(|tile| self.slot(tile)).collect();
             slots.sort_unstable();
             slots
         })?)

@@ -117,16 +117,18 @@ impl LengthAdaptive {
     }
 
     /// The cells that queries in `cell` read in a text of `cells` cells, in ascending order, if it is written in blocks
-    /// of `block` positions that see themselves both ways (all of it, for a text that is denoised whole). Layouts
-    /// allow less: the cells behind a query's block, and the rest of a block's last cell, are not there yet.
+    /// of `block` positions that see themselves both ways (one block, for a text that is denoised whole). Layouts allow
+    /// less: the cells behind a query's block, and the rest of a block's last cell, are not there yet.
     ///
     /// Takes time for the cells that are read, not for those of the text.
     #[must_use]
     pub fn cells(&self, cell: usize, block: usize, cells: usize) -> Vec<usize> {
         let length = ((cell + 1) * self.cell).max(block);
         let back = |far: usize| cell.checked_sub(far);
-        // Cells that are not there count, so that it does not matter how much of the text is.
-        let ahead = |far: usize| Some(cell + far);
+        // Where the text comes block after block, cells behind its end count as read, so that it does not matter how
+        // much of it is there.
+        let whole = block.div_ceil(self.cell) >= cells;
+        let ahead = |far: usize| Some(cell + far).filter(|read| !whole || *read < cells);
         let mut read = self.side(length, block, (0..self.globals.min(cell)).collect(), back);
         read.push(cell);
         read.extend(self.side(length, block, Vec::new(), ahead));

@@ -88,8 +88,9 @@ mod tests {
         if length <= plan.dense || q == k {
             return true;
         }
-        // Ahead, cells behind the end of the text count as well.
-        let side: Vec<isize> = (0..2 * cells + 99)
+        // Ahead in a text of several blocks, cells behind its end count as well.
+        let whole = block.div_ceil(plan.cell) as isize >= cells;
+        let side: Vec<isize> = (0..if whole { cells } else { 2 * cells + 99 })
             .filter(|cell| (cell - q).signum() == (k - q).signum())
             .collect();
         let far = |cell: &isize| cell.abs_diff(q);
