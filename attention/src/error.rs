@@ -20,6 +20,23 @@ pub enum Error {
         /// Positions that this pass would need.
         needed: usize,
     },
+    /// A plan for another pass than the cache's next one.
+    #[error("a pass behind {planned} positions was planned where the cache holds {committed}; plan each pass anew")]
+    OtherPass {
+        /// Committed positions of the plan.
+        planned: usize,
+        /// Committed positions of the cache.
+        committed: usize,
+    },
+    /// Numbers that make no length-adaptive plan.
+    #[error("the attention plan `length_adaptive` cannot have {0}")]
+    LengthAdaptive(String),
+    /// A sparse training layout whose halves would share a tile.
+    #[error("a text of {len} positions cannot be trained on with a sparse plan; choose a multiple of 64")]
+    Halves {
+        /// Text positions of a training sequence.
+        len: usize,
+    },
     /// Segments with caches, or several of them, on a tape.
     #[error("a pass that learns has one segment without a cache; run the segments one after another")]
     Segments,

@@ -36,7 +36,9 @@ pub struct Segment<'a> {
     pub batch: usize,
     /// Positions of each sequence.
     pub len: usize,
-    /// Which keys each query reads; keys are the cache's committed positions, then the segment's own.
+    /// Which keys each query reads; keys are those of the cache, then the segment's own, or as a sparse cache lays them
+    /// out. If it has more queries than the segment has positions, the first of them are padding (see
+    /// [`KvCache::plan`]).
     pub plan: Arc<TilePlan>,
     /// Rotations of the segment's positions.
     pub rotary: &'a Rotary,
@@ -140,8 +142,13 @@ impl SelfAttention {
             Some(cache) => cache.extend(layer, &k, &v)?,
             None => (k, v),
         };
+        let lead = segment.plan.queries().saturating_sub(t);
+        let q = match lead {
+            0 => q,
+            lead => q.pad_with_zeros(1, lead, 0)?,
+        };
         let attention = tile_attention(&q, &k, &v, &segment.plan, self.scale())?;
-        Ok(attention.out.reshape((b * t, heads * head_dim))?)
+        Ok(attention.out.narrow(1, lead, t)?.reshape((b * t, heads * head_dim))?)
     }
 
     /// `1 / sqrt(D)`.

@@ -4,15 +4,19 @@
 //! [`TilePlan`](drdiff_kernels::TilePlan). Nothing here knows about diffusion: it sees positions, lengths and blocks.
 
 mod cache;
+mod config;
 mod cost;
 mod error;
 mod layer;
 mod layout;
+mod length_adaptive;
 mod pattern;
 
-pub use cache::KvCache;
+pub use cache::{CacheShape, KvCache};
+pub use config::{AttentionConfig, PlanKind};
 pub use cost::attention_flops;
 pub use error::{Error, Result};
 pub use layer::{Segment, SelfAttention, Shape};
 pub use layout::{PassLayout, block_causal, noisy_clean, pass};
-pub use pattern::{Dense, NoisyClean, Pattern, PlanCache};
+pub use length_adaptive::{LengthAdaptive, Ring};
+pub use pattern::{NoisyClean, Pattern, PlanCache, Whole};

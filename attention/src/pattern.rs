@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use drdiff_kernels::{TilePlan, Visibility};
+use drdiff_kernels::TilePlan;
 
-use crate::{Result, noisy_clean};
+use crate::{LengthAdaptive, Result, noisy_clean};
 
 /// A rule that turns a length into a plan. Plans are pure values: equal arguments give equal plans.
 pub trait Pattern: Send + Sync {
@@ -16,24 +16,35 @@ pub trait Pattern: Send + Sync {
     fn plan(&self, len: usize, block_size: usize) -> Result<TilePlan>;
 }
 
-/// Every position sees every position of its sequence; the block size plays no part.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Dense;
+/// A text whose positions see to both sides; the block size plays no part.
+#[derive(Debug, Clone, Default)]
+pub struct Whole {
+    /// Dense, or by these numbers.
+    pub sparse: Option<LengthAdaptive>,
+}
 
-impl Pattern for Dense {
+impl Pattern for Whole {
     fn plan(&self, len: usize, _block_size: usize) -> Result<TilePlan> {
-        Ok(TilePlan::new(&[crate::block_causal(len, len)?])?)
+        match &self.sparse {
+            Some(numbers) => numbers.whole(len),
+            None => Ok(TilePlan::new(&[crate::block_causal(len, len)?])?),
+        }
     }
 }
 
-/// The training layout `[noisy | clean]`, dense inside what [`noisy_clean`] allows.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoisyClean;
+/// The training layout `[noisy | clean]`, with all that [`noisy_clean`] allows or a part of it.
+#[derive(Debug, Clone, Default)]
+pub struct NoisyClean {
+    /// Dense, or by these numbers.
+    pub sparse: Option<LengthAdaptive>,
+}
 
 impl Pattern for NoisyClean {
     fn plan(&self, len: usize, block_size: usize) -> Result<TilePlan> {
-        let visibility: Visibility = noisy_clean(len, block_size)?;
-        Ok(TilePlan::new(&[visibility])?)
+        match &self.sparse {
+            Some(numbers) => numbers.noisy_clean(len, block_size),
+            None => Ok(TilePlan::new(&[noisy_clean(len, block_size)?])?),
+        }
     }
 }
 
@@ -73,12 +84,15 @@ mod tests {
 
     #[test]
     fn a_plan_is_made_once_and_counts_its_pairs() {
-        let cache = PlanCache::new(NoisyClean);
+        let cache = PlanCache::new(NoisyClean::default());
         let plan = cache.get(128, 32).unwrap();
         assert!(Arc::ptr_eq(&plan, &cache.get(128, 32).unwrap()));
         // noisy: own block (32) + clean before (0, 32, 64, 96); clean: 32, 64, 96, 128; 32 rows each.
         let pairs: u64 = (0..4).map(|b| 32 * (32 + 32 * b) + 32 * (32 * (b + 1))).sum();
         assert_eq!(plan.cost().pairs, pairs);
-        assert_eq!(PlanCache::new(Dense).get(100, 1).unwrap().cost().pairs, 10_000);
+        assert_eq!(
+            PlanCache::new(Whole::default()).get(100, 1).unwrap().cost().pairs,
+            10_000
+        );
     }
 }

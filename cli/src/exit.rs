@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use drdiff_attention::Error as AttentionError;
 use drdiff_evaluation::sweep::SweepError;
 use drdiff_generation::Error as GenerationError;
 use drdiff_generation::batch::BatchError;
@@ -197,7 +198,15 @@ fn of_model(error: &ModelError) -> Exit {
         | ModelError::Config(_)
         | ModelError::WrongTokenizer { .. } => Exit::Usage,
         ModelError::Tokenizer(error) => of_tokenizer(error),
+        ModelError::Attention(error) => of_attention(error),
         ModelError::Kernels(error) => of_kernels(error),
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_attention(error: &AttentionError) -> Exit {
+    match error {
+        AttentionError::LengthAdaptive(_) | AttentionError::Halves { .. } => Exit::Usage,
         _ => Exit::Runtime,
     }
 }

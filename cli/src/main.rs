@@ -2,6 +2,7 @@
 //! and an exit code. Nothing else in the workspace prints.
 
 mod args;
+mod attention;
 mod commands;
 mod device;
 mod exit;

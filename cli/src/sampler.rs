@@ -6,10 +6,12 @@ use std::fmt::Display;
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use drdiff_attention::PlanKind;
 use drdiff_configs::Inputs;
 use drdiff_generation::{Overrides, Settings};
 use drdiff_solver::{CommitSchedule, Process, SolverConfig, SolverName};
 
+use crate::attention::plans;
 use crate::output::remark;
 use crate::settings::resolve;
 
@@ -53,6 +55,9 @@ pub(crate) struct SamplerArgs {
     /// Show the network its last prediction in each pass
     #[arg(long)]
     self_condition: bool,
+    #[arg(long, value_name = "PLAN", value_parser = plans())]
+    #[arg(help = format!("Which text each token reads: {} [default: the model's own]", PlanKind::ALL.map(PlanKind::name).join(" or ")))]
+    attention: Option<PlanKind>,
     /// Preset or YAML file with settings; flags win over it
     #[arg(long, value_name = "PRESET|FILE")]
     config: Option<String>,
@@ -78,6 +83,7 @@ impl SamplerArgs {
             seed: self.seed,
             stop_at_end: self.no_stop.then_some(false),
             self_condition: self.self_condition.then_some(true),
+            attention: self.attention,
             stop: None,
         };
         let settings = typed.apply(&configured)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drdiff_attention::{KvCache, PassLayout, pass};
+use drdiff_attention::{KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
@@ -32,9 +32,11 @@ pub(crate) struct Job {
     pub(crate) cache: KvCache,
     /// The block that is denoised.
     pub(crate) run: BlockRun,
-    /// Clean tokens that the cache does not hold yet: the prompt, or the block before this one.
-    pending: Vec<u32>,
-    /// Index of the first pending token, or of the block if there is none, in the whole text.
+    /// The prompt, or the block before this one. The cache holds all but the last `left` of it: a long prompt is taken
+    /// in pass by pass, and is not moved for that.
+    clean: Vec<u32>,
+    left: usize,
+    /// Index of the first token that is left, or of the block if there is none, in the whole text.
     pub(crate) position: u64,
     /// Data predictions of the last step, by position of the block, for self-conditioning.
     pub(crate) predictions: Vec<Option<Vec<f64>>>,
@@ -64,27 +66,35 @@ pub(crate) struct Part {
 
 impl Job {
     pub(crate) fn new(request: Request, network: &Network, tokenizer: &Tokenizer, table: &Table) -> Result<Self> {
-        let context = network.config().context;
-        let (budget, block_size) = request.check(context, network.config().vocab)?;
-        let (pending, canvas) = match &request.task {
+        let config = network.config();
+        let context = config.context;
+        let (budget, block_size) = request.check(context, config.vocab)?;
+        let (clean, canvas) = match &request.task {
             Task::Continue(prompt) => (prompt.clone(), vec![None; block_size]),
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
         };
-        // A block, the one before it and what both see lie within the distances known from training.
-        let window = context.saturating_sub(2 * block_size).max(1);
+        let pass = PREFILL.max(block_size) + block_size;
+        let cache = match request.settings.attention.unwrap_or(config.attention.plan) {
+            // A block, the one before it and what both see lie within the distances known from training.
+            PlanKind::Dense => network.cache(context.saturating_sub(2 * block_size).max(1), pass)?,
+            PlanKind::LengthAdaptive => {
+                network.length_adaptive_cache(block_size, pass, clean.len() + canvas.len().max(budget))?
+            }
+        };
         let noise = Noise::new(request.settings.seed, request.id);
         let run = BlockRun::new(
             request.settings.sampler.clone(),
             table.clone(),
             noise,
-            pending.len() as u64,
+            clean.len() as u64,
             &canvas,
         )?;
         Ok(Self {
-            cache: network.cache(window, PREFILL.max(block_size) + block_size)?,
+            cache,
             predictions: vec![None; canvas.len()],
             run,
-            pending,
+            left: clean.len(),
+            clean,
             position: 0,
             plan: None,
             table: table.clone(),
@@ -110,8 +120,9 @@ impl Job {
 
     /// The part of this job in the next pass.
     pub(crate) fn part(&mut self) -> Result<Part> {
-        let clean = self.pending[..self.pending.len().min(chunk(self.block_size))].to_vec();
-        let block = clean.len() == self.pending.len();
+        let left = &self.clean[self.clean.len() - self.left..];
+        let clean = left[..left.len().min(chunk(self.block_size))].to_vec();
+        let block = clean.len() == left.len();
         let layout = PassLayout {
             committed: self.cache.visible(),
             clean: clean.len(),
@@ -120,7 +131,7 @@ impl Job {
         };
         let plan = match &self.plan {
             Some((known, plan)) if *known == layout => plan.clone(),
-            _ => Arc::new(TilePlan::new(&[pass(layout)?])?),
+            _ => Arc::new(self.cache.plan(layout)?),
         };
         self.plan = Some((layout, plan.clone()));
         Ok(Part { clean, block, plan })
@@ -132,7 +143,7 @@ impl Job {
         if part.block {
             self.canvas += self.block_len();
         }
-        self.pending.drain(..part.clean.len());
+        self.left -= part.clean.len();
         self.position += part.clean.len() as u64;
         let next = PREFILL.max(self.block_size) + self.block_size;
         Ok(self.cache.commit(part.clean.len(), next)?)
@@ -239,7 +250,8 @@ impl Job {
             &vec![None; len],
         )?;
         self.predictions = vec![None; len];
-        self.pending = tokens;
+        self.left = tokens.len();
+        self.clean = tokens;
         self.block += 1;
         Ok(None)
     }

@@ -1,5 +1,6 @@
 //! Settings that one request changes.
 
+use drdiff_attention::PlanKind;
 use drdiff_solver::{CommitSchedule, Process, SolverName, choose_solver};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -46,6 +47,9 @@ pub struct Overrides {
     /// Feeds each step the prediction of the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_condition: Option<bool>,
+    /// Which committed text each token reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<PlanKind>,
     /// Strings before which the text ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<Vec<String>>,
@@ -53,7 +57,7 @@ pub struct Overrides {
 
 impl Overrides {
     /// The keys, in the order in which they are listed to users.
-    pub const KEYS: [&'static str; 13] = [
+    pub const KEYS: [&'static str; 14] = [
         "tokens",
         "steps",
         "block_size",
@@ -66,6 +70,7 @@ impl Overrides {
         "seed",
         "stop_at_end",
         "self_condition",
+        "attention",
         "stop",
     ];
 
@@ -99,6 +104,7 @@ impl Overrides {
         set(&mut settings.seed, self.seed);
         set(&mut settings.stop_at_end, self.stop_at_end);
         set(&mut settings.self_condition, self.self_condition);
+        settings.attention = self.attention.or(settings.attention);
         if let Some(stop) = &self.stop {
             settings.stop.clone_from(stop);
         }
@@ -167,7 +173,7 @@ mod tests {
         let all = json!({
             "tokens": 1, "steps": 2, "block_size": 3, "process": "gaussian", "solver": "sde", "order": 3,
             "commit": "margin", "temperature": 0.5, "top_p": 0.25, "seed": 4, "stop_at_end": false,
-            "self_condition": true, "stop": ["x"],
+            "self_condition": true, "attention": "length_adaptive", "stop": ["x"],
         });
         for commit in [json!("entropy-bound:0.2"), json!({ "type": "margin" })] {
             let map = Map::from_iter([("commit".to_owned(), commit)]);

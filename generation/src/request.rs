@@ -1,11 +1,12 @@
 //! What a caller asks for.
 
+use drdiff_attention::PlanKind;
 use drdiff_solver::SamplerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Longest prompt, in tokens. Longer ones are almost surely a mistake: only the last window of them could be seen.
+/// Longest prompt, in tokens. Longer ones are almost surely a mistake.
 const MAX_PROMPT: usize = 1 << 20;
 
 /// How a text is written.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub stop: Vec<String>,
     /// Feeds each step the data prediction of the step before it.
     pub self_condition: bool,
+    /// The attention plan, if not the one that the model was trained with.
+    pub attention: Option<PlanKind>,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             stop_at_end: true,
             stop: Vec::new(),
             self_condition: false,
+            attention: None,
         }
     }
 }

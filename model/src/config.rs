@@ -1,5 +1,6 @@
 //! The shape of a network.
 
+use drdiff_attention::AttentionConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -36,6 +37,9 @@ pub struct ModelConfig {
     /// posterior depends on the evidence alone, so no clock is needed.
     #[serde(default)]
     pub noise_conditioning: bool,
+    /// Which positions read which.
+    #[serde(default)]
+    pub attention: AttentionConfig,
 }
 
 fn rope_base() -> f64 {
@@ -77,6 +81,17 @@ impl ModelConfig {
                 "{heads} heads cannot share {kv_heads} key heads evenly"
             )));
         }
-        Ok(())
+        Ok(self.attention.validate(self.context)?)
+    }
+
+    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan and in
+    /// the length of their training sequences.
+    pub fn fits(&self, other: &Self) -> bool {
+        *other
+            == Self {
+                attention: other.attention.clone(),
+                context: other.context,
+                ..self.clone()
+            }
     }
 }

@@ -71,6 +71,7 @@ mod tests {
             rope_base: 10_000.0,
             norm_eps: 1e-6,
             noise_conditioning: false,
+            attention: Default::default(),
         };
         let layout = PassLayout {
             committed: 2,

@@ -1,7 +1,7 @@
 //! The network: from what is known about each position to evidence about it.
 
 use candle_core::{DType, Device, Tensor};
-use drdiff_attention::{KvCache, Segment};
+use drdiff_attention::{CacheShape, KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
 use drdiff_routing::ComputeReport;
 
@@ -93,14 +93,32 @@ impl Network {
     /// # Errors
     /// If the memory cannot be had.
     pub fn cache(&self, window: usize, pass: usize) -> Result<KvCache> {
-        let c = &self.config;
-        Ok(KvCache::new(
-            c.layers,
-            (window, pass),
-            (c.kv_heads, c.head_dim),
-            self.dtype,
-            self.device(),
+        Ok(KvCache::new(self.cache_shape(), (window, pass))?)
+    }
+
+    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by the
+    /// length-adaptive plan with the numbers of this network, and takes passes of up to `pass` positions.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn length_adaptive_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
+        let numbers = &self.config.attention.length_adaptive;
+        Ok(KvCache::length_adaptive(
+            self.cache_shape(),
+            numbers,
+            (block_size, pass),
+            text,
         )?)
+    }
+
+    fn cache_shape(&self) -> CacheShape<'_> {
+        CacheShape {
+            layers: self.config.layers,
+            kv_heads: self.config.kv_heads,
+            head_dim: self.config.head_dim,
+            dtype: self.dtype,
+            device: self.device(),
+        }
     }
 
     /// Unit embeddings `e(x)`, `[vocab, embed]`.

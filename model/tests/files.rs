@@ -45,6 +45,20 @@ fn unit_rows(checkpoint: Checkpoint) -> Vec<f64> {
 }
 
 #[test]
+fn a_configuration_without_a_plan_is_dense() {
+    use drdiff_attention::{AttentionConfig, PlanKind};
+    assert_eq!(config().attention, AttentionConfig::default());
+    let mut sparse = config();
+    sparse.attention.plan = PlanKind::LengthAdaptive;
+    assert!(sparse.fits(&config()) && sparse != config());
+    let json = serde_json::to_string(&sparse).unwrap();
+    assert_eq!(serde_json::from_str::<ModelConfig>(&json).unwrap(), sparse);
+    sparse.attention.length_adaptive.cell = 100;
+    assert!(sparse.validate().unwrap_err().to_string().contains("multiple of 64"));
+    assert!(!ModelConfig { width: 32, ..config() }.fits(&config()));
+}
+
+#[test]
 fn a_checkpoint_gives_back_what_was_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

@@ -49,7 +49,7 @@ impl<'a> Trainer<'a> {
         }
         let noise = Noise::new(config.seed, 0);
         let (network, params) = match weights {
-            Some(checkpoint) if checkpoint.metadata.config != config.model => {
+            Some(checkpoint) if !checkpoint.metadata.config.fits(&config.model) => {
                 return Err(Error::Config(
                     "`model` differs from the shape of the starting weights".to_owned(),
                 ));
@@ -61,7 +61,9 @@ impl<'a> Trainer<'a> {
         let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
         Ok(Self {
             optimizer: Optimizer::new(&params, &config.optimizer)?,
-            plans: PlanCache::new(NoisyClean),
+            plans: PlanCache::new(NoisyClean {
+                sparse: config.model.attention.sparse().cloned(),
+            }),
             rotary: Rotary::new(&[positions], config.model.head_dim, config.model.rope_base, device)?,
             sampler: corpus.sampler(&config.sampling, len, noise)?,
             step: 0,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use drdiff_attention::{Dense, NoisyClean, Pattern, Segment, attention_flops};
+use drdiff_attention::{NoisyClean, Pattern, Segment, Whole, attention_flops};
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape, TilePlan, Value};
 use drdiff_model::{Input, ModelConfig, Network};
@@ -48,11 +48,13 @@ impl Trial {
         let (params, _) = builder.finish();
         let len = config.context;
         let once = 0..len as i64;
+        let sparse = config.attention.sparse().cloned();
         let (plan, positions) = match layout {
-            TrialLayout::Plain => (Dense.plan(len, len)?, once.collect()),
-            TrialLayout::NoisyClean { block_size } => {
-                (NoisyClean.plan(len, block_size)?, once.clone().chain(once).collect())
-            }
+            TrialLayout::Plain => (Whole { sparse }.plan(len, len)?, once.collect()),
+            TrialLayout::NoisyClean { block_size } => (
+                NoisyClean { sparse }.plan(len, block_size)?,
+                once.clone().chain(once).collect(),
+            ),
         };
         Ok(Self {
             optimizer: Optimizer::new(

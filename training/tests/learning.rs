@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use common::{config, gradients, number, one_batch};
+use drdiff_attention::PlanKind;
 use drdiff_testkit::assert_all_learn;
-use drdiff_training::{OptimizerConfig, Run, Trainer, run};
+use drdiff_training::{OptimizerConfig, Outcome, Run, Trainer, run};
 
 #[test]
 fn every_parameter_gets_a_finite_gradient_that_is_not_zero() {
@@ -69,6 +70,38 @@ fn one_batch_is_learnt_by_heart() {
     }
     let last = number(&forward);
     assert!(first > 3.0 && last < 0.05, "from {first} to {last}");
+}
+
+#[test]
+fn a_sparse_run_is_saved_with_its_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    let mut config = config(corpus.tokenizer().vocab_size(), 2);
+    config.model.context = 256;
+    config.model.attention.plan = PlanKind::LengthAdaptive;
+    let numbers = &mut config.model.attention.length_adaptive;
+    (numbers.dense, numbers.cell) = (64, 64);
+    numbers.rings.truncate(1);
+    numbers.rings[0].from = 64;
+    config.model.context += 1;
+    assert!(config.validate().unwrap_err().to_string().contains("multiple of 64"));
+    config.model.context -= 1;
+    let mut trainer = Trainer::new(config.clone(), &corpus, None, &Device::Cpu).unwrap();
+    let options = Run {
+        dir: folder.path(),
+        commit: "test",
+        stop: &AtomicBool::new(false),
+        limit: None,
+    };
+    assert_eq!(run(&mut trainer, &options, &mut |_| {}).unwrap(), Outcome::Finished);
+    let path = folder.path().join(drdiff_training::MODEL_FILE);
+    let saved = || drdiff_model::load_checkpoint(&path, &Device::Cpu).unwrap();
+    assert_eq!(saved().metadata.config, config.model);
+    // Weights may be trained on under another plan.
+    config.model.attention.plan = PlanKind::Dense;
+    assert!(Trainer::new(config.clone(), &corpus, Some(saved()), &Device::Cpu).is_ok());
+    config.model.hidden += 1;
+    assert!(Trainer::new(config, &corpus, Some(saved()), &Device::Cpu).is_err());
 }
 
 #[test]

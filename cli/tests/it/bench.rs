@@ -68,7 +68,7 @@ fn attention_has_a_row_for_each_pass_and_one_of_a_peer() {
 
 #[test]
 fn every_plan_can_be_measured() {
-    for plan in ["block-causal", "noisy-clean", "ring"] {
+    for plan in ["block-causal", "noisy-clean", "ring", "length_adaptive"] {
         let args = ["--lengths", "130", "--batch", "1", "--heads", "1", "--head-dim", "4"];
         let ran = bench(
             "attention",
@@ -78,6 +78,31 @@ fn every_plan_can_be_measured() {
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0]["variant"], plan);
     }
+}
+
+#[test]
+fn a_range_of_lengths_doubles_and_long_dense_plans_are_left_out() {
+    let args = [
+        "--json",
+        "--forward-only",
+        "--heads",
+        "1",
+        "--head-dim",
+        "4",
+        "--batch",
+        "1",
+    ];
+    let lengths = ["--lengths", "512..2k", "--plan", "length_adaptive"];
+    let rows_of = |more: &[&str]| rows(&bench("attention", &[&args[..], more].concat()));
+    let n: Vec<_> = rows_of(&lengths).iter().map(|row| row["shape"]["n"].clone()).collect();
+    assert_eq!(n, [512, 1024, 2048]);
+    let ran = bench("attention", &[&args[..], &["--lengths", "512,1M"]].concat());
+    assert!(
+        ran.stderr().contains("1048576 positions is left out"),
+        "{}",
+        ran.stderr()
+    );
+    assert!(rows(&ran).iter().all(|row| row["shape"]["n"] == 512));
 }
 
 #[test]
@@ -192,7 +217,19 @@ fn what_cannot_be_measured_is_refused() {
         assert_eq!(ran.stdout(), "");
     };
     refused(&["attention", "--lengths", "16q"], "16k or 1M");
+    refused(&["attention", "--lengths", "2k..1k"], "shortest");
     refused(&["attention", "--batch", "some"], "auto");
+    refused(&["train", "--attention", "sparse"], "length_adaptive");
+    let odd = [
+        "train",
+        "--attention",
+        "length_adaptive",
+        "--layout",
+        "noisy-clean",
+        "--context",
+        "1100",
+    ];
+    refused(&odd, "multiple of 64");
     refused(&["attention", "--plan", "rings"], "ring");
     refused(&["attention", "--runs", "0"], "--runs");
     refused(&["attention", "--threads", "0"], "--threads");

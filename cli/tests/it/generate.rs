@@ -47,6 +47,28 @@ fn prompts_come_from_arguments_files_and_stdin() {
 }
 
 #[test]
+fn the_attention_plan_can_be_chosen() {
+    let args = [
+        "Nobody",
+        "--tokens",
+        "1200",
+        "--block-size",
+        "64",
+        "--steps",
+        "1",
+        "--no-stop",
+        "--json",
+    ];
+    let write = |more: &[&str]| generate(&[&args[..], more].concat()).run().json();
+    let sparse = write(&["--attention", "length_adaptive"]);
+    assert_eq!(sparse["ids"].as_array().unwrap().len(), 1200);
+    assert_eq!(sparse["settings"]["attention"], "length_adaptive");
+    assert_eq!(write(&["--set", "attention=length_adaptive"])["ids"], sparse["ids"]);
+    assert_eq!(write(&[])["settings"]["attention"], Value::Null);
+    assert_eq!(generate(&args).args(["--attention", "sparse"]).run().code(), 2);
+}
+
+#[test]
 fn json_tells_what_was_done_and_what_it_cost() {
     let args = [
         "Nobody",

@@ -1,6 +1,7 @@
 //! A tiny network and a tokenizer whose ids are bytes.
 
 use candle_core::{DType, Device, Tensor};
+use drdiff_attention::AttentionConfig;
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_kernels::{Builder, Noise, Params, Source};
 use drdiff_model::{END_OF_TEXT, ModelConfig, Network, Tokenizer};
@@ -39,8 +40,12 @@ pub(crate) fn tokenizer() -> Tokenizer {
 
 /// A random network, and its parameters, which it shares.
 fn random(vocab: usize) -> (Network, Params) {
-    let config = ModelConfig {
-        vocab,
+    random_with(ModelConfig { vocab, ..config() })
+}
+
+fn config() -> ModelConfig {
+    ModelConfig {
+        vocab: 257,
         width: 32,
         embed: 24,
         layers: 2,
@@ -52,7 +57,11 @@ fn random(vocab: usize) -> (Network, Params) {
         rope_base: 10_000.0,
         norm_eps: 1e-6,
         noise_conditioning: false,
-    };
+        attention: Default::default(),
+    }
+}
+
+fn random_with(config: ModelConfig) -> (Network, Params) {
     let builder = Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu);
     let network = Network::new(&builder, &config, DType::F32).expect("a possible shape");
     let (params, _) = builder.finish();
@@ -72,6 +81,16 @@ pub(crate) fn network() -> Network {
 /// A random network for `vocab` tokens.
 pub(crate) fn network_of(vocab: usize) -> Network {
     random(vocab).0.freeze().expect("tables")
+}
+
+/// A random network for sequences of `context` tokens that attends by a plan.
+pub(crate) fn attending(attention: AttentionConfig, context: usize) -> Network {
+    let config = ModelConfig {
+        attention,
+        context,
+        ..config()
+    };
+    random_with(config).0.freeze().expect("tables")
 }
 
 /// A network that is certain of one token everywhere.

@@ -5,3 +5,4 @@
 mod batch;
 mod common;
 mod engine;
+mod sparse;

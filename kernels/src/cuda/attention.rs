@@ -131,7 +131,7 @@ impl Call {
     }
 
     fn is_empty(&self) -> bool {
-        self.batch * (self.geometry.queries * self.geometry.heads) as usize == 0
+        self.batch * self.geometry.queries as usize * self.geometry.heads as usize == 0
     }
 
     /// A launch for `per_block` positions of `length`, one head and one batch entry a block.

@@ -3,22 +3,28 @@
 use super::launch::{Module, launch, module, shape};
 use super::operand::{Input, Output, contiguous, device, suffix};
 use candle_core::cuda_backend::CudaStorage;
-use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{DType, Layout, Result, Shape, Tensor};
 
 const SWIGLU: Module = module!("swiglu");
 const BLOCK: usize = 256;
 
-/// The kernel for rows of `half` columns, and how many blocks it takes.
-fn kernel(kind: &str, dtype: DType, rows: usize, half: usize, eight: bool) -> Result<(String, usize)> {
+/// The kernel for rows of `half` columns, and its launches, since it counts threads in 32 bits: first row, number of
+/// rows, blocks.
+fn kernel(
+    kind: &str,
+    dtype: DType,
+    rows: usize,
+    half: usize,
+    eight: bool,
+) -> Result<(String, impl Iterator<Item = (usize, usize, usize)>)> {
     let step = if eight { 8 } else { 1 };
-    let threads = rows * (half / step);
-    if threads + BLOCK > u32::MAX as usize {
-        bail!("swiglu: {rows} rows of {half} are more than 32 bits count");
-    }
-    Ok((
-        format!("swiglu_{kind}_{}_{step}", suffix(dtype)?),
-        threads.div_ceil(BLOCK),
-    ))
+    let threads = half / step;
+    let most = ((u32::MAX as usize - BLOCK) / threads).max(1);
+    let launches = (0..rows).step_by(most).map(move |first| {
+        let count = most.min(rows - first);
+        (first, count, (count * threads).div_ceil(BLOCK))
+    });
+    Ok((format!("swiglu_{kind}_{}_{step}", suffix(dtype)?), launches))
 }
 
 /// `silu(first half) * second half` of the last dimension, `[.., 2m]` to `[.., m]`.
@@ -35,19 +41,21 @@ pub(crate) fn forward(x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, 
         return Ok(out.into_storage());
     }
     let stride = x_in.row_stride().unwrap_or(2 * half);
-    let (name, blocks) = kernel("forward", x_in.dtype, rows, half, x_in.by_eight(&[stride, half]))?;
-    let grid = shape((blocks, 1, 1), (BLOCK, 1), 0);
-    launch!(
-        SWIGLU,
-        &x.device,
-        &name,
-        grid,
-        x_in.address,
-        stride as i64,
-        out.address,
-        rows as u32,
-        half as u32
-    );
+    let size = x_in.dtype.size_in_bytes();
+    let (name, launches) = kernel("forward", x_in.dtype, rows, half, x_in.by_eight(&[stride, half]))?;
+    for (first, count, blocks) in launches {
+        launch!(
+            SWIGLU,
+            &x.device,
+            &name,
+            shape((blocks, 1, 1), (BLOCK, 1), 0),
+            x_in.address + (first * stride * size) as u64,
+            stride as i64,
+            out.address + (first * half * size) as u64,
+            count as u32,
+            half as u32
+        );
+    }
     Ok(out.into_storage())
 }
 
@@ -66,19 +74,22 @@ pub(crate) fn backward(x: &Tensor, dy: &Tensor, with_product: bool) -> Result<(T
         .transpose()?;
     let (x_at, dy_at) = (contiguous(&x, dtype)?, contiguous(&dy, dtype)?);
     let eight = half.is_multiple_of(8) && x_at.is_multiple_of(16) && dy_at.is_multiple_of(16);
-    let (name, blocks) = kernel("backward", dtype, rows, half, eight)?;
-    let grid = shape((blocks, 1, 1), (BLOCK, 1), 0);
-    launch!(
-        SWIGLU,
-        device,
-        &name,
-        grid,
-        x_at,
-        dy_at,
-        out.address,
-        product.as_ref().map_or(0, |product| product.address),
-        rows as u32,
-        half as u32
-    );
+    let size = dtype.size_in_bytes();
+    let (name, launches) = kernel("backward", dtype, rows, half, eight)?;
+    for (first, count, blocks) in launches {
+        let (one, two) = ((first * half * size) as u64, (2 * first * half * size) as u64);
+        launch!(
+            SWIGLU,
+            device,
+            &name,
+            shape((blocks, 1, 1), (BLOCK, 1), 0),
+            x_at + two,
+            dy_at + one,
+            out.address + two,
+            product.as_ref().map_or(0, |product| product.address + one),
+            count as u32,
+            half as u32
+        );
+    }
     Ok((out.into_tensor(), product.map(Output::into_tensor)))
 }

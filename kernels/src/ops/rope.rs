@@ -22,12 +22,14 @@ pub struct Rotary {
 }
 
 impl Rotary {
-    /// Angles `position * base^(-2i/D)` in f64, for each sequence's positions.
+    /// Angles `position * base^(-2i/D)` for each sequence's positions, in f64 with what the product rounds off: their
+    /// differences, which are all that attention sees, are those of the first positions wherever a text stands, up to
+    /// 2^53.
     ///
     /// # Errors
     /// If the sequences differ in length or the head dimension is odd.
     pub fn new(positions: &[Vec<i64>], head_dim: usize, base: f64, device: &Device) -> Result<Self> {
-        let length = positions.first().map_or(0, Vec::len);
+        let (sequences, length) = (positions.len(), positions.first().map_or(0, Vec::len));
         if positions.iter().any(|sequence| sequence.len() != length) {
             return Err(Error::shape("rotary", "sequences of different lengths"));
         }
@@ -38,18 +40,29 @@ impl Rotary {
         let frequencies: Vec<f64> = (0..half)
             .map(|i| base.powf(-2.0 * i as f64 / head_dim as f64))
             .collect();
-        let angles = || {
-            positions
-                .iter()
-                .flatten()
-                .flat_map(|&p| frequencies.iter().map(move |f| p as f64 * f))
-        };
-        let shape = (positions.len(), length, half);
+        let positions: Vec<f64> = positions.iter().flatten().map(|&p| p as f64).collect();
+        let (cos, sin): (Vec<f32>, Vec<f32>) = positions
+            .iter()
+            .flat_map(|p| frequencies.iter().map(move |f| cos_sin(*p, *f)))
+            .unzip();
+        let shape = (sequences, length, half);
         Ok(Self {
-            cos: Tensor::from_vec(angles().map(|a| a.cos() as f32).collect(), shape, device)?,
-            sin: Tensor::from_vec(angles().map(|a| a.sin() as f32).collect(), shape, device)?,
+            cos: Tensor::from_vec(cos, shape, device)?,
+            sin: Tensor::from_vec(sin, shape, device)?,
         })
     }
+}
+
+/// Cosine and sine of `position * frequency`. What the product rounds off, up to 2^-53 of it, is a turn that can be seen
+/// once the angle is large: it is added back.
+fn cos_sin(position: f64, frequency: f64) -> (f32, f32) {
+    let angle = position * frequency;
+    let rest = position.mul_add(frequency, -angle);
+    let ((sin, cos), (sin_rest, cos_rest)) = (angle.sin_cos(), rest.sin_cos());
+    (
+        (cos * cos_rest - sin * sin_rest) as f32,
+        (sin * cos_rest + cos * sin_rest) as f32,
+    )
 }
 
 /// RMS norm of every head vector, times the gain, rotated by its position: `x: [B, T, H, D]`, `gain: [D]` f32.

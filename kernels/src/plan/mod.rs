@@ -57,18 +57,47 @@ impl TilePlan {
         for (index, sequence) in batch.iter().enumerate() {
             check(index, sequence, queries, keys)?;
         }
+        Ok(Self::assemble(batch, |_| 0..keys.div_ceil(TILE)))
+    }
+
+    /// The plan of one sequence that reads, of the key tiles that `tiles` lists for a query tile (ascending), those with
+    /// a pair that the codes allow; it serves a batch of any size. Takes time for the listed tiles only, where
+    /// [`TilePlan::new`] looks at every pair of tiles.
+    ///
+    /// # Errors
+    /// As [`TilePlan::new`], and if a list is not ascending or names a tile that is not there.
+    pub fn from_lists(sequence: Visibility, tiles: impl Fn(usize) -> Vec<usize>) -> Result<Self> {
+        check(0, &sequence, sequence.queries.len(), sequence.keys.len())?;
+        let key_tiles = sequence.keys.len().div_ceil(TILE);
+        let lists: Vec<Vec<usize>> = (0..sequence.queries.len().div_ceil(TILE)).map(tiles).collect();
+        for (query_tile, list) in lists.iter().enumerate() {
+            if !list.is_sorted_by(|a, b| a < b) || list.last().is_some_and(|last| *last >= key_tiles) {
+                return Err(Error::Plan(format!(
+                    "the tiles of query tile {query_tile} are not ascending numbers below {key_tiles}"
+                )));
+            }
+        }
+        Ok(Self::assemble(&[sequence], |query_tile| {
+            lists[query_tile].iter().copied()
+        }))
+    }
+
+    /// The plan over those of the `candidates` of a query tile, ascending key tiles, that hold an allowed pair.
+    fn assemble<I: IntoIterator<Item = usize>>(batch: &[Visibility], candidates: impl Fn(usize) -> I) -> Self {
+        let (queries, keys) = batch.first().map_or((0, 0), |s| (s.queries.len(), s.keys.len()));
         let key_tiles = keys.div_ceil(TILE);
         let mut cost = PlanCost::default();
         let mut rows = Vec::with_capacity(batch.len() * queries.div_ceil(TILE));
         let mut cols = Vec::with_capacity(batch.len() * key_tiles);
         for sequence in batch {
-            let summaries: Vec<_> = sequence.keys.chunks(TILE).map(Summary::of_keys).collect();
+            let key_codes: Vec<_> = sequence.keys.chunks(TILE).collect();
+            let summaries: Vec<_> = key_codes.iter().map(|codes| Summary::of_keys(codes)).collect();
             let mut columns = vec![Vec::new(); key_tiles];
             for (query_tile, codes) in sequence.queries.chunks(TILE).enumerate() {
                 let query = Summary::of_queries(codes);
                 let mut row = Vec::new();
-                for (key_tile, (codes_k, key)) in sequence.keys.chunks(TILE).zip(&summaries).enumerate() {
-                    let (pairs, kind) = classify::classify(codes, &query, codes_k, key);
+                for key_tile in candidates(query_tile) {
+                    let (pairs, kind) = classify::classify(codes, &query, key_codes[key_tile], &summaries[key_tile]);
                     if kind == Kind::Empty {
                         continue;
                     }
@@ -83,7 +112,7 @@ impl TilePlan {
             }
             cols.extend(columns);
         }
-        Ok(Self {
+        Self {
             sequences: batch.len(),
             queries,
             keys,
@@ -94,7 +123,7 @@ impl TilePlan {
             cost,
             #[cfg(feature = "cuda")]
             device: std::sync::OnceLock::new(),
-        })
+        }
     }
 
     /// Sequences described; 1 serves a batch of any size.

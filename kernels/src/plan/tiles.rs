@@ -1,7 +1,6 @@
 //! Plans that are chosen tile by tile, for patterns that no code of single positions can say.
 
-use super::csr::{self, Csr};
-use super::{PlanCost, TILE, TilePlan, Visibility};
+use super::{TILE, TilePlan, Visibility};
 
 impl TilePlan {
     /// The plan of one sequence in which query tile `q` reads all of key tile `k` where `reads(q, k)` holds, both
@@ -11,36 +10,10 @@ impl TilePlan {
     /// A rule in larger tiles is `reads` of the halved (or quartered) numbers.
     #[must_use]
     pub fn from_tiles(queries: usize, keys: usize, reads: impl Fn(usize, usize) -> bool) -> Self {
-        let size = |length: usize, tile: usize| (length - tile * TILE).min(TILE) as u64;
         let key_tiles = keys.div_ceil(TILE);
-        let mut cost = PlanCost::default();
-        let mut rows = Vec::with_capacity(queries.div_ceil(TILE));
-        let mut cols = vec![Vec::new(); key_tiles];
-        for query_tile in 0..queries.div_ceil(TILE) {
-            let mut row = Vec::new();
-            for key_tile in (0..key_tiles).filter(|&key_tile| reads(query_tile, key_tile)) {
-                let partial = size(keys, key_tile) < TILE as u64;
-                cost.pairs += size(queries, query_tile) * size(keys, key_tile);
-                cost.partial_tiles += u64::from(partial);
-                cost.full_tiles += u64::from(!partial);
-                row.push(csr::entry(key_tile, partial));
-                cols[key_tile].push(csr::entry(query_tile, partial));
-            }
-            rows.push(row);
-        }
-        let codes = Visibility::dense(queries, keys);
-        Self {
-            sequences: 1,
-            queries,
-            keys,
-            query_codes: codes.queries,
-            key_codes: codes.keys,
-            rows: Csr::from_rows(rows),
-            cols: Csr::from_rows(cols),
-            cost,
-            #[cfg(feature = "cuda")]
-            device: std::sync::OnceLock::new(),
-        }
+        Self::assemble(&[Visibility::dense(queries, keys)], |query| {
+            (0..key_tiles).filter(|&key| reads(query, key)).collect::<Vec<_>>()
+        })
     }
 }
 

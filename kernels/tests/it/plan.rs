@@ -81,6 +81,38 @@ fn a_transposed_entry_keeps_its_kind() {
 }
 
 #[test]
+fn lists_leave_out_tiles_and_keep_the_rule() {
+    let causal = Visibility {
+        queries: (0..300).map(|limit| QueryCode { limit, group: -1 }).collect(),
+        keys: (0..300).map(|time| KeyCode { time, group: -1 }).collect(),
+    };
+    let all = TilePlan::from_lists(causal.clone(), |_| (0..5).collect()).unwrap();
+    let dense = TilePlan::new(std::slice::from_ref(&causal)).unwrap();
+    assert_eq!(
+        (all.rows(), all.cols(), all.cost()),
+        (dense.rows(), dense.cols(), dense.cost())
+    );
+    // Each its own tile and the first, and one that lies ahead and has no allowed pair.
+    let some = TilePlan::from_lists(causal.clone(), |tile| match tile {
+        0 => vec![0],
+        4 => vec![0, 4],
+        tile => vec![0, tile, tile + 1],
+    })
+    .unwrap();
+    assert_eq!(some.rows().row(0), &[1]);
+    assert_eq!(some.rows().row(3), &[0, 3 << 1 | 1]);
+    assert_eq!(some.cols().row(0), &[1, 1 << 1, 2 << 1, 3 << 1, 4 << 1]);
+    let refused = |list: Vec<usize>| {
+        TilePlan::from_lists(causal.clone(), |_| list.clone())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(vec![1, 0]).contains("ascending"));
+    assert!(refused(vec![1, 1]).contains("ascending"));
+    assert!(refused(vec![5]).contains("below 5"));
+}
+
+#[test]
 fn what_cannot_be_planned_is_refused() {
     let message = |batch: &[Visibility]| TilePlan::new(batch).unwrap_err().to_string();
     assert!(message(&[]).contains("no sequences"));

@@ -25,6 +25,7 @@ pub(crate) fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
         rope_base: 10_000.0,
         norm_eps: 1e-6,
         noise_conditioning,
+        attention: Default::default(),
     }
 }
 

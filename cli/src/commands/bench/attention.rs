@@ -8,7 +8,7 @@ use clap::Args;
 use drdiff_attention::attention_flops;
 use drdiff_kernels::{AttentionPass, Noise, Purpose, TilePlan, tile_attention};
 
-use super::args::{Common, length};
+use super::args::{Common, Lengths, lengths};
 use super::clock::{Clock, Timing};
 use super::naive;
 use super::pattern::{Options, Pattern};
@@ -16,9 +16,13 @@ use super::report::Report;
 use super::row::{Machine, Row, Sizes, Subject, Work};
 use crate::args::at_least_one;
 use crate::exit;
+use crate::output::remark;
 
 /// Positions of a call whose batch is not given.
 const POSITIONS: usize = 65_536;
+/// Operations of a forward call above which a dense plan is left out: some seconds, and far more with a backward pass.
+/// On a CPU, and on a GPU.
+const LONGEST_DENSE: (f64, f64) = (1e12, 1e15);
 /// Longest sequence for the naive peer, whose buffers grow with N squared.
 const NAIVE_LONGEST: usize = 2048;
 /// Different numbers in the inputs; they repeat after that.
@@ -29,6 +33,7 @@ const BACKWARD_BY_FORWARD: (u64, u64) = (5, 2);
 const EXAMPLES: &str = "\
 Examples:
   drdiff bench attention --device cuda --lengths 4k,16k,64k --plan dense,ring
+  drdiff bench attention --lengths 1k..64k --plan dense,length_adaptive --batch 1 --runs 3
   drdiff bench attention --lengths 16k --batch 1 --runs 3
 ";
 
@@ -38,9 +43,9 @@ Examples:
 pub(super) struct AttentionArgs {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Positions N; k and M stand for 1,024 and 1,048,576
-    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = length, default_value = "1k,4k,16k")]
-    lengths: Vec<usize>,
+    /// Positions N; k and M stand for 1,024 and 1,048,576, and 1k..1M doubles from the one to the other
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = lengths, default_value = "1k,4k,16k")]
+    lengths: Vec<Lengths>,
     /// Who sees whom
     #[arg(long, value_enum, value_delimiter = ',', default_value = "dense")]
     plan: Vec<Pattern>,
@@ -95,36 +100,47 @@ pub(super) fn run(args: &AttentionArgs, report: &mut Report) -> Result<()> {
         block_size: args.block_size,
         window: args.window,
     };
-    let mut cases = Vec::new();
+    let cpu = machine.device.is_cpu();
+    let mut naive = Vec::new();
     for &pattern in &args.plan {
-        for &n in &args.lengths {
-            cases.push(Case {
+        for n in args.lengths.iter().flat_map(|lengths| lengths.0.iter().copied()) {
+            let batch = match args.batch {
+                Batch::Auto => (POSITIONS / n).max(1),
+                Batch::Of(batch) => batch,
+            };
+            let flops = 4.0 * (batch * args.heads * args.head_dim) as f64 * (n as f64).powi(2);
+            if pattern == Pattern::Dense && flops > most(cpu) {
+                remark(
+                    false,
+                    &format!("dense attention over {n} positions is left out: {flops:.0e} operations a call"),
+                );
+                continue;
+            }
+            // One at a time: a long plan is large itself.
+            let case = Case {
                 pattern,
                 plan: Arc::new(pattern.plan(n, options)?),
                 n,
-                batch: match args.batch {
-                    Batch::Auto => (POSITIONS / n).max(1),
-                    Batch::Of(batch) => batch,
-                },
-                dtype: if machine.device.is_cpu() {
-                    DType::F32
-                } else {
-                    DType::BF16
-                },
+                batch,
+                dtype: if cpu { DType::F32 } else { DType::BF16 },
                 args,
-            });
+            };
+            case.measure(&machine, &clock, report)?;
+            if cpu && case.pattern == Pattern::Dense && case.n <= NAIVE_LONGEST {
+                naive.push(case);
+            }
         }
-    }
-    for case in &cases {
-        case.measure(&machine, &clock, report)?;
     }
     // Last, because the peak of a process's memory never falls.
-    for case in &cases {
-        if machine.device.is_cpu() && case.pattern == Pattern::Dense && case.n <= NAIVE_LONGEST {
-            case.measure_naive(&machine, &clock, report)?;
-        }
+    for case in &naive {
+        case.measure_naive(&machine, &clock, report)?;
     }
     Ok(())
+}
+
+/// Operations of a dense call at most.
+fn most(cpu: bool) -> f64 {
+    if cpu { LONGEST_DENSE.0 } else { LONGEST_DENSE.1 }
 }
 
 impl Case<'_> {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
-use drdiff_attention::{block_causal, noisy_clean};
+use drdiff_attention::{LengthAdaptive, block_causal, noisy_clean};
 use drdiff_kernels::{TILE, TilePlan, Visibility};
 
 use crate::exit::usage;
@@ -15,6 +15,9 @@ const RING_TILE: usize = 128;
 pub(super) enum Pattern {
     /// Everyone sees everyone
     Dense,
+    /// The length-adaptive plan of a text that is denoised whole: what models with that plan use
+    #[value(name = "length_adaptive", alias = "length-adaptive")]
+    LengthAdaptive,
     /// Tiles of 64 see the tiles within --window positions
     Band,
     /// Training layout of N/2 noisy and N/2 clean positions
@@ -39,6 +42,7 @@ impl Pattern {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Dense => "dense",
+            Self::LengthAdaptive => "length_adaptive",
             Self::Band => "band",
             Self::NoisyClean => "noisy-clean",
             Self::BlockCausal => "block-causal",
@@ -54,8 +58,16 @@ impl Pattern {
         let block_size = options.block_size;
         Ok(match self {
             Self::Dense => TilePlan::new(&[Visibility::dense(n, n)])?,
-            Self::Band => TilePlan::from_tiles(n, n, |q, k| q.abs_diff(k) * TILE <= options.window),
-            Self::Ring => TilePlan::from_tiles(n, n, |q, k| ring(q * TILE / RING_TILE, k * TILE / RING_TILE)),
+            Self::LengthAdaptive => LengthAdaptive::default().whole(n)?,
+            Self::Band => {
+                let (reach, tiles) = (options.window / TILE, n.div_ceil(TILE));
+                let near = |q: usize| (q.saturating_sub(reach)..tiles.min(q + reach + 1)).collect();
+                TilePlan::from_lists(Visibility::dense(n, n), near)?
+            }
+            Self::Ring => {
+                let tiles = n.div_ceil(TILE);
+                TilePlan::from_lists(Visibility::dense(n, n), |q| ring(q * TILE / RING_TILE, tiles))?
+            }
             Self::BlockCausal => TilePlan::new(&[block_causal(n, fitting(block_size, n)?)?])?,
             Self::NoisyClean if n % 2 == 1 => {
                 return Err(usage(format!(
@@ -76,10 +88,23 @@ fn fitting(block_size: usize, positions: usize) -> Result<usize> {
     Ok(block_size)
 }
 
-/// A band of one tile, a ring of every 4th within 17 tiles, one of every 16th within 81, and 2 tiles for all.
-fn ring(query: usize, key: usize) -> bool {
-    let far = query.abs_diff(key);
-    far <= 1 || (far <= 17 && far % 4 == 1) || (far <= 81 && far % 16 == 1) || key < 2
+/// A band of one tile, a ring of every 4th within 17 tiles, one of every 16th within 81, and 2 tiles for all: the tiles
+/// of a plan that a tile of the ring reads, of `tiles` there are.
+fn ring(query: usize, tiles: usize) -> Vec<usize> {
+    let distances = [0, 1, 5, 9, 13, 17, 33, 49, 65, 81];
+    let mut keys: Vec<usize> = distances
+        .iter()
+        .flat_map(|far| [query.checked_sub(*far), Some(query + far)])
+        .flatten()
+        .chain(0..2)
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let whole = RING_TILE / TILE;
+    keys.into_iter()
+        .flat_map(|key| key * whole..(key + 1) * whole)
+        .filter(|tile| *tile < tiles)
+        .collect()
 }
 
 #[cfg(test)]
@@ -106,10 +131,16 @@ mod tests {
         assert_eq!(pairs(Pattern::Band, 512), (8 * 5 - 2 * 3) * 64 * 64);
         assert_eq!(pairs(Pattern::BlockCausal, 64), (1 + 2 + 3 + 4) * 16 * 16);
         assert_eq!(pairs(Pattern::NoisyClean, 128), (4 + 6 + 10) * 16 * 16);
-        let by_rule = (0..1024 * 1024)
-            .filter(|pair| ring(pair / 1024 / 128, pair % 1024 / 128))
-            .count();
-        assert_eq!(pairs(Pattern::Ring, 1024), by_rule as u64);
+        let ring = |pair: &usize| {
+            let (query, key) = (pair / 1024 / 128, pair % 1024 / 128);
+            let far = query.abs_diff(key);
+            far <= 1 || (far <= 17 && far % 4 == 1) || (far <= 81 && far % 16 == 1) || key < 2
+        };
+        assert_eq!(pairs(Pattern::Ring, 1024), (0..1024 * 1024).filter(ring).count() as u64);
+        assert_eq!(pairs(Pattern::LengthAdaptive, 1024), 1024 * 1024);
+        // 17 cells of 128 for all but the queries within 8 cells of an end.
+        let short: u64 = 2 * (1..=8).sum::<u64>();
+        assert_eq!(pairs(Pattern::LengthAdaptive, 1 << 16), (512 * 17 - short) * 128 * 128);
     }
 
     #[test]

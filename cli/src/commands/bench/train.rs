@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use drdiff_attention::PlanKind;
 use drdiff_model::ModelConfig;
 use drdiff_training::{Trial, TrialLayout};
 
@@ -9,12 +10,14 @@ use super::args::{Common, length};
 use super::report::Report;
 use super::row::{Row, Sizes, Subject, Work};
 use crate::args::at_least_one;
+use crate::attention::plans;
 use crate::exit::{self, usage};
 
 const EXAMPLES: &str = "\
 Examples:
   drdiff bench train --device cuda --batch 16,64 --runs 20
   drdiff bench train --device cuda --layout noisy-clean --block-size 16
+  drdiff bench train --device cuda --attention length_adaptive --context 64k --batch 1
 ";
 
 /// Arguments of `drdiff bench train`.
@@ -35,6 +38,9 @@ pub(super) struct TrainArgs {
     /// Positions of a block, for noisy-clean
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 16)]
     block_size: usize,
+    /// Which positions read which
+    #[arg(long, value_name = "PLAN", value_parser = plans(), default_value = "dense")]
+    attention: PlanKind,
     /// Blocks of the network
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 8)]
     layers: usize,
@@ -94,7 +100,10 @@ pub(super) fn run(args: &TrainArgs, report: &mut Report) -> Result<()> {
             let subject = Subject {
                 bench: "train",
                 what: "step",
-                variant: layout.name().to_owned(),
+                variant: match args.attention {
+                    PlanKind::Dense => layout.name().to_owned(),
+                    plan => format!("{} {}", layout.name(), plan.name()),
+                },
                 peer: None,
                 shape: Sizes(sizes),
                 dtype: if machine.device.is_cpu() { "f32" } else { "bf16" },
@@ -126,8 +135,11 @@ fn config(args: &TrainArgs) -> Result<ModelConfig> {
             args.block_size, args.context
         )));
     }
-    Ok(serde_json::from_value(serde_json::json!({
+    let config: ModelConfig = serde_json::from_value(serde_json::json!({
         "vocab": args.vocab, "width": width, "embed": width, "layers": args.layers, "heads": heads,
         "kv_heads": heads, "head_dim": width / heads, "hidden": args.hidden, "context": args.context,
-    }))?)
+        "attention": { "plan": args.attention.name() },
+    }))?;
+    config.validate()?;
+    Ok(config)
 }

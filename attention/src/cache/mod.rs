@@ -1,0 +1,279 @@
+//! Keys and values of committed positions.
+
+mod tiles;
+mod window;
+
+use candle_core::{DType, Device, Tensor};
+use drdiff_kernels::TilePlan;
+
+use crate::{LengthAdaptive, PassLayout, Result};
+use tiles::Tiles;
+use window::Window;
+
+/// Sizes of what a cache holds.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheShape<'a> {
+    /// Layers of the network.
+    pub layers: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Type of the numbers.
+    pub dtype: DType,
+    /// Where they lie.
+    pub device: &'a Device,
+}
+
+/// Keys and values of one sequence, layer by layer.
+///
+/// Clean positions never see later ones, so what is committed here never changes: the cache is exact. A pass writes
+/// its own keys behind the committed ones ([`KvCache::extend`]); only [`KvCache::commit`] makes some of them stay.
+/// Each position is written once; what no later query can read is overwritten, so memory and the cost of a pass stay
+/// constant however long the text grows.
+#[derive(Debug)]
+pub struct KvCache {
+    layers: Vec<(Tensor, Tensor)>,
+    slots: Slots,
+}
+
+/// Which slot holds which position.
+#[derive(Debug)]
+enum Slots {
+    Window(Window),
+    Tiles(Tiles),
+}
+
+/// Positions of a pass, from `from` of them on, that lie one behind another from a slot on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    from: usize,
+    slot: usize,
+    len: usize,
+}
+
+impl KvCache {
+    /// Sees up to `window` committed positions, all of them, and takes passes of up to `pass` positions.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn new(shape: CacheShape<'_>, (window, pass): (usize, usize)) -> Result<Self> {
+        Self::with(shape, Slots::Window(Window::new(window, pass)))
+    }
+
+    /// Sees what `plan` reads of a text of up to `text` positions in blocks of `block_size`, and takes passes of up to
+    /// `pass`. Holds the plan's globals and, of the rest, as many positions as its farthest cell lies back, or all of
+    /// a shorter text. (On a CPU the system gives memory as it is written to, so it grows with the text up to that.)
+    ///
+    /// # Errors
+    /// If the plan's numbers are impossible or the memory cannot be had.
+    pub fn length_adaptive(
+        shape: CacheShape<'_>,
+        plan: &LengthAdaptive,
+        (block_size, pass): (usize, usize),
+        text: usize,
+    ) -> Result<Self> {
+        plan.validate()?;
+        Self::with(shape, Slots::Tiles(Tiles::new(plan.clone(), block_size, pass, text)))
+    }
+
+    fn with(shape: CacheShape<'_>, slots: Slots) -> Result<Self> {
+        let capacity = match &slots {
+            Slots::Window(window) => window.capacity(),
+            Slots::Tiles(tiles) => tiles.capacity(),
+        };
+        let zeros = || Tensor::zeros((1, capacity, shape.kv_heads, shape.head_dim), shape.dtype, shape.device);
+        let layers = (0..shape.layers)
+            .map(|_| Ok((zeros()?, zeros()?)))
+            .collect::<Result<_>>()?;
+        Ok(Self { layers, slots })
+    }
+
+    /// Committed positions that the next pass is planned with ([`PassLayout::committed`]): those of the window, or all.
+    pub fn visible(&self) -> usize {
+        match &self.slots {
+            Slots::Window(window) => window.visible(),
+            Slots::Tiles(tiles) => tiles.committed(),
+        }
+    }
+
+    /// Bytes that keys and values take up, all layers together.
+    pub fn bytes(&self) -> usize {
+        let tensors = self.layers.iter().flat_map(|(keys, values)| [keys, values]);
+        tensors.map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum()
+    }
+
+    /// The plan of the next pass. A sparse plan may have more queries than the pass: the first of them are padding, so
+    /// that tiles of queries are tiles of the text (see [`crate::Segment::plan`]).
+    ///
+    /// # Errors
+    /// If the layout is impossible, or not one of this cache.
+    pub fn plan(&self, layout: PassLayout) -> Result<TilePlan> {
+        match &self.slots {
+            Slots::Window(_) => Ok(TilePlan::new(&[crate::pass(layout)?])?),
+            Slots::Tiles(tiles) => tiles.plan(layout),
+        }
+    }
+
+    /// Writes keys and values `[1, T, G, D]` of the current pass behind the committed ones and returns views
+    /// `[1, S, G, D]` of both, whose slots are those of [`KvCache::plan`].
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub fn extend(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let len = k.dim(1)?;
+        let (pieces, (first, count)) = match &self.slots {
+            Slots::Window(window) => (vec![window.piece(len)?], window.view(len)),
+            Slots::Tiles(tiles) => (tiles.pieces(len)?, (0, tiles.used(len))),
+        };
+        let (keys, values) = &self.layers[layer];
+        for (slots, new) in [(keys, k), (values, v)] {
+            for piece in &pieces {
+                write(slots, &new.narrow(1, piece.from, piece.len)?, piece.slot)?;
+            }
+        }
+        Ok((keys.narrow(1, first, count)?, values.narrow(1, first, count)?))
+    }
+
+    /// Makes the first `positions` of the last pass permanent, and makes room for the next pass of up to `pass`.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn commit(&mut self, positions: usize, pass: usize) -> Result<()> {
+        let moved = match &mut self.slots {
+            Slots::Window(window) => window.commit(positions, pass),
+            Slots::Tiles(tiles) => {
+                tiles.commit(positions);
+                None
+            }
+        };
+        if let Some((first, kept)) = moved {
+            for slots in self.layers.iter().flat_map(|(keys, values)| [keys, values]) {
+                write(slots, &slots.narrow(1, first, kept)?.force_contiguous()?, 0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the cache holds committed blocks, which carry no gradient"
+)]
+fn write(slots: &Tensor, new: &Tensor, at: usize) -> Result<()> {
+    Ok(slots.slice_set(&new.contiguous()?, 1, at)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    fn tensor(xs: &[f32]) -> Tensor {
+        Tensor::from_slice(xs, (1, xs.len(), 1, 1), &Device::Cpu).unwrap()
+    }
+
+    fn shape(layers: usize) -> CacheShape<'static> {
+        CacheShape {
+            layers,
+            kv_heads: 1,
+            head_dim: 1,
+            dtype: DType::F32,
+            device: &Device::Cpu,
+        }
+    }
+
+    fn pass(cache: &mut KvCache, xs: &[f32]) -> Vec<f32> {
+        let (keys, _) = cache.extend(0, &tensor(xs), &tensor(xs)).unwrap();
+        keys.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn committed_positions_stay_and_the_rest_is_overwritten() {
+        let mut cache = KvCache::new(shape(1), (4, 3)).unwrap();
+        assert_eq!(pass(&mut cache, &[1., 2., 3.]), [1., 2., 3.]);
+        cache.commit(1, 3).unwrap();
+        assert_eq!(pass(&mut cache, &[7., 8.]), [1., 7., 8.]);
+        let long = tensor(&[0.; 11]);
+        assert!(matches!(
+            cache.extend(0, &long, &long),
+            Err(Error::CacheFull {
+                capacity: 11,
+                needed: 12
+            })
+        ));
+    }
+
+    #[test]
+    fn only_the_window_is_seen_and_memory_stays_bounded() {
+        let mut cache = KvCache::new(shape(1), (3, 2)).unwrap();
+        for i in 0..50 {
+            let seen = pass(&mut cache, &[i as f32, -1.0]);
+            let first = (i - 3i32).max(0);
+            let wanted: Vec<f32> = (first..=i).map(|x| x as f32).chain([-1.0]).collect();
+            assert_eq!(seen, wanted);
+            cache.commit(1, 2).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_sparse_cache_holds_what_its_plan_reads_and_no_more() {
+        let numbers: LengthAdaptive = serde_json::from_str(
+            r#"{"dense":64,"cell":64,"band":1,"globals":1,"rings":[{"from":64,"rate":2,"cells":2},{"from":256,"rate":4,"cells":2}]}"#,
+        )
+        .unwrap();
+        let (block, layers) = (40, 2);
+        let mut cache = KvCache::length_adaptive(shape(layers), &numbers, (block, 2 * block), 12_040).unwrap();
+        let mut at = 0;
+        while at < 12_000 {
+            let layout = PassLayout {
+                committed: cache.visible(),
+                clean: block,
+                clean_block: block,
+                noisy: block,
+            };
+            assert_eq!(layout.committed, at);
+            let plan = cache.plan(layout).unwrap();
+            // Keys say their own position; those of the noisy block are negative.
+            let position = |i: usize| if i < block { (at + i) as f32 } else { -((at + i) as f32) };
+            let keys: Vec<f32> = (0..2 * block).map(position).collect();
+            let mut seen: Vec<f32> = Vec::new();
+            for layer in 0..layers {
+                let (k, _) = cache.extend(layer, &tensor(&keys), &tensor(&keys)).unwrap();
+                seen = k.flatten_all().unwrap().to_vec1().unwrap();
+            }
+            assert_eq!(plan.keys(), seen.len());
+            let lead = at % 64;
+            assert_eq!(plan.queries(), lead + 2 * block);
+            for row in 0..2 * block {
+                let (query, tile) = (lead + row, (lead + row) / 64);
+                let mut found: Vec<f32> = Vec::new();
+                for entry in plan.rows().row(tile) {
+                    let slots = (*entry >> 1) as usize * 64..(((*entry >> 1) as usize + 1) * 64).min(seen.len());
+                    found.extend(
+                        slots
+                            .filter(|slot| drdiff_kernels::allowed(plan.query_codes()[query], plan.key_codes()[*slot]))
+                            .map(|slot| seen[slot]),
+                    );
+                }
+                found.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
+                let end = if row < block { at + block } else { at + 2 * block };
+                let wanted: Vec<f32> = numbers
+                    .tiles((at + row) / 64, block, 12_040usize.div_ceil(64))
+                    .into_iter()
+                    .flat_map(|tile| tile * 64..((tile + 1) * 64).min(end))
+                    .map(|p| if p < at + block { p as f32 } else { -(p as f32) })
+                    .collect();
+                assert_eq!(found, wanted, "position {}", at + row);
+            }
+            cache.commit(block, 2 * block).unwrap();
+            at += block;
+        }
+        // Keys and values of one f32 number a position, in each layer: 16 bytes a token here, up to the globals, the
+        // farthest cell that is read, the query's own, and the pass.
+        let most = 64 * (1 + 13 + 1 + 80usize.div_ceil(64) + 1);
+        assert_eq!(cache.bytes(), layers * 2 * 4 * most);
+        let short = KvCache::length_adaptive(shape(layers), &numbers, (block, 2 * block), 640).unwrap();
+        assert_eq!(short.bytes(), layers * 2 * 4 * 640);
+    }
+}
