@@ -1,7 +1,8 @@
 //! What a sampler asks of a network.
 
 use crate::error::Error;
-use crate::run::{BlockRun, StepReport};
+use crate::report::StepReport;
+use crate::run::BlockRun;
 
 /// What the network says about the open positions of one block, in the order of [`BlockRun::open`].
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -10,6 +10,7 @@ use crate::denoiser::Prediction;
 use crate::dpm::{self, History, Update};
 use crate::error::{Error, Result, require, require_len};
 use crate::grid::TimeGrid;
+use crate::report::{Choice, StepReport};
 use crate::sampling::draw;
 use crate::table::Table;
 
@@ -25,30 +26,6 @@ pub struct BlockState {
     /// Evidence `y` of soft positions, `[positions * dim]`; zeros at absorbed positions and at anchors, whose clean
     /// embedding the network looks up itself.
     pub evidence: Vec<f64>,
-}
-
-/// A token at a position of the block.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Choice {
-    /// Position in the block.
-    pub position: usize,
-    /// The token.
-    pub token: u32,
-    /// Its probability, untempered.
-    pub probability: f64,
-}
-
-/// What one step did.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct StepReport {
-    /// Positions that became anchors, ascending.
-    pub committed: Vec<Choice>,
-    /// Positions that are open again, ascending.
-    pub reabsorbed: Vec<usize>,
-    /// The most probable tokens of positions that stay open, for showing.
-    pub provisional: Vec<Choice>,
-    /// Whether the block is done.
-    pub finished: bool,
 }
 
 /// A position's own bookkeeping.
