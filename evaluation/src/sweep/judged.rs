@@ -87,8 +87,7 @@ impl Judged {
         Ok(Some(Self(known)))
     }
 
-    /// Perplexity of texts together, `exp(nats / tokens)`, and the standard error of its logarithm over texts (that of
-    /// a ratio of sums). `None` if none of them was judged.
+    /// [`perplexity`] of texts. `None` if none of them was judged.
     #[must_use]
     pub fn perplexity(&self, texts: &[&TextRecord]) -> Option<(f64, Option<f64>)> {
         let surprises: Vec<Surprise> = texts.iter().filter_map(|text| self.0.get(&text.key).copied()).collect();
@@ -96,7 +95,10 @@ impl Judged {
     }
 }
 
-fn perplexity(surprises: &[Surprise]) -> Option<(f64, Option<f64>)> {
+/// Perplexity of texts together, `exp(nats / tokens)`, and the standard error of its logarithm over texts (that of a
+/// ratio of sums). `None` without tokens.
+#[must_use]
+pub fn perplexity(surprises: &[Surprise]) -> Option<(f64, Option<f64>)> {
     let tokens: f64 = surprises.iter().map(|surprise| surprise.tokens as f64).sum();
     if tokens == 0.0 {
         return None;

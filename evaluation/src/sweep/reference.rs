@@ -6,7 +6,7 @@ use drdiff_model::Tokenizer;
 use drdiff_training::data::documents;
 
 use super::error::{Result, SweepError};
-use super::reading::Counts;
+use crate::metrics::Counts;
 use crate::report::Reference;
 
 /// Documents that are read at most: enough to know a mean to a hundredth of a nat.

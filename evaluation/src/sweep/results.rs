@@ -2,9 +2,9 @@
 
 use super::cell::Cell;
 use super::judged::Judged;
-use super::reading::Counts;
 use super::runner::Runner;
 use super::text::{ModelId, TextRecord};
+use crate::metrics::Counts;
 use crate::report::{Band, Costs, Reading, Report, Row, Sample};
 use crate::table::{Table, Value};
 
@@ -58,8 +58,8 @@ impl<'a> CellResult<'a> {
                 perplexity: self.perplexity.map(|(perplexity, _)| perplexity),
                 perplexity_error: self.perplexity.and_then(|(_, error)| error),
                 entropy: self.counts.entropy,
-                distinct: self.counts.distinct_2,
-                repeated: self.counts.repeated_4,
+                distinct: self.counts.distinct[1],
+                repeated: self.counts.repeated_4.all,
             },
             samples: self.texts.iter().map(|text| sample(text)).collect(),
         }
@@ -77,7 +77,7 @@ impl<'a> CellResult<'a> {
         let band = bands.iter().position(|band| band.rows.contains(&index));
         let in_band = |of: &dyn Fn(&Band) -> bool| band.map(|band| of(&bands[band]));
         let sum = |of: &dyn Fn(&TextRecord) -> usize| -> usize { self.texts.iter().map(|text| of(text)).sum() };
-        let [first, second, third, fourth] = counts.repeated_4_by_quarter;
+        let [first, second, third, fourth] = counts.repeated_4.by_quarter;
         let mut columns = self.cell.columns();
         columns.extend([
             ("device", Value::from(place.device)),
@@ -102,9 +102,9 @@ impl<'a> CellResult<'a> {
             ("perplexity", row.reading.perplexity.into()),
             ("log_perplexity_error", row.reading.perplexity_error.into()),
             ("entropy", counts.entropy.into()),
-            ("distinct_1", counts.distinct_1.into()),
-            ("distinct_2", counts.distinct_2.into()),
-            ("repeated_4_grams", counts.repeated_4.into()),
+            ("distinct_1", counts.distinct[0].into()),
+            ("distinct_2", counts.distinct[1].into()),
+            ("repeated_4_grams", counts.repeated_4.all.into()),
             ("repeated_4_grams_q1", first.into()),
             ("repeated_4_grams_q2", second.into()),
             ("repeated_4_grams_q3", third.into()),
