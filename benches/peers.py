@@ -219,8 +219,22 @@ def draw(device, dtype, batch, heads, n, head_dim, gradients):
     return one(), one(), one()
 
 
-def attention(args, device):
+def sdpa(device, dtype, n, batch, heads, head_dim):
+    """Dense attention by PyTorch: its flash kernel, and the kernel that it chooses itself."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    for peer in ("torch-flash", "torch-sdpa"):
+        try:
+            release(device)
+            forced = sdpa_kernel(SDPBackend.FLASH_ATTENTION) if peer == "torch-flash" else contextlib.nullcontext()
+            with forced:
+                inputs = draw(device, dtype, batch, heads, n, head_dim, True)
+                attention_case(device, "dense", peer, F.scaled_dot_product_attention, inputs, 1.0)
+        except Exception as error:
+            failed("attention", "dense", peer, dict(n=n, batch=batch, heads=heads, head_dim=head_dim), error)
+
+
+def attention(args, device):
     from torch.nn.attention.flex_attention import flex_attention
 
     # One forward pass serves many backward passes here.
@@ -230,16 +244,7 @@ def attention(args, device):
     for n in (4096, 16384, 65536) if cuda else (512,):
         batch = max(1, 65536 // n) if cuda else 1
         dtype = torch.bfloat16 if cuda else torch.float32
-        shape = dict(n=n, batch=batch, heads=heads, head_dim=head_dim)
-        for peer in ("torch-flash", "torch-sdpa"):
-            try:
-                release(device)
-                forced = sdpa_kernel(SDPBackend.FLASH_ATTENTION) if peer == "torch-flash" else contextlib.nullcontext()
-                with forced:
-                    inputs = draw(device, dtype, batch, heads, n, head_dim, True)
-                    attention_case(device, "dense", peer, F.scaled_dot_product_attention, inputs, 1.0)
-            except Exception as error:
-                failed("attention", "dense", peer, shape, error)
+        sdpa(device, dtype, n, batch, heads, head_dim)
         try:
             release(device)
             mask, density = ring_mask(n, device)
@@ -247,7 +252,15 @@ def attention(args, device):
             inputs = draw(device, dtype, batch, heads, n, head_dim, cuda)
             attention_case(device, "ring", "torch-flex", flex, inputs, density, backward=cuda)
         except Exception as error:
-            failed("attention", "ring", "torch-flex", shape, error)
+            failed("attention", "ring", "torch-flex", dict(n=n, batch=batch, heads=heads, head_dim=head_dim), error)
+
+
+def lengths(args, device):
+    """One sequence, longer and longer: where a sparse plan overtakes dense attention."""
+    cuda = device == "cuda"
+    dtype, heads, head_dim = (torch.bfloat16, 8, 64) if cuda else (torch.float32, 2, 16)
+    for n in [1024 << i for i in range(8)] if cuda else (256, 512):
+        sdpa(device, dtype, n, 1, heads, head_dim)
 
 
 def naive(q, k, v):
@@ -276,7 +289,7 @@ def cpu(args, _device):
 
 
 def main():
-    benches = dict(zip(("train", "train-blocks", "attention", "cpu"), (train, train_blocks, attention, cpu)))
+    benches = dict(train=train, attention=attention, lengths=lengths, cpu=cpu) | {"train-blocks": train_blocks}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench", choices=benches)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the bench cpu (default: 1)")
