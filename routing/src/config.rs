@@ -131,9 +131,10 @@ impl RoutingConfig {
                     self.spread
                 ))
             }
-            RouterKind::Threshold if !(self.threshold > 0.0 && self.threshold < 1.0) => {
-                wrong(format!("`routing.threshold` is {}; it is a share between 0 and 1", self.threshold))
-            }
+            RouterKind::Threshold if !(self.threshold > 0.0 && self.threshold < 1.0) => wrong(format!(
+                "`routing.threshold` is {}; it is a share between 0 and 1",
+                self.threshold
+            )),
             _ if !(self.balance >= 0.0 && self.z >= 0.0) => {
                 wrong("`routing.balance` and `routing.z` are weights of 0 or more".to_owned())
             }

@@ -46,7 +46,10 @@ fn even(counts: &[usize]) -> Option<usize> {
 fn each(x: &Tensor, maps: &Tensor, counts: &[usize]) -> candle_core::Result<Tensor> {
     let (experts, inputs, outputs) = maps.dims3()?;
     if let Some(rows) = even(counts) {
-        return x.reshape((experts, rows, inputs))?.matmul(maps)?.reshape((experts * rows, outputs));
+        return x
+            .reshape((experts, rows, inputs))?
+            .matmul(maps)?
+            .reshape((experts * rows, outputs));
     }
     let mut parts = Vec::with_capacity(experts);
     let mut first = 0;

@@ -68,6 +68,10 @@ impl Groups {
         for group in &self.groups {
             signals[group.start..group.start + group.len].fill(group.signal);
         }
-        self.open.iter().zip(signals).map(|(open, signal)| of(*open, signal) as f32).collect()
+        self.open
+            .iter()
+            .zip(signals)
+            .map(|(open, signal)| of(*open, signal) as f32)
+            .collect()
     }
 }

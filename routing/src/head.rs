@@ -58,7 +58,11 @@ pub(crate) fn aux_loss(
     Ok(scores.through(|scores| {
         let most = scores.detach().max_keepdim(1)?;
         let sum = scores.broadcast_sub(&most)?.exp()?.sum_keepdim(1)?;
-        let z = (sum.log()? + most)?.sqr()?.mul(&rows)?.sum_all()?.affine(config.z, 0.0)?;
+        let z = (sum.log()? + most)?
+            .sqr()?
+            .mul(&rows)?
+            .sum_all()?
+            .affine(config.z, 0.0)?;
         let Some(load) = load else { return Ok(z) };
         let mean = softmax(scores)?.broadcast_mul(&rows)?.sum(0)?;
         let balance = mean.mul(load)?.sum_all()?;

@@ -46,11 +46,17 @@ impl TokenChoice {
         if self.config.kind == RouterKind::Threshold {
             let idle = Tensor::zeros((rows, 1), candle_core::DType::F32, device)?;
             return Ok(scores.through(|scores| {
-                Ok(softmax(&Tensor::cat(&[scores, &idle], 1)?)?.narrow(1, 0, experts)?.contiguous()?)
+                Ok(softmax(&Tensor::cat(&[scores, &idle], 1)?)?
+                    .narrow(1, 0, experts)?
+                    .contiguous()?)
             })?);
         }
         let mut barred = vec![-1e9f32; rows * experts];
-        for (row, experts_of_row) in chosen.iter().enumerate().flat_map(|(row, of)| of.iter().map(move |e| (row, *e))) {
+        for (row, experts_of_row) in chosen
+            .iter()
+            .enumerate()
+            .flat_map(|(row, of)| of.iter().map(move |e| (row, *e)))
+        {
             barred[row * experts + experts_of_row] = 0.0;
         }
         let barred = Tensor::from_vec(barred, (rows, experts), device)?;
@@ -96,7 +102,12 @@ impl Router for TokenChoice {
             gates: weights
                 .reshape((chosen.len() * experts, 1))?
                 .rows(&Tensor::from_vec(cells, total, device)?)?,
-            aux_loss: aux_loss(&scores, groups, &self.config, Some(&Tensor::from_vec(load, experts, device)?))?,
+            aux_loss: aux_loss(
+                &scores,
+                groups,
+                &self.config,
+                Some(&Tensor::from_vec(load, experts, device)?),
+            )?,
             entropy: entropy(scores.tensor(), groups)?,
             counts,
         }))
