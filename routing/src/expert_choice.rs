@@ -43,6 +43,10 @@ impl ExpertChoice {
     }
 
     /// The chosen rows (`[n]` u32) and their experts, group size by group size.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "rows of at most 64 columns, and an order has no gradient"
+    )]
     fn choose(&self, probabilities: &Tensor, groups: &Groups, share: f64) -> Result<Option<(Tensor, Vec<u32>)>> {
         let (experts, device) = (self.config.experts, probabilities.device());
         // Open rows come before settled ones, whatever their probability.
