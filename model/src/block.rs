@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use drdiff_attention::{Segment, SelfAttention, Shape as AttentionShape};
 use drdiff_kernels::{Builder, Init, Value};
-use drdiff_routing::{AlwaysOn, ComputeReport, FeedForward, RouteContext, Shape as FeedForwardShape};
+use drdiff_routing::{ComputeReport, FeedForward, Groups, RouteContext, Shape as FeedForwardShape};
 
 use crate::noise_embedding::Modulation;
 use crate::{ModelConfig, Result};
@@ -109,20 +109,13 @@ impl Block {
         let feed_forward = FeedForwardShape {
             width: config.width,
             hidden: config.hidden,
-            experts: 0,
-            expert_hidden: 0,
         };
         let hidden_std = (config.hidden as f64).powf(-0.5) / depth;
         Ok(Self {
             attention_norm: Norm::new(&builder.scope("attention_norm"), config)?,
             attention: SelfAttention::new(&builder.scope("attention"), attention, attention_std)?,
             feed_forward_norm: Norm::new(&builder.scope("feed_forward_norm"), config)?,
-            feed_forward: FeedForward::new(
-                &builder.scope("feed_forward"),
-                feed_forward,
-                Box::new(AlwaysOn),
-                hidden_std,
-            )?,
+            feed_forward: FeedForward::new(&builder.scope("feed_forward"), feed_forward, None, hidden_std)?,
         })
     }
 
@@ -139,9 +132,11 @@ impl Block {
         let branch = Some(self.attention_norm.branch(delta, features)?);
         let stream = Stream { x, branch };
         let (x, normed) = self.feed_forward_norm.forward(&stream, features)?;
-        let (delta, _aux) = self
-            .feed_forward
-            .forward(&normed, &RouteContext::default(), layer, report)?;
+        let context = RouteContext {
+            groups: &Groups::default(),
+            budget: None,
+        };
+        let (delta, _) = self.feed_forward.forward(&normed, &context, layer, report)?;
         let branch = Some(self.feed_forward_norm.branch(delta, features)?);
         Ok(Stream { x, branch })
     }

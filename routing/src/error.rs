@@ -4,14 +4,19 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A routing names an expert that the layer does not have.
-    #[error(
-        "the router chose expert {expert} of a layer with {experts} routed experts; check the router's configuration"
-    )]
-    UnknownExpert {
-        /// The index that was asked for.
-        expert: usize,
-        /// Routed experts of the layer.
+    /// A setting of the routing makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// Rows and counts of a grouped product do not fit.
+    #[error("{lists} counts that sum to {sum} for {experts} experts and {rows} rows; give one count for each expert")]
+    Counts {
+        /// Sum of the counts.
+        sum: usize,
+        /// Rows of the product.
+        rows: usize,
+        /// How many counts there are.
+        lists: usize,
+        /// How many experts there are.
         experts: usize,
     },
     /// An operation of the kernels failed.

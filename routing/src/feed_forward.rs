@@ -1,9 +1,9 @@
 //! The feed-forward half of a block: a shared expert that always runs, and routed experts beside it.
 
-use candle_core::Tensor;
 use drdiff_kernels::{Builder, Value};
 
-use crate::{ComputeReport, Error, Result, RouteContext, Router, SwiGlu};
+use crate::experts::Experts;
+use crate::{ComputeReport, Result, RouteContext, Router, Routing, RoutingConfig, SwiGlu, router};
 
 /// Sizes of one feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,69 +12,58 @@ pub struct Shape {
     pub width: usize,
     /// Hidden width of the shared expert.
     pub hidden: usize,
-    /// Number of routed experts (0 for a dense layer).
-    pub experts: usize,
-    /// Hidden width of each routed expert.
-    pub expert_hidden: usize,
 }
 
 /// Shared expert, routed experts and the router that chooses among them.
 pub struct FeedForward {
     shared: SwiGlu,
-    routed: Vec<SwiGlu>,
-    router: Box<dyn Router>,
+    routed: Option<(Box<dyn Router>, Experts)>,
 }
 
 impl FeedForward {
-    /// Builds or loads the layer.
+    /// Builds or loads the layer, with routed experts if there is a `routing` that is not dense; `out_std` is the standard
+    /// deviation of the last maps at initialisation.
     ///
     /// # Errors
     /// If a tensor is missing or has another shape.
-    pub fn new(builder: &Builder, shape: Shape, router: Box<dyn Router>, out_std: f64) -> Result<Self> {
+    pub fn new(builder: &Builder, shape: Shape, routing: Option<&RoutingConfig>, out_std: f64) -> Result<Self> {
         let shared = SwiGlu::new(&builder.scope("shared"), shape.width, shape.hidden, out_std)?;
-        let mut routed = Vec::with_capacity(shape.experts);
-        for expert in 0..shape.experts {
-            let scope = builder.scope("experts").scope(expert);
-            routed.push(SwiGlu::new(&scope, shape.width, shape.expert_hidden, out_std)?);
+        let mut routed = None;
+        if let Some(config) = routing
+            && let Some(router) = router(&builder.scope("router"), config, shape.width)?
+        {
+            let sizes = (config.experts, shape.width, config.expert_hidden);
+            routed = Some((router, Experts::new(&builder.scope("experts"), sizes, out_std)?));
         }
-        Ok(Self { shared, routed, router })
+        Ok(Self { shared, routed })
     }
 
-    /// `x`: `[rows, width]`; returns the sum of what ran, and the router's auxiliary loss.
+    /// `x`: `[rows, width]`; returns the sum of what ran, and what the router decided.
     ///
     /// # Errors
-    /// If the router names an expert that does not exist, or shapes do not fit.
+    /// If shapes do not fit.
     pub fn forward(
         &self,
         x: &Value,
-        context: &RouteContext,
+        context: &RouteContext<'_>,
         layer: usize,
         report: &mut ComputeReport,
-    ) -> Result<(Value, Option<Tensor>)> {
-        let mut out = self.shared.forward(x)?;
-        let routing = self.router.route(x.tensor(), context)?;
-        let rows = x.tensor().dim(0)?;
-        let mut routed_flops = 0;
-        for (expert, (ids, gate)) in routing.experts.iter().enumerate() {
-            let experts = self.routed.len();
-            let swiglu = self
-                .routed
-                .get(expert)
-                .ok_or(Error::UnknownExpert { expert, experts })?;
-            if ids.dim(0)? == 0 {
-                continue;
-            }
-            let y = swiglu.forward(&x.rows(ids)?)?;
-            let weighted = y.through(|y| Ok(y.broadcast_mul(gate)?))?;
-            out = out.add_rows(ids, &weighted)?;
-            routed_flops += ids.dim(0)? as u64 * swiglu.flops_per_row();
+    ) -> Result<(Value, Option<Routing>)> {
+        let out = self.shared.forward(x)?;
+        let rows = x.tensor().dim(0)? as u64;
+        let shared = rows * self.shared.flops_per_row();
+        let mut routing = None;
+        if let Some((router, _)) = &self.routed {
+            routing = router.route(x, context)?;
         }
-        report.add(
-            layer,
-            rows as u64,
-            rows as u64 * self.shared.flops_per_row(),
-            routed_flops,
-        );
-        Ok((out, routing.aux_loss))
+        let (Some((_, experts)), Some(chosen)) = (&self.routed, &routing) else {
+            report.add(layer, rows, shared, 0);
+            return Ok((out, routing));
+        };
+        let y = experts.forward(&x.rows(&chosen.rows)?, &chosen.counts)?;
+        let y = crate::grouped::weighted(&y, &chosen.gates)?;
+        let taken: u64 = chosen.counts.iter().map(|count| *count as u64).sum();
+        report.add(layer, rows, shared, taken * experts.flops_per_row());
+        Ok((out.add_rows(&chosen.rows, &y)?, routing))
     }
 }

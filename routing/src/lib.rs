@@ -4,14 +4,24 @@
 //! A [`Router`] reads a detached hidden state and returns a [`Routing`]; the layer runs what the routing says and the
 //! [`ComputeReport`] counts the floating-point operations that were really spent.
 
+mod config;
 mod error;
 mod expert;
+mod expert_choice;
+mod experts;
 mod feed_forward;
+mod grouped;
+mod groups;
+mod head;
 mod report;
 mod router;
+mod token_choice;
 
+pub use config::{CapacitySchedule, RouterKind, RoutingConfig};
 pub use error::{Error, Result};
 pub use expert::SwiGlu;
 pub use feed_forward::{FeedForward, Shape};
+pub use grouped::{grouped_linear, weighted};
+pub use groups::Groups;
 pub use report::ComputeReport;
-pub use router::{AlwaysOn, RouteContext, Router, Routing};
+pub use router::{RouteContext, Router, Routing, router};

@@ -1,92 +1,168 @@
-//! The shared expert always runs, routed experts run for their rows only, and the account says so.
+//! The shared expert always runs, routed experts run for their rows only, routing learns and keeps texts apart.
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
-use candle_core::{Device, Tensor};
-use drdiff_kernels::{Builder, Noise, Source, Value};
-use drdiff_routing::{AlwaysOn, ComputeReport, FeedForward, RouteContext, Router, Routing, Shape};
-use drdiff_testkit::{assert_close, values};
-
-const SHAPE: Shape = Shape {
-    width: 8,
-    hidden: 16,
-    experts: 2,
-    expert_hidden: 4,
+use candle_core::{Device, Tensor, Var};
+use drdiff_kernels::{Builder, Noise, Source, Tape, Value};
+use drdiff_routing::{
+    ComputeReport, FeedForward, Groups, RouteContext, RouterKind, RoutingConfig, Shape, grouped_linear,
 };
+use drdiff_testkit::{Inputs, assert_all_learn, assert_close, assert_gradient, tensor, values};
 
-/// Sends row 1 to expert 0 and rows 0 and 2 to expert 1, each with weight 0.5.
-struct Fixed;
+const SHAPE: Shape = Shape { width: 8, hidden: 16 };
+const ROUTED: [RouterKind; 3] = [RouterKind::ExpertChoice, RouterKind::TokenChoice, RouterKind::Threshold];
 
-impl Router for Fixed {
-    fn route(&self, hidden: &Tensor, _: &RouteContext) -> drdiff_routing::Result<Routing> {
-        let pick = |ids: &[u32]| -> candle_core::Result<(Tensor, Tensor)> {
-            let gate = Tensor::full(0.5f32, (ids.len(), 1), hidden.device())?;
-            Ok((Tensor::new(ids, hidden.device())?, gate))
-        };
-        Ok(Routing {
-            experts: vec![pick(&[1])?, pick(&[0, 2])?],
-            aux_loss: None,
-        })
+fn config(kind: RouterKind) -> RoutingConfig {
+    RoutingConfig {
+        kind,
+        experts: 4,
+        expert_hidden: 6,
+        ..RoutingConfig::default()
     }
 }
 
-fn layer(router: Box<dyn Router>) -> FeedForward {
+fn layer(config: &RoutingConfig) -> (FeedForward, drdiff_kernels::params::Params) {
     let builder = Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu);
-    FeedForward::new(&builder, SHAPE, router, 0.1).unwrap()
+    let layer = FeedForward::new(&builder, SHAPE, Some(config), 0.1).unwrap();
+    (layer, builder.finish().0)
 }
 
-fn input() -> Tensor {
-    Tensor::arange(0f32, 24., &Device::Cpu)
-        .unwrap()
-        .reshape((3, 8))
-        .unwrap()
-        .affine(0.1, -1.0)
-        .unwrap()
+fn input(seed: u64, rows: usize) -> Tensor {
+    tensor(&Inputs::new(seed).numbers(rows * 8), &[rows, 8]).unwrap()
+}
+
+fn run(layer: &FeedForward, x: &Tensor, groups: &Groups, budget: Option<f64>) -> (Vec<f64>, u64) {
+    let mut report = ComputeReport::default();
+    let context = RouteContext { groups, budget };
+    let (y, _) = layer.forward(&Value::constant(x), &context, 0, &mut report).unwrap();
+    (values(y.tensor()).unwrap(), report.flops())
+}
+
+fn blocks(lens: &[usize]) -> Groups {
+    let mut groups = Groups::default();
+    lens.iter().for_each(|len| groups.block(&vec![true; *len], 0.5));
+    groups
 }
 
 #[test]
-fn the_dense_layer_spends_the_shared_expert_only() {
-    let layer = layer(Box::new(AlwaysOn));
-    let mut report = ComputeReport::default();
-    layer
-        .forward(&Value::constant(&input()), &RouteContext::default(), 2, &mut report)
-        .unwrap();
-    assert_eq!(report.flops(), 3 * 6 * 8 * 16);
-    assert_eq!(report.layer_flops(2), report.flops());
+fn a_grouped_product_is_its_naive_twin_and_so_is_its_gradient() {
+    for counts in [vec![2, 2, 2], vec![3, 0, 1], vec![0, 0, 0], vec![0, 5, 0]] {
+        let (rows, experts, outputs, inputs) = (counts.iter().sum::<usize>(), 3, 2, 3);
+        let of: Vec<usize> = counts.iter().enumerate().flat_map(|(e, n)| vec![e; *n]).collect();
+        let mut draw = Inputs::new(7);
+        let (x, w, up) = (
+            draw.numbers(rows * inputs),
+            draw.numbers(experts * outputs * inputs),
+            draw.numbers(rows * outputs),
+        );
+        let naive = |x: &[f64], w: &[f64]| -> Vec<f64> {
+            let cell = |at: usize| {
+                let (row, out) = (at / outputs, at % outputs);
+                let w = &w[(of[row] * outputs + out) * inputs..][..inputs];
+                w.iter().zip(&x[row * inputs..]).map(|(w, x)| w * x).sum()
+            };
+            (0..rows * outputs).map(cell).collect()
+        };
+        let x_var = Var::from_tensor(&tensor(&x, &[rows, inputs]).unwrap()).unwrap();
+        let w_var = Var::from_tensor(&tensor(&w, &[experts, outputs, inputs]).unwrap()).unwrap();
+        let tape = Tape::new();
+        let y = grouped_linear(&tape.enter(x_var.as_tensor()), w_var.as_tensor(), &counts).unwrap();
+        assert_close("grouped", &values(y.tensor()).unwrap(), &naive(&x, &w));
+        if rows == 0 {
+            continue;
+        }
+        let up_tensor = tensor(&up, &[rows, outputs]).unwrap();
+        let loss = y.through(|y| Ok((y * &up_tensor)?.sum_all()?)).unwrap();
+        let gradients = tape.backward(&loss).unwrap();
+        let dot = |y: Vec<f64>| y.iter().zip(&up).map(|(y, up)| y * up).sum::<f64>();
+        let gradient = |var: &Var| values(gradients.get(var).unwrap()).unwrap();
+        assert_gradient("x", |x| dot(naive(x, &w)), &x, &gradient(&x_var));
+        assert_gradient("w", |w| dot(naive(&x, w)), &w, &gradient(&w_var));
+    }
 }
 
 #[test]
-fn routed_rows_are_counted_and_rows_do_not_mix() {
-    let fixed = layer(Box::new(Fixed));
-    let dense = layer(Box::new(AlwaysOn));
-    let mut report = ComputeReport::default();
-    let context = RouteContext::default();
-    let (routed, aux) = fixed
-        .forward(&Value::constant(&input()), &context, 0, &mut report)
-        .unwrap();
-    assert!(aux.is_none());
-    assert_eq!(report.flops(), 3 * 6 * 8 * 16 + 3 * 6 * 8 * 4);
-    let (plain, _) = dense
-        .forward(&Value::constant(&input()), &context, 0, &mut ComputeReport::default())
-        .unwrap();
-    // What the routed experts add to row 1 does not change when rows 0 and 2 do.
-    let other = Tensor::cat(
-        &[&input().narrow(0, 2, 1).unwrap(), &input().narrow(0, 1, 2).unwrap()],
-        0,
-    )
-    .unwrap();
-    let (moved, _) = fixed
-        .forward(&Value::constant(&other), &context, 0, &mut report)
-        .unwrap();
-    let row = |t: &Tensor| values(&t.get(1).unwrap()).unwrap();
-    assert_close("row 1", &row(moved.tensor()), &row(routed.tensor()));
-    let added = (routed.tensor() - plain.tensor())
-        .unwrap()
-        .abs()
-        .unwrap()
-        .sum_all()
-        .unwrap()
-        .to_scalar::<f32>()
-        .unwrap();
-    assert!(added > 0.0);
+fn expert_choice_spends_what_shapes_say_and_settled_rows_spend_nothing() {
+    let (layer, _) = layer(&config(RouterKind::ExpertChoice));
+    let shared = 6 * 8 * 16;
+    // 2 experts a row on average: 4 experts take 4 of 8 rows.
+    assert_eq!(
+        run(&layer, &input(1, 8), &blocks(&[8]), None).1,
+        8 * shared + 16 * 6 * 8 * 6
+    );
+    assert_eq!(
+        run(&layer, &input(1, 8), &blocks(&[8]), Some(0.5)).1,
+        8 * shared + 8 * 6 * 8 * 6
+    );
+    let mut settled = Groups::default();
+    settled.settled(5);
+    settled.block(&[false; 3], 1.0);
+    assert_eq!(run(&layer, &input(1, 8), &settled, None).1, 8 * shared);
+    // With only rows 1 and 2 open, rows 0 and 3 are what the shared expert makes of them.
+    let mut some = Groups::default();
+    some.block(&[false, true, true, false], 0.5);
+    let (y, _) = run(&layer, &input(2, 4), &some, None);
+    let mut none = Groups::default();
+    none.settled(4);
+    let (plain, _) = run(&layer, &input(2, 4), &none, None);
+    assert_eq!((&y[..8], &y[24..]), (&plain[..8], &plain[24..]));
+    assert_ne!(y[8..24], plain[8..24]);
+}
+
+#[test]
+fn no_text_moves_the_routing_of_another() {
+    for kind in ROUTED {
+        let (layer, _) = layer(&config(kind));
+        let (first, second) = (input(4, 8), input(5, 16));
+        let both = Tensor::cat(&[&first, &second], 0).unwrap();
+        let (alone, _) = run(&layer, &first, &blocks(&[8]), None);
+        let (together, _) = run(&layer, &both, &blocks(&[8, 16]), None);
+        assert_close(&format!("{kind:?}"), &together[..64], &alone);
+    }
+}
+
+#[test]
+fn every_parameter_learns() {
+    for kind in ROUTED {
+        let (layer, params) = layer(&config(kind));
+        let tape = Tape::new();
+        let groups = blocks(&[16, 8]);
+        let context = RouteContext {
+            groups: &groups,
+            budget: None,
+        };
+        let x = tape.constant(&input(6, 24));
+        let mut tilted = Groups::default();
+        tilted.block(&[true; 16], 0.9);
+        tilted.block(&[true; 8], 0.2);
+        let context = RouteContext {
+            groups: &tilted,
+            ..context
+        };
+        let (y, routing) = layer.forward(&x, &context, 0, &mut ComputeReport::default()).unwrap();
+        let loss = y.through(|y| Ok(y.sqr()?.sum_all()?)).unwrap();
+        let loss = loss.add(&routing.unwrap().aux_loss).unwrap();
+        let gradients = tape.backward(&loss).unwrap();
+        assert_all_learn(params.vars(), |var| gradients.get(var));
+    }
+}
+
+#[test]
+fn impossible_settings_are_refused() {
+    let token = RoutingConfig {
+        active: 1.0,
+        ..config(RouterKind::TokenChoice)
+    };
+    assert!(
+        token
+            .validate(4)
+            .unwrap_err()
+            .to_string()
+            .contains("teaches the router nothing")
+    );
+    let bare = RoutingConfig {
+        experts: 0,
+        ..config(RouterKind::ExpertChoice)
+    };
+    assert!(bare.validate(4).is_err() && config(RouterKind::ExpertChoice).validate(4).is_ok());
 }
