@@ -109,7 +109,7 @@ fn surprise(logits: &[f32], token: u32) -> f64 {
 }
 
 /// An error without the backtrace that may follow it.
-fn first_line(error: &candle_core::Error) -> String {
+pub(crate) fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 

@@ -1,5 +1,7 @@
-//! Measuring texts and models: metrics, judges, sweeps and their reports.
+//! Measuring texts and models: metrics, judges, distances to human text, sweeps and their reports.
 
+pub mod distance;
+pub mod features;
 pub mod judge;
 pub mod metrics;
 pub mod report;
