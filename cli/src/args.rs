@@ -8,6 +8,7 @@ use crate::commands::bench::BenchArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::data::DataArgs;
+use crate::commands::eval::EvalArgs;
 use crate::commands::export::ExportArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::inspect::InspectArgs;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Find out how few steps are enough: one report over many settings
     Sweep(SweepArgs),
+    /// Measure a model on held-out text, and texts by what they are
+    Eval(EvalArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }

@@ -44,6 +44,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Batch(args) => commands::batch::run(*args),
         Command::Data(args) => commands::data::run(args),
         Command::Train(args) => commands::train::run(args),
+        Command::Eval(args) => commands::eval::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Config(args) => commands::config::run(args),

@@ -7,3 +7,4 @@ pub mod metrics;
 pub mod report;
 pub mod sweep;
 pub mod table;
+pub mod texts;

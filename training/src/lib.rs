@@ -22,4 +22,4 @@ pub use run::{Event, Outcome, Run, StepRecord, run};
 pub use state::{MODEL_FILE, TRAINING_FILE};
 pub use trainer::{StepOutput, Trainer};
 pub use trial::{Trial, TrialLayout};
-pub use validate::BlockBound;
+pub use validate::{BlockBound, Bounds};

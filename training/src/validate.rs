@@ -1,12 +1,16 @@
 //! The bound on held-out text, by block size.
 
+use std::sync::Arc;
+
 use candle_core::DType;
+use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
-use drdiff_kernels::Noise;
+use drdiff_kernels::{Noise, Rotary};
+use drdiff_model::Network;
 use serde::Serialize;
 
 use crate::data::Window;
-use crate::{Corrupted, Layout, Result, Trainer, loss};
+use crate::{Corrupted, Error, Layout, Result, Trainer, loss};
 
 /// Key of the masks that validation draws: the same for every run, so that figures can be compared.
 const VALIDATION: Noise = Noise::new(0x5eed, 1);
@@ -30,25 +34,65 @@ impl Trainer<'_> {
     /// # Errors
     /// If there is no validation text, or an operation fails.
     pub fn validate(&self) -> Result<Vec<BlockBound>> {
-        let windows = self
-            .corpus
-            .valid_windows(self.config.model.context, None, self.config.validation_windows)?;
+        let len = self.config.model.context;
+        let windows = self.corpus.valid_windows(len, None, self.config.validation_windows)?;
         let sizes = &self.config.validation_blocks;
-        self.optimizer
-            .with_average(|| sizes.iter().map(|size| self.bound(&windows, *size)).collect())
+        self.optimizer.with_average(|| {
+            let measure = Bounds::new(&self.network, len, self.config.batch)?;
+            sizes.iter().map(|size| measure.of(&windows, *size)).collect()
+        })
+    }
+}
+
+/// Measures a network on windows of text.
+pub struct Bounds<'a> {
+    network: &'a Network,
+    plans: NoisyClean,
+    rotary: Rotary,
+    len: usize,
+    batch: usize,
+}
+
+impl<'a> Bounds<'a> {
+    /// For windows of `len` tokens, `batch` of them in a pass. Neither decides a mask, so figures of one network on the
+    /// same windows differ by rounding alone.
+    ///
+    /// # Errors
+    /// If an operation fails.
+    pub fn new(network: &'a Network, len: usize, batch: usize) -> Result<Self> {
+        let config = network.config();
+        let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
+        Ok(Self {
+            network,
+            plans: NoisyClean {
+                sparse: config.attention.sparse().cloned(),
+            },
+            rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
+            len,
+            batch,
+        })
     }
 
-    fn bound(&self, windows: &[Window], block_size: usize) -> Result<BlockBound> {
-        let len = self.config.model.context;
+    /// The bound on `windows` that are written in blocks of `block_size`.
+    ///
+    /// # Errors
+    /// If the block size does not divide the windows, or an operation fails.
+    pub fn of(&self, windows: &[Window], block_size: usize) -> Result<BlockBound> {
+        let len = self.len;
+        if block_size == 0 || !len.is_multiple_of(block_size) {
+            return Err(Error::Config(format!(
+                "blocks of {block_size} do not fill windows of {len} tokens; use a divisor of {len}"
+            )));
+        }
         let layout = Layout {
-            plan: self.plans.get(len, block_size)?,
+            plan: Arc::new(self.plans.plan(len, block_size)?),
             rotary: &self.rotary,
         };
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
         let mut bound = BoundAccumulator::default();
-        for (part, windows) in windows.chunks(self.config.batch).enumerate() {
+        for (part, windows) in windows.chunks(self.batch).enumerate() {
             let tokens: Vec<u32> = windows.iter().flat_map(|window| window.ids.iter().copied()).collect();
-            let first = part * self.config.batch * len;
+            let first = part * self.batch * len;
             let masked = &masks.masked()[first..first + tokens.len()];
             let levels = Levels {
                 snr: masked
@@ -57,10 +101,10 @@ impl Trainer<'_> {
                     .collect(),
                 weight: masked.iter().map(|open| f32::from(*open)).collect(),
             };
-            let model = &self.config.model;
+            let model = self.network.config();
             let sizes = (model.vocab, model.embed);
             let corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0));
-            let nats = loss(&self.network, &corrupted, &layout, false, None)?
+            let nats = loss(self.network, &corrupted, &layout, false, None)?
                 .nats
                 .to_dtype(DType::F64)?
                 .to_vec1::<f64>()?;

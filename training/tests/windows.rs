@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use common::{Stories, options};
 use drdiff_kernels::Noise;
-use drdiff_training::data::{Sampling, Split, Window};
+use drdiff_training::data::{PrepareOptions, Sampling, Split, Window, text_windows};
 
 const WINDOW: usize = 48;
 
@@ -115,4 +115,19 @@ fn valid_windows_are_the_same_every_time() {
             .to_string()
             .contains("fewer than one window")
     );
+}
+
+#[test]
+fn text_that_was_not_prepared_is_cut_into_the_same_windows() {
+    let stories = Stories::write();
+    let corpus = stories.prepare(&PrepareOptions {
+        title_probability: 0.0,
+        ..options()
+    });
+    for limit in [5, usize::MAX] {
+        let found = text_windows(&stories.valid, corpus.tokenizer(), WINDOW, limit).unwrap();
+        assert_eq!(found, corpus.valid_windows(WINDOW, None, limit).unwrap());
+    }
+    let told = text_windows(&stories.valid, corpus.tokenizer(), 1 << 20, 3).unwrap_err();
+    assert!(told.to_string().contains("fewer than one window"));
 }

@@ -8,6 +8,7 @@ mod batch_crash;
 mod bench;
 mod config;
 mod data;
+mod eval;
 mod files;
 mod fixture;
 mod generate;

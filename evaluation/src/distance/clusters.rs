@@ -11,7 +11,7 @@ const SEED: u64 = 0;
 
 /// Rows in groups.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Clusters {
+pub(super) struct Clusters {
     /// The group of each row.
     pub of: Vec<usize>,
     /// Sum of the squared distances from the centres.
@@ -24,7 +24,7 @@ pub struct Clusters {
 /// # Panics
 /// If there are no rows or no groups.
 #[must_use]
-pub fn cluster(rows: &[&[f32]], count: usize) -> Clusters {
+pub(super) fn cluster(rows: &[&[f32]], count: usize) -> Clusters {
     assert!(!rows.is_empty() && count > 0, "groups need rows and a number");
     let noise = Noise::new(SEED, 0);
     let starts = (0..STARTS).map(|start| {

@@ -9,7 +9,9 @@ mod error;
 mod frechet;
 mod mauve;
 
-pub use clusters::{Clusters, cluster};
+pub use serde::Serialize;
+
+use clusters::cluster;
 pub use error::DistanceError;
 pub use frechet::{Gaussian, frechet};
 pub use mauve::{buckets, frontier_area, mauve};
@@ -18,7 +20,7 @@ pub use mauve::{buckets, frontier_area, mauve};
 pub const LEAST: usize = 20;
 
 /// Distances of generated from human text.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Distances {
     /// Texts in each of the sets that were compared.
     pub texts: usize,

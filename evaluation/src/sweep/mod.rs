@@ -23,7 +23,7 @@ pub use error::{Result, SweepError};
 pub use judged::{JUDGED, Judge, Judged, Surprise, perplexity};
 pub use output::{REPORT, write};
 pub use plan::{BUNDLED, LeftOut, Plan};
-pub use reference::reference;
+pub use reference::{openings, reference};
 pub use results::{CellResult, Place, table};
 pub use runner::{Outcome, Progress, Runner, TEXTS};
 pub use text::{MadeBy, ModelId, Provenance, TextRecord};

@@ -7,22 +7,24 @@ const LONGEST: usize = 16 << 20;
 
 /// A line without its end; or why it is none.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Line {
     /// Counted from 1.
-    pub(super) number: u64,
-    pub(super) content: Result<String, String>,
+    pub number: u64,
+    /// The text of the line.
+    pub content: Result<String, String>,
 }
 
 /// Reads lines one by one.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub struct Lines<R> {
     reader: R,
     number: u64,
     longest: usize,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(reader: R) -> Self {
+    /// Lines of `reader`.
+    pub fn new(reader: R) -> Self {
         Self {
             reader,
             number: 0,
@@ -31,7 +33,10 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn next(&mut self) -> io::Result<Option<Line>> {
         let mut bytes = Vec::new();
         let mut too_long = false;
         loop {

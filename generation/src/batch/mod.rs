@@ -29,6 +29,7 @@ pub use folder::Done;
 pub use id::Key;
 pub use input::{Input, InputFormat};
 pub use journal::Journal;
+pub use lines::{Line, Lines};
 pub use lock::FolderLock;
 pub use manifest::{Manifest, OutputFormat};
 pub use merge::merge;

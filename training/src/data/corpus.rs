@@ -119,12 +119,8 @@ impl Corpus {
                 window,
             });
         }
-        let count = limit.min(places.len());
-        (0..count)
-            .map(|index| {
-                let (shard, start) = places[(2 * index + 1) * places.len() / (2 * count)];
-                self.window(shard, start, window)
-            })
+        spread(places.len(), limit)
+            .map(|place| self.window(places[place].0, places[place].1, window))
             .collect()
     }
 
@@ -150,4 +146,10 @@ impl Corpus {
             known,
         }
     }
+}
+
+/// At most `limit` of `places` numbers from 0 on, evenly spaced.
+pub(super) fn spread(places: usize, limit: usize) -> impl Iterator<Item = usize> {
+    let count = limit.min(places);
+    (0..count).map(move |index| (2 * index + 1) * places / (2 * count))
 }

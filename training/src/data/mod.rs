@@ -21,6 +21,7 @@ mod sample;
 mod shard;
 mod source;
 mod vocabulary;
+mod windows;
 mod writer;
 
 pub use corpus::{Corpus, Window};
@@ -31,3 +32,4 @@ pub use prepare::{PrepareOptions, TokenizerChoice, prepare};
 pub use progress::{Progress, Stage};
 pub use shard::Shard;
 pub use source::{Document, documents};
+pub use windows::text_windows;

@@ -1,0 +1,67 @@
+//! What can be typed after `drdiff eval`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use drdiff_kernels::DeviceKind;
+
+use crate::args::at_least_one;
+use crate::{device, exit};
+
+const EXAMPLES: &str = "\
+Examples:
+  drdiff eval --text held-out.jsonl                        bits a byte of the bundled model, by block size
+  drdiff eval --text held-out.jsonl --model run --block-sizes 1,16,1024
+  drdiff eval out/texts.jsonl --judge smollm2.gguf         generated texts
+  drdiff eval a.jsonl b.jsonl --judge smollm2.gguf --human stories.jsonl --features minilm
+
+Rows more than 0.15 nats a token apart in entropy are never ranked. Lines that are no records are counted and reported.
+";
+
+/// Arguments of `drdiff eval`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
+pub(crate) struct EvalArgs {
+    /// Generated texts to measure: .jsonl of drdiff batch, sweep or any with a \"text\", or .txt
+    #[arg(value_name = "TEXTS", required_unless_present = "text")]
+    pub(super) texts: Vec<PathBuf>,
+    /// Model to measure; its tokenizer counts the tokens of texts [default: the bundled one]
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub(super) model: Option<PathBuf>,
+    /// Held-out text to measure the model on: .txt, .jsonl or .jsonl.zst
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: Vec<PathBuf>,
+    /// Block sizes of the bound
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = at_least_one(), default_value = "1,4,16,64,1024")]
+    pub(super) block_sizes: Vec<usize>,
+    /// Windows of text to measure on at most, evenly spaced
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 32)]
+    pub(super) windows: usize,
+    /// Tokens of a window [default: the model's context]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(super) window: Option<usize>,
+    /// Language model that reads the texts, as GGUF; without one nothing is ranked
+    #[arg(long, value_name = "FILE")]
+    pub(super) judge: Option<PathBuf>,
+    /// Human text to stand beside: the openings of its documents, as long as the texts are
+    #[arg(long, value_name = "FILE")]
+    pub(super) human: Option<PathBuf>,
+    /// Documents of human text at most
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 100)]
+    pub(super) human_texts: usize,
+    /// Folder of all-MiniLM-L6-v2, for distances to the human text
+    #[arg(long, value_name = "FOLDER", requires = "human")]
+    pub(super) features: Option<PathBuf>,
+    /// Text that the model learned from, to find what was copied: .txt, .jsonl or .jsonl.zst
+    #[arg(long, value_name = "FILE")]
+    pub(super) training_text: Vec<PathBuf>,
+    /// Where the model computes: cpu, cuda or cuda:N
+    #[arg(long, value_parser = device::parse, default_value = "cpu")]
+    pub(super) device: DeviceKind,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+    /// No progress on stderr
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}

@@ -1,0 +1,222 @@
+//! `drdiff eval`: a model on held-out text, and texts by what can be measured of them.
+
+mod args;
+mod table;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use drdiff_evaluation::distance::{Distances, compare};
+use drdiff_evaluation::features::{Features, MiniLm};
+use drdiff_evaluation::judge::LlamaJudge;
+use drdiff_evaluation::metrics::{Memorisation, Memory};
+use drdiff_evaluation::sweep::Judge;
+use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
+use drdiff_kernels::device;
+use drdiff_model::{Network, Tokenizer};
+use drdiff_training::data::{documents, text_windows};
+use drdiff_training::{BlockBound, Bounds};
+use serde::Serialize;
+
+pub(crate) use args::EvalArgs;
+
+use crate::exit::{Exit, usage};
+use crate::model::Source;
+use crate::output::{Out, complain, remark, tell};
+use crate::{COMMIT, interrupt};
+
+/// Windows that go through the network at once.
+const BATCH: usize = 4;
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+struct Measured {
+    command: String,
+    commit: &'static str,
+    model: String,
+    model_hash: String,
+    judge: Option<String>,
+    windows: usize,
+    window: usize,
+    bounds: Vec<BlockBound>,
+    texts: Vec<Ranked>,
+}
+
+/// A row with its place among those that it may be compared with.
+#[derive(Debug, Serialize)]
+struct Ranked {
+    rank: Option<usize>,
+    #[serde(flatten)]
+    row: Row,
+}
+
+pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
+    let source = Source::find(args.model.as_deref())?;
+    let (network, tokenizer) = source.load(&device(args.device)?)?;
+    let mut judge = args.judge.as_deref().map(LlamaJudge::open).transpose()?;
+    let features = args.features.as_deref().map(MiniLm::open).transpose();
+    let features = features.map_err(|error| usage(error.to_string()))?;
+    let stop = interrupt::flag()?;
+    let mut measured = Measured {
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        commit: COMMIT,
+        model: source.path.display().to_string(),
+        model_hash: source.hash(),
+        judge: judge.as_ref().map(|judge| judge.name().to_owned()),
+        windows: 0,
+        window: args.window.unwrap_or(network.config().context),
+        bounds: Vec::new(),
+        texts: Vec::new(),
+    };
+    if !args.text.is_empty() && !bounds(args, &network, &tokenizer, &stop, &mut measured)? {
+        return Ok(interrupted(args.quiet));
+    }
+    let Some(rows) = rows(args, &tokenizer, judge.as_mut(), features.as_ref(), &stop)? else {
+        return Ok(interrupted(args.quiet));
+    };
+    let malformed = rows.iter().any(|row| !row.malformed.is_empty());
+    let places = ranks(&rows);
+    measured.texts = places
+        .into_iter()
+        .zip(rows)
+        .map(|(rank, row)| Ranked { rank, row })
+        .collect();
+    let mut out = Out::default();
+    if args.json {
+        out.json(&measured)?;
+    } else {
+        out.text(&table::of(&measured))?;
+    }
+    Ok(if malformed { Exit::SomeFailed } else { Exit::Done })
+}
+
+fn interrupted(quiet: bool) -> Exit {
+    remark(quiet, "interrupted; nothing was written");
+    Exit::Interrupted
+}
+
+/// The bound of the network on held-out text; false if it was interrupted.
+fn bounds(
+    args: &EvalArgs,
+    network: &Network,
+    tokenizer: &Tokenizer,
+    stop: &AtomicBool,
+    measured: &mut Measured,
+) -> Result<bool> {
+    if let Some(size) = args
+        .block_sizes
+        .iter()
+        .find(|size| !measured.window.is_multiple_of(**size))
+    {
+        let window = measured.window;
+        return Err(usage(format!(
+            "blocks of {size} do not fill windows of {window} tokens; give divisors of {window} to --block-sizes"
+        )));
+    }
+    let windows = text_windows(&args.text, tokenizer, measured.window, args.windows)?;
+    measured.windows = windows.len();
+    let bounds = Bounds::new(network, measured.window, BATCH)?;
+    for size in &args.block_sizes {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        if !args.quiet {
+            tell(&format_args!("block size {size}, {} windows", windows.len()));
+        }
+        measured.bounds.push(bounds.of(&windows, *size)?);
+    }
+    Ok(true)
+}
+
+/// The rows of all sets of texts, human text last; nothing if it was interrupted.
+fn rows(
+    args: &EvalArgs,
+    tokenizer: &Tokenizer,
+    mut judge: Option<&mut LlamaJudge>,
+    features: Option<&MiniLm>,
+    stop: &AtomicBool,
+) -> Result<Option<Vec<Row>>> {
+    let mut sets = args
+        .texts
+        .iter()
+        .map(|path| TextSet::read(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    for set in &sets {
+        for bad in &set.malformed {
+            complain(&format!("{}, line {}: {}", set.name, bad.line, bad.reason));
+        }
+    }
+    let mut measures = sets
+        .iter()
+        .map(|set| Measures::new(set, tokenizer))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let (Some(path), false) = (&args.human, sets.is_empty()) {
+        // As long as the texts are, for entropy grows with length.
+        let lengths: Vec<usize> = measures.iter().flat_map(Measures::ids).map(<[u32]>::len).collect();
+        let mean = lengths.iter().sum::<usize>() / lengths.len().max(1);
+        let human = documents_of(path, tokenizer, mean.max(1), args.human_texts)?;
+        measures.push(Measures::new(&human, tokenizer)?);
+        sets.push(human);
+    }
+    let human = match (features, args.human.is_some()) {
+        (Some(features), true) => sets.last().map(|set| embed(features, set)).transpose()?,
+        _ => None,
+    };
+    let mut rows = Vec::with_capacity(sets.len());
+    for (index, (set, measures)) in sets.iter().zip(&measures).enumerate() {
+        let mut row = measures.row(set)?;
+        if let Some(judge) = judge.as_deref_mut() {
+            let mut told = |read: usize, all: usize| {
+                if !args.quiet && read.is_multiple_of(16) {
+                    tell(&format_args!("{}: text {} of {all}", set.name, read + 1));
+                }
+            };
+            let Some(perplexity) = judge_texts(set, judge, stop, &mut told)? else {
+                return Ok(None);
+            };
+            row.perplexity = Some(perplexity);
+        }
+        row.memorisation = memorisation(&args.training_text, measures, tokenizer)?;
+        if let (Some(features), Some(human)) = (features, &human) {
+            let is_human = index + 1 == sets.len();
+            row.distances = if is_human {
+                None
+            } else {
+                Some(distances(features, set, human)?)
+            };
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        rows.push(row);
+    }
+    Ok(Some(rows))
+}
+
+fn embed(features: &MiniLm, set: &TextSet) -> Result<Vec<Vec<f32>>> {
+    let texts = set.texts.iter().filter(|text| !text.text.is_empty());
+    let rows = texts.map(|text| features.embed(&text.text));
+    rows.collect::<Result<_, _>>().map_err(|error| usage(error.to_string()))
+}
+
+fn distances(features: &MiniLm, set: &TextSet, human: &[Vec<f32>]) -> Result<Distances> {
+    compare(&embed(features, set)?, human).map_err(|error| usage(error.to_string()))
+}
+
+fn memorisation(
+    files: &[impl AsRef<Path>],
+    measures: &Measures,
+    tokenizer: &Tokenizer,
+) -> Result<Option<Memorisation>> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let mut memory = Memory::of(measures.ids().into_iter());
+    for file in files {
+        for document in documents(file.as_ref())? {
+            memory.read(&tokenizer.encode(&document?.text)?);
+        }
+    }
+    Ok(Some(memory.finish()))
+}

@@ -1,0 +1,140 @@
+//! `drdiff eval`: a model on text, and texts by what they are.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::fixture::{RunExt, drdiff, fixture};
+
+fn eval(args: &[&str]) -> Command {
+    let mut command = drdiff();
+    command.arg("eval").arg("--model").arg(fixture().model()).args(args);
+    command
+}
+
+fn write(dir: &Path, name: &str, lines: &[&str]) -> String {
+    let path = dir.join(name);
+    fs::write(&path, lines.join("\n")).unwrap();
+    path.display().to_string()
+}
+
+fn json(command: &mut Command) -> Value {
+    serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_model_is_measured_on_text_by_block_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "The old king had three sons, and the youngest of them was called Simpleton. ".repeat(40);
+    let text = write(dir.path(), "held-out.txt", &[&text]);
+    let sizes = [
+        "--text",
+        &text,
+        "--block-sizes",
+        "1,4,16",
+        "--window",
+        "16",
+        "--windows",
+        "6",
+        "--json",
+        "-q",
+    ];
+    let found = json(&mut eval(&sizes));
+    let bounds = found["bounds"].as_array().unwrap();
+    assert_eq!(bounds.len(), 3);
+    assert!(
+        bounds
+            .iter()
+            .all(|bound| bound["bits_per_byte"].as_f64().unwrap() > 0.0)
+    );
+    assert_eq!(
+        (found["windows"].as_u64(), found["window"].as_u64()),
+        (Some(6), Some(16))
+    );
+    assert_eq!(found, json(&mut eval(&sizes)), "the masks are always the same");
+    let told = eval(&["--text", &text, "--block-sizes", "5", "--window", "16"])
+        .output()
+        .unwrap();
+    assert_eq!(told.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("give divisors of 16"));
+}
+
+#[test]
+fn bad_lines_are_told_and_the_rest_is_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = r#"{"text":"a b c d a b c d a b c d","stop_reason":"length"}"#;
+    let texts = write(
+        dir.path(),
+        "texts.jsonl",
+        &[good, "broken", r#"{"text":"One day a fox came by."}"#],
+    );
+    let told = eval(&[
+        &texts,
+        "--training-text",
+        &write(dir.path(), "known.txt", &["One day a fox came by."]),
+    ])
+    .output()
+    .unwrap();
+    assert_eq!(told.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("texts.jsonl, line 2: no JSON"));
+    let table = String::from_utf8(told.stdout).unwrap();
+    for wanted in [
+        "2 texts",
+        "entropy",
+        "repeated 4-grams",
+        "in training text",
+        "malformed lines   1",
+        "length 100 %",
+    ] {
+        assert!(table.contains(wanted), "{wanted} is not in\n{table}");
+    }
+    assert!(!table.contains("perplexity"), "there is no judge");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_in_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let texts = write(dir.path(), "texts.jsonl", &[r#"{"text":"a b c"}"#]);
+    let empty = write(dir.path(), "empty.jsonl", &["{}"]);
+    let no_judge = write(dir.path(), "judge.gguf", &["GGUF"]);
+    let cases: [(&[&str], &str); 5] = [
+        (&[], "required"),
+        (&["missing.jsonl"], "cannot read missing.jsonl"),
+        (&[&empty], "holds no text"),
+        (&[&texts, "--judge", &no_judge], "cannot be a judge"),
+        (&[&texts, "--human", &texts, "--features", "nowhere"], "nowhere"),
+    ];
+    for (args, wanted) in cases {
+        let told = eval(args).output().unwrap();
+        let stderr = String::from_utf8_lossy(&told.stderr);
+        assert_eq!(told.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(wanted), "{args:?}: {stderr}");
+    }
+}
+
+/// With a real judge, if there is one: human-like text reads better than the same words in another order.
+#[test]
+fn a_real_judge_prefers_text_to_shuffled_words() {
+    let Ok(judge) = std::env::var("DRDIFF_JUDGE") else {
+        eprintln!("skipped: DRDIFF_JUDGE names no GGUF file");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let text = "Once upon a time there was a little girl who lived in a small house at the edge of the forest.";
+    let mut words: Vec<&str> = text.split(' ').collect();
+    words.reverse();
+    let sets = [("text", text.to_owned()), ("shuffled", words.join(" "))].map(|(name, text)| {
+        let line = serde_json::json!({ "text": text }).to_string();
+        write(dir.path(), &format!("{name}.jsonl"), &[&line])
+    });
+    let found = json(&mut eval(&[&sets[0], &sets[1], "--judge", &judge, "--json", "-q"]));
+    let perplexity = |row: usize| found["texts"][row]["perplexity"]["value"].as_f64().unwrap();
+    assert!(perplexity(1) > 5.0 * perplexity(0));
+    assert_eq!(
+        (found["texts"][0]["rank"].as_u64(), found["texts"][1]["rank"].as_u64()),
+        (Some(1), Some(2))
+    );
+    eval(&[&sets[0], "--judge", &judge, "-q"]).run().succeeds();
+}

@@ -1,0 +1,9 @@
+//! Sets of texts and what is measured of each: the rows of `drdiff eval`.
+
+mod measure;
+mod rank;
+mod read;
+
+pub use measure::{Measures, Perplexity, Row, judge_texts};
+pub use rank::ranks;
+pub use read::{Malformed, Text, TextSet, documents_of};

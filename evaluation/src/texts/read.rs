@@ -1,0 +1,176 @@
+//! Texts out of a file, whatever wrote them.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use drdiff_generation::batch::Lines;
+use drdiff_model::Tokenizer;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::sweep::{Result, SweepError, openings};
+
+/// One text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Text {
+    /// What it goes on from; may be empty.
+    pub prompt: String,
+    /// The text, without its prompt.
+    pub text: String,
+    /// Why it ended, if its record says so.
+    pub stop_reason: Option<String>,
+}
+
+/// A line that holds no text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Malformed {
+    /// Counted from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The texts of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TextSet {
+    /// The file's name.
+    pub name: String,
+    /// In the order of the file.
+    pub texts: Vec<Text>,
+    /// Lines that are no records; they do not end the reading.
+    pub malformed: Vec<Malformed>,
+}
+
+impl TextSet {
+    /// Reads a `.txt` file (one text), or JSON lines: records of `drdiff batch` in both of its forms, of `drdiff sweep`
+    /// (`texts.jsonl`), or any object with a string under `text` and perhaps one under `prompt`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or holds no text at all.
+    pub fn read(path: &Path) -> Result<Self> {
+        let unreadable = |source| SweepError::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        };
+        let mut set = Self {
+            name: name_of(path),
+            ..Self::default()
+        };
+        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("txt")) {
+            set.texts.push(Text {
+                text: std::fs::read_to_string(path).map_err(unreadable)?,
+                ..Text::default()
+            });
+        } else {
+            let mut lines = Lines::new(BufReader::new(File::open(path).map_err(unreadable)?));
+            while let Some(line) = lines.next().map_err(unreadable)? {
+                match line.content.and_then(|content| record(&content)) {
+                    Ok(text) => set.texts.extend(text),
+                    Err(reason) => set.malformed.push(Malformed {
+                        line: line.number,
+                        reason,
+                    }),
+                }
+            }
+        }
+        if set.texts.iter().all(|text| text.text.is_empty()) {
+            return Err(SweepError::Config(format!(
+                "{} holds no text{}; give JSON lines with a string under \"text\", or a .txt file",
+                path.display(),
+                set.malformed
+                    .first()
+                    .map_or_else(String::new, |bad| format!(" (line {}: {})", bad.line, bad.reason)),
+            )));
+        }
+        Ok(set)
+    }
+}
+
+/// The text of a line; `None` of an empty one.
+fn record(line: &str) -> std::result::Result<Option<Text>, String> {
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    let value: Value = serde_json::from_str(line).map_err(|e| format!("no JSON: {e}"))?;
+    let string = |value: &Value| value.as_str().map(str::to_owned);
+    let choice = &value["response"]["body"]["choices"][0];
+    let text = [&value["text"], &choice["text"], &choice["message"]["content"]];
+    let Some(text) = text.into_iter().find_map(string) else {
+        return Err("there is no string under \"text\"".to_owned());
+    };
+    let prompt = [&value["prompt"], &value["made_by"]["prompt"]];
+    let reason = [
+        &value["stop_reason"],
+        &value["response"]["body"]["diffusion"]["stop_reason"],
+    ];
+    Ok(Some(Text {
+        prompt: prompt.into_iter().find_map(string).unwrap_or_default(),
+        text,
+        stop_reason: reason.into_iter().find_map(string),
+    }))
+}
+
+/// The first `tokens` tokens of at most `limit` documents of a file (see [`openings`]): human text to compare with.
+///
+/// # Errors
+/// If the file cannot be read or no document is long enough.
+pub fn documents_of(path: &Path, tokenizer: &Tokenizer, tokens: usize, limit: usize) -> Result<TextSet> {
+    let texts = openings(path, tokenizer, tokens, limit)?;
+    let texts = texts.iter().map(|ids| Text {
+        text: tokenizer.decode(ids),
+        ..Text::default()
+    });
+    Ok(TextSet {
+        name: name_of(path),
+        texts: texts.collect(),
+        ..TextSet::default()
+    })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_record_is_read_and_bad_lines_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("texts.jsonl");
+        let lines = [
+            r#"{"id":"1","prompt":"Once","text":" upon","stop_reason":"end"}"#,
+            "no json",
+            r#"{"custom_id":"2","response":{"body":{"choices":[{"text":"a"}],"diffusion":{"stop_reason":"length"}}}}"#,
+            r#"{"response":{"body":{"choices":[{"message":{"content":"b"}}]}}}"#,
+            "",
+            r#"{"made_by":{"prompt":"p"},"text":"c"}"#,
+            r#"{"words":3}"#,
+        ];
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let set = TextSet::read(&path).unwrap();
+        let read: Vec<&str> = set.texts.iter().map(|text| text.text.as_str()).collect();
+        assert_eq!(read, [" upon", "a", "b", "c"]);
+        assert_eq!(
+            (set.texts[0].prompt.as_str(), set.texts[3].prompt.as_str()),
+            ("Once", "p")
+        );
+        assert_eq!(set.texts[1].stop_reason.as_deref(), Some("length"));
+        let bad: Vec<u64> = set.malformed.iter().map(|bad| bad.line).collect();
+        assert_eq!(bad, [2, 7]);
+    }
+
+    #[test]
+    fn a_file_without_text_is_refused_in_a_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("empty.jsonl");
+        std::fs::write(&path, "{}\n").unwrap();
+        let told = TextSet::read(&path).unwrap_err().to_string();
+        assert!(told.contains("holds no text (line 1"), "{told}");
+        assert!(TextSet::read(&dir.path().join("none.jsonl")).is_err());
+    }
+}
