@@ -114,11 +114,10 @@ fn what_cannot_be_measured_is_refused_in_a_sentence() {
     }
 }
 
-/// With a real judge, if there is one: human-like text reads better than the same words in another order.
+/// With a real judge, if the variable names one: human-like text reads better than the same words in another order.
 #[test]
 fn a_real_judge_prefers_text_to_shuffled_words() {
     let Ok(judge) = std::env::var("DRDIFF_JUDGE") else {
-        eprintln!("skipped: DRDIFF_JUDGE names no GGUF file");
         return;
     };
     let dir = tempfile::tempdir().unwrap();

@@ -65,7 +65,7 @@ impl TextSet {
             });
         } else {
             let mut lines = Lines::new(BufReader::new(File::open(path).map_err(unreadable)?));
-            while let Some(line) = lines.next().map_err(unreadable)? {
+            while let Some(line) = lines.read().map_err(unreadable)? {
                 match line.content.and_then(|content| record(&content)) {
                     Ok(text) => set.texts.extend(text),
                     Err(reason) => set.malformed.push(Malformed {
@@ -103,6 +103,7 @@ fn record(line: &str) -> std::result::Result<Option<Text>, String> {
     let prompt = [&value["prompt"], &value["made_by"]["prompt"]];
     let reason = [
         &value["stop_reason"],
+        &value["ended"],
         &value["response"]["body"]["diffusion"]["stop_reason"],
     ];
     Ok(Some(Text {
@@ -148,7 +149,7 @@ mod tests {
             r#"{"custom_id":"2","response":{"body":{"choices":[{"text":"a"}],"diffusion":{"stop_reason":"length"}}}}"#,
             r#"{"response":{"body":{"choices":[{"message":{"content":"b"}}]}}}"#,
             "",
-            r#"{"made_by":{"prompt":"p"},"text":"c"}"#,
+            r#"{"made_by":{"prompt":"p"},"prompt":0,"text":"c","ended":"end"}"#,
             r#"{"words":3}"#,
         ];
         std::fs::write(&path, lines.join("\n")).unwrap();
@@ -159,7 +160,8 @@ mod tests {
             (set.texts[0].prompt.as_str(), set.texts[3].prompt.as_str()),
             ("Once", "p")
         );
-        assert_eq!(set.texts[1].stop_reason.as_deref(), Some("length"));
+        let reasons: Vec<_> = set.texts.iter().map(|text| text.stop_reason.as_deref()).collect();
+        assert_eq!(reasons, [Some("end"), Some("length"), None, Some("end")]);
         let bad: Vec<u64> = set.malformed.iter().map(|bad| bad.line).collect();
         assert_eq!(bad, [2, 7]);
     }

@@ -128,7 +128,7 @@ impl Input {
     /// The next line that is not blank; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Item>, BatchError> {
         loop {
-            let Some(Line { number, content }) = self.lines.next().map_err(BatchError::file("read", &self.path))?
+            let Some(Line { number, content }) = self.lines.read().map_err(BatchError::file("read", &self.path))?
             else {
                 return Ok(None);
             };

@@ -36,7 +36,7 @@ impl<R: BufRead> Lines<R> {
     ///
     /// # Errors
     /// If reading fails.
-    pub fn next(&mut self) -> io::Result<Option<Line>> {
+    pub fn read(&mut self) -> io::Result<Option<Line>> {
         let mut bytes = Vec::new();
         let mut too_long = false;
         loop {
@@ -96,7 +96,7 @@ mod tests {
         // A buffer of three bytes, so that lines spread over several.
         let mut lines = Lines::new(BufReader::with_capacity(3, bytes));
         lines.longest = 8;
-        std::iter::from_fn(|| lines.next().unwrap())
+        std::iter::from_fn(|| lines.read().unwrap())
             .map(|line| line.content)
             .collect()
     }
