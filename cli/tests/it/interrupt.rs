@@ -58,3 +58,36 @@ fn an_interrupted_run_is_saved_and_goes_on() {
         .unwrap();
     train(&format!("steps={}", step + 1)).run().succeeds();
 }
+
+#[test]
+fn an_interrupted_sweep_keeps_its_texts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mine.yaml");
+    let model = fixture().model().display().to_string();
+    let sweep =
+        "prompts: [\"The old king\"]\nsettings: {tokens: 8, stop_at_end: false}\nrows: [{block_size: 4, steps: 4}]\n";
+    std::fs::write(&file, sweep).unwrap();
+    let run = |texts: usize| {
+        let mut command = drdiff();
+        command.arg("sweep").arg(&file).arg("-o").arg(dir.path().join("out"));
+        command.args([
+            "--set",
+            &format!("grid.model=[{model:?}]"),
+            "--set",
+            &format!("texts={texts}"),
+        ]);
+        command
+    };
+    let written = || std::fs::read_to_string(dir.path().join("out/texts.jsonl")).unwrap_or_default();
+    let mut child = run(100_000).stderr(Stdio::null()).spawn().unwrap();
+    while written().lines().count() < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    send("-TERM", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    let kept = written();
+    assert!(kept.ends_with('\n') && kept.lines().count() < 100_000);
+    run(1).run().succeeds();
+    assert_eq!(written(), kept, "what is there is not written anew");
+}
