@@ -163,6 +163,7 @@ fn rows(
         (Some(features), true) => sets.last().map(|set| embed(features, set)).transpose()?,
         _ => None,
     };
+    let mut memorised = memorisation(&args.training_text, &measures, tokenizer)?;
     let mut rows = Vec::with_capacity(sets.len());
     for (index, (set, measures)) in sets.iter().zip(&measures).enumerate() {
         let mut row = measures.row(set)?;
@@ -177,7 +178,7 @@ fn rows(
             };
             row.perplexity = Some(perplexity);
         }
-        row.memorisation = memorisation(&args.training_text, measures, tokenizer)?;
+        row.memorisation = memorised[index].take();
         if let (Some(features), Some(human)) = (features, &human) {
             let is_human = index + 1 == sets.len();
             row.distances = if is_human {
@@ -204,19 +205,21 @@ fn distances(features: &MiniLm, set: &TextSet, human: &[Vec<f32>]) -> Result<Dis
     compare(&embed(features, set)?, human).map_err(|error| usage(error.to_string()))
 }
 
+/// What of each set of texts stands in the training text, which is read once for all of them.
 fn memorisation(
     files: &[impl AsRef<Path>],
-    measures: &Measures,
+    measures: &[Measures],
     tokenizer: &Tokenizer,
-) -> Result<Option<Memorisation>> {
+) -> Result<Vec<Option<Memorisation>>> {
     if files.is_empty() {
-        return Ok(None);
+        return Ok(vec![None; measures.len()]);
     }
-    let mut memory = Memory::of(measures.ids().into_iter());
+    let mut memories: Vec<_> = measures.iter().map(|one| Memory::of(one.ids().into_iter())).collect();
     for file in files {
         for document in documents(file.as_ref())? {
-            memory.read(&tokenizer.encode(&document?.text)?);
+            let ids = tokenizer.encode(&document?.text)?;
+            memories.iter_mut().for_each(|memory| memory.read(&ids));
         }
     }
-    Ok(Some(memory.finish()))
+    Ok(memories.into_iter().map(|memory| Some(memory.finish())).collect())
 }
