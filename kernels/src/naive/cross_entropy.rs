@@ -9,24 +9,49 @@ pub fn embedding(ids: &[usize], table: &[f64], width: usize) -> Vec<f64> {
         .collect()
 }
 
-/// `softmax(h table^T + bias) table`, row by row.
+/// `softmax(h table^T + bias)`, `[N, V]`.
 #[must_use]
-pub fn mixture(h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64> {
-    let mean = |row: &[f64]| {
-        let weight = |id: usize| {
-            let logit: f64 = row.iter().zip(&table[id * width..]).map(|(h, e)| h * e).sum();
-            (logit + bias[id]).exp()
-        };
-        let total: f64 = (0..bias.len()).map(weight).sum();
+pub fn distribution(h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64> {
+    let row = |row: &[f64]| {
+        let logit = |id: usize| bias[id] + row.iter().zip(&table[id * width..]).map(|(h, e)| h * e).sum::<f64>();
+        let weights: Vec<f64> = (0..bias.len()).map(|id| logit(id).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        weights.into_iter().map(move |weight| weight / total)
+    };
+    h.chunks(width).flat_map(row).collect()
+}
+
+/// `p values`, row by row: `p: [N, V]`, `values: [V, width]`.
+#[must_use]
+pub fn expectation(p: &[f64], values: &[f64], width: usize) -> Vec<f64> {
+    let mean = |p: &[f64]| {
         let mut mean = vec![0.0; width];
-        for id in 0..bias.len() {
-            for (mean, e) in mean.iter_mut().zip(&table[id * width..]) {
-                *mean += weight(id) / total * e;
-            }
+        for (p, row) in p.iter().zip(values.chunks(width)) {
+            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += p * value);
         }
         mean
     };
-    h.chunks(width).flat_map(mean).collect()
+    p.chunks(values.len() / width).flat_map(mean).collect()
+}
+
+/// `softmax(h table^T + bias) table`, row by row.
+#[must_use]
+pub fn mixture(h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64> {
+    expectation(&distribution(h, table, bias, width), table, width)
+}
+
+/// `KL(p || softmax(h table^T + bias))` in nats, row by row.
+#[must_use]
+pub fn divergence(p: &[f64], h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64> {
+    let q = distribution(h, table, bias, width);
+    let nats = |(p, q): (&[f64], &[f64])| {
+        p.iter()
+            .zip(q)
+            .filter(|(p, _)| **p > 0.0)
+            .map(|(p, q)| p * (p / q).ln())
+            .sum()
+    };
+    p.chunks(bias.len()).zip(q.chunks(bias.len())).map(nats).collect()
 }
 
 /// The cross-entropy in nats of each row of `softmax(h table^T + bias)`.

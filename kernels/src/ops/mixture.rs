@@ -34,7 +34,7 @@ pub fn mixture(h: &Tensor, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
 }
 
 /// The softmax of `logits + bias`, in the dtype of the logits, which nobody else holds.
-fn probabilities(logits: Tensor, bias: &Tensor) -> Result<Tensor> {
+pub(super) fn probabilities(logits: Tensor, bias: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if logits.device().is_cuda() {
         let (rows, device) = (logits.dim(0)?, logits.device());

@@ -2,9 +2,12 @@
 
 mod add;
 mod attention;
+mod categorical;
 mod cpu;
 mod cross_entropy;
+mod divergence;
 mod embedding;
+mod expectation;
 mod gate;
 mod merge;
 mod mixture;
@@ -17,8 +20,10 @@ mod swiglu;
 
 pub(crate) use add::add;
 pub(crate) use cpu::Operand;
-pub(crate) use cross_entropy::cross_entropy_parts;
+pub(crate) use cross_entropy::{Parts, cross_entropy_parts};
+pub(crate) use divergence::divergence_parts;
 pub(crate) use embedding::backward as embedding_backward;
+pub(crate) use expectation::Expectation;
 pub(crate) use gate::gated_add_backward;
 pub(crate) use merge::merge_backward;
 #[cfg(feature = "cuda")]
@@ -30,7 +35,9 @@ pub(crate) use self_attention::Attended;
 pub(crate) use swiglu::SwiGlu;
 
 pub use attention::{Attention, AttentionPass, tile_attention};
+pub use categorical::categorical;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
+pub use divergence::SoftTarget;
 pub use embedding::embedding;
 pub use gate::gated_add;
 pub use merge::merge;

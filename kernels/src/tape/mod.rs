@@ -7,6 +7,7 @@
 
 mod attention;
 mod bridge;
+mod head;
 mod maps;
 mod norms;
 mod ops;

@@ -58,37 +58,6 @@ impl Value {
         });
         Ok(sum)
     }
-
-    /// Weighted cross-entropy of `softmax(self table^T + bias)`: the loss, a scalar, and the nats of each row.
-    /// See [`ops::linear_cross_entropy`].
-    ///
-    /// # Errors
-    /// If shapes or dtypes do not fit.
-    pub fn cross_entropy(
-        &self,
-        table: &Self,
-        bias: &Tensor,
-        targets: &Tensor,
-        weights: &Tensor,
-    ) -> Result<(Self, Tensor)> {
-        let bias = Self::parameter(bias);
-        let inputs = [self, table, &bias];
-        let parts = ops::cross_entropy_parts(
-            inputs.map(Self::tensor),
-            targets,
-            weights,
-            inputs.iter().any(|input| input.is_recorded()),
-        )?;
-        let dtypes = inputs.map(|input| input.tensor.dtype());
-        let learned = parts.gradients;
-        let [loss] = Self::record(&inputs, [parts.loss], move |[upstream]| {
-            let (Some(upstream), Some(learned)) = (upstream, learned) else {
-                return Ok(Vec::new());
-            };
-            learned.scaled(&upstream, dtypes)
-        });
-        Ok((loss, parts.nats))
-    }
 }
 
 /// The gradients that follow from `upstream`, if there is any.

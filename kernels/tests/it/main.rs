@@ -6,7 +6,9 @@
 )]
 
 mod attention;
+mod categorical;
 mod cross_entropy;
+mod divergence;
 mod embedding;
 mod merge;
 mod modulated;

@@ -63,9 +63,9 @@ pub(crate) struct Parts {
 
 /// Gradients of the loss.
 pub(crate) struct Gradients {
-    h: Tensor,
-    table: Tensor,
-    bias: Tensor,
+    pub(crate) h: Tensor,
+    pub(crate) table: Tensor,
+    pub(crate) bias: Tensor,
 }
 
 impl Gradients {
