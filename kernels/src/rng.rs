@@ -76,6 +76,8 @@ pub enum Purpose {
     Commit = 9,
     /// Whether a training step conditions on its own prediction.
     SelfCondition = 10,
+    /// Kind of a lesson of distillation.
+    Lesson = 11,
 }
 
 /// The source of all noise of one request (or of one training run).

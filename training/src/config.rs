@@ -7,7 +7,7 @@ use drdiff_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Sampling;
-use crate::{Error, OptimizerConfig, Result};
+use crate::{DistillConfig, Error, OptimizerConfig, Result};
 
 /// A training run. Together with the corpus it decides every number of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct TrainConfig {
     /// Steps between checkpoints, 0 for none but the last.
     #[serde(default)]
     pub checkpoint_every: u64,
+    /// Teaches a trained network to write in fewer steps, instead of the plain objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<DistillConfig>,
 }
 
 impl TrainConfig {
@@ -119,7 +122,21 @@ impl TrainConfig {
                 self.self_conditioning
             ));
         }
-        Ok(())
+        match &self.distill {
+            Some(distill) => distill.validate(self.steps, context, self.optimizer.ema),
+            None => Ok(()),
+        }
+    }
+
+    /// Learning rate of step `step`, counted from 0; each round of a distillation begins anew.
+    pub fn rate(&self, step: u64) -> f64 {
+        match &self.distill {
+            Some(distill) => {
+                let steps = distill.round_steps(self.steps);
+                self.optimizer.rate(step % steps, steps)
+            }
+            None => self.optimizer.rate(step, self.steps),
+        }
     }
 
     /// What levels are drawn from in blocks of `block_size`.

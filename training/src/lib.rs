@@ -3,6 +3,7 @@
 
 mod config;
 pub mod data;
+mod distill;
 mod error;
 mod objective;
 mod optimizer;
@@ -14,6 +15,7 @@ mod trial;
 mod validate;
 
 pub use config::TrainConfig;
+pub use distill::{DistillConfig, DistillLoss, LessonShares, Refresh};
 pub use error::{Error, Result};
 pub use objective::{Layout, Loss, loss};
 pub use optimizer::{MuonConfig, Optimizer, OptimizerConfig};

@@ -54,7 +54,14 @@ pub fn loss(
     Ok(Loss { value, nats })
 }
 
-fn run(network: &Network, tables: &Tables, rows: &Rows, corrupted: &Corrupted, layout: &Layout<'_>) -> Result<Hidden> {
+/// The blocks over the rows of a pass.
+pub(crate) fn run(
+    network: &Network,
+    tables: &Tables,
+    rows: &Rows,
+    corrupted: &Corrupted,
+    layout: &Layout<'_>,
+) -> Result<Hidden> {
     let segment = Segment {
         batch: corrupted.batch,
         len: 2 * corrupted.len,
@@ -66,7 +73,7 @@ fn run(network: &Network, tables: &Tables, rows: &Rows, corrupted: &Corrupted, l
 }
 
 /// Evidence `y + g` at the open rows.
-fn evidence(network: &Network, hidden: &Hidden, rows: &Rows) -> Result<Value> {
+pub(crate) fn evidence(network: &Network, hidden: &Hidden, rows: &Rows) -> Result<Value> {
     let g = network.evidence(hidden, &rows.open)?;
     match (&rows.evidence, &rows.input.soft) {
         (Some(pick), Some(soft)) => {

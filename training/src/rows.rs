@@ -40,6 +40,7 @@ struct SoftRows {
 }
 
 /// A pass that is laid out on the device.
+#[derive(Clone)]
 pub(crate) struct Rows {
     pub(crate) input: Input,
     /// Rows of the pass that are predicted, `[open]` u32.
@@ -113,9 +114,7 @@ impl Corrupted {
             input.soft = Some(self.soft.place(network, tables)?);
             evidence = Some(vector(&self.picks)?);
         }
-        if network.config().noise_conditioning {
-            input.mean_signal = Some(Tensor::from_slice(&self.signal, (self.signal.len(), 1), device)?);
-        }
+        input.mean_signal = place_signal(network, &self.signal)?;
         Ok(Rows {
             input,
             open: vector(&self.open)?,
@@ -158,6 +157,17 @@ impl SoftRows {
 
 fn is_soft(snr: f32) -> bool {
     snr > 0.0 && snr.is_finite()
+}
+
+/// Mean signal of levels (`[batch * len]`) for the rows of a pass, if the network reads it.
+pub(crate) fn signal(network: &Network, levels: &Levels, len: usize) -> Result<Option<Tensor>> {
+    place_signal(network, &mean_signal(levels, len))
+}
+
+fn place_signal(network: &Network, signal: &[f32]) -> Result<Option<Tensor>> {
+    let wanted = network.config().noise_conditioning;
+    let place = || Tensor::from_slice(signal, (signal.len(), 1), network.device());
+    Ok(wanted.then(place).transpose()?)
 }
 
 fn mean_signal(levels: &Levels, len: usize) -> Vec<f32> {

@@ -48,6 +48,13 @@ pub struct StepRecord {
 pub enum Event {
     /// Some steps were taken.
     Steps(StepRecord),
+    /// A round of distillation begins.
+    Round {
+        /// Steps taken.
+        step: u64,
+        /// Steps that the student of this round writes a block in.
+        student_steps: usize,
+    },
     /// The bound on held-out text.
     Validation {
         /// Steps taken.
@@ -93,6 +100,10 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
     let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
     let mut outcome = Outcome::Finished;
     while trainer.step < total {
+        if let Some(student_steps) = trainer.begins_round() {
+            let step = trainer.step;
+            report(Event::Round { step, student_steps })?;
+        }
         let output = trainer.step()?;
         let step = trainer.step;
         watch.add(&output)?;
@@ -183,7 +194,7 @@ impl Watch {
             tokens: trainer.tokens,
             loss,
             gradient_norm,
-            learning_rate: config.optimizer.rate(step.saturating_sub(1), config.steps),
+            learning_rate: config.rate(step.saturating_sub(1)),
             tokens_per_second: tokens as f64 / seconds,
         };
         self.restart();

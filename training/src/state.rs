@@ -29,7 +29,11 @@ impl<'c> Trainer<'c> {
             training: serde_json::to_value(&self.config).map_err(|e| Error::Config(e.to_string()))?,
         };
         save_checkpoint(&dir.join(MODEL_FILE), &metadata, &self.optimizer.averaged())?;
-        save_checkpoint(&dir.join(TRAINING_FILE), &metadata, &self.optimizer.state()?)?;
+        let mut state = self.optimizer.state()?;
+        if let Some(teacher) = &self.teacher {
+            state.extend(teacher.state());
+        }
+        save_checkpoint(&dir.join(TRAINING_FILE), &metadata, &state)?;
         Ok(())
     }
 
@@ -56,6 +60,17 @@ impl<'c> Trainer<'c> {
                 "its `model` section differs; give the configuration that it was started with",
             ));
         }
+        let distill = serde_json::to_value(&config.distill).map_err(|e| Error::Config(e.to_string()))?;
+        if metadata.training.get("distill").unwrap_or(&serde_json::Value::Null) != &distill {
+            return Err(foreign(
+                "its `distill` section differs; give the one that it was started with, and `--distill` if there was one",
+            ));
+        }
+        if config.distill.is_some() && metadata.training.get("steps") != Some(&config.steps.into()) {
+            return Err(foreign(
+                "its `steps` differ, and with them the rounds of the distillation; give the same number",
+            ));
+        }
         let name = |muon: bool| if muon { "muon" } else { "adamw" };
         let before = metadata
             .training
@@ -75,15 +90,15 @@ impl<'c> Trainer<'c> {
                 "it has taken {taken} steps and `steps` is {steps}; a run may only grow, so give `steps` of at least {taken}"
             )));
         }
-        let mut trainer = Trainer::new(config, corpus, None, device)?;
-        trainer
-            .optimizer
-            .restore(metadata.step, |name, dims| match tensors.remove(name) {
-                Some(Loaded::Dense(tensor)) if tensor.dims() == dims => Ok(tensor),
-                Some(_) => Err(foreign(&format!("`{name}` has another shape"))),
-                None => Err(foreign(&format!("it has no `{name}`"))),
-            })?;
+        let mut trainer = Trainer::begin(config, corpus, None, device)?;
+        let mut take = |name: &str, dims: &[usize]| match tensors.remove(name) {
+            Some(Loaded::Dense(tensor)) if tensor.dims() == dims => Ok(tensor),
+            Some(_) => Err(foreign(&format!("`{name}` has another shape"))),
+            None => Err(foreign(&format!("it has no `{name}`"))),
+        };
+        trainer.optimizer.restore(metadata.step, &mut take)?;
         trainer.step = metadata.step;
+        trainer.restore_teacher(&mut take)?;
         trainer.tokens = metadata.tokens;
         Ok(trainer)
     }

@@ -6,6 +6,7 @@ use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Rotary, Source,
 use drdiff_model::{Checkpoint, Loading, Network, build};
 
 use crate::data::{Corpus, Sampler};
+use crate::distill::{self, Lesson, Teacher};
 use crate::{Corrupted, Error, Layout, Optimizer, Result, TrainConfig, loss};
 
 /// Everything that a run carries from step to step.
@@ -20,6 +21,8 @@ pub struct Trainer<'a> {
     pub(crate) step: u64,
     /// Text tokens seen.
     pub(crate) tokens: u64,
+    /// Who teaches, in a distillation.
+    pub(crate) teacher: Option<Teacher>,
     sampler: Sampler<'a>,
     noise: Noise,
     ready: Option<Ready>,
@@ -37,8 +40,22 @@ impl<'a> Trainer<'a> {
     /// A new run; `weights` are taken as a start if given, with fresh optimiser state.
     ///
     /// # Errors
-    /// If the configuration makes no sense, or does not fit the corpus or the weights.
+    /// If the configuration makes no sense, or does not fit the corpus or the weights; if there is nobody to distil from.
     pub fn new(config: TrainConfig, corpus: &'a Corpus, weights: Option<Checkpoint>, device: &Device) -> Result<Self> {
+        if config.distill.is_some() && weights.is_none() {
+            let reason = "a distillation begins with a trained network; name one with `--from`";
+            return Err(Error::Config(reason.to_owned()));
+        }
+        Self::begin(config, corpus, weights, device)
+    }
+
+    /// [`Trainer::new`] for weights that may come later.
+    pub(crate) fn begin(
+        config: TrainConfig,
+        corpus: &'a Corpus,
+        weights: Option<Checkpoint>,
+        device: &Device,
+    ) -> Result<Self> {
         config.validate()?;
         let vocab = corpus.tokenizer().vocab_size();
         if config.model.vocab != vocab {
@@ -69,6 +86,7 @@ impl<'a> Trainer<'a> {
             step: 0,
             tokens: 0,
             ready: None,
+            teacher: None,
             corpus,
             network,
             noise,
@@ -96,6 +114,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// If the corpus cannot be read or an operation fails.
     pub fn step(&mut self) -> Result<StepOutput> {
+        self.refresh_teacher()?;
         let passes = self.config.accumulate as u64;
         let mut gradients = Gradients::default();
         let mut total: Option<Tensor> = None;
@@ -116,7 +135,7 @@ impl<'a> Trainer<'a> {
         };
         gradients.scale((passes as f64).recip())?;
         let loss = total.affine((passes as f64).recip(), 0.0)?;
-        let rate = self.config.optimizer.rate(self.step, self.config.steps);
+        let rate = self.config.rate(self.step);
         let norm = self.optimizer.step(gradients, rate, &self.config.optimizer)?;
         self.step += 1;
         self.tokens += passes * (self.config.batch * self.config.model.context) as u64;
@@ -133,6 +152,9 @@ impl<'a> Trainer<'a> {
             plan: self.plans.get(self.config.model.context, ready.block_size)?,
             rotary: &self.rotary,
         };
+        if let (Some(lesson), Some(teacher), Some(distill)) = (&ready.lesson, &self.teacher, &self.config.distill) {
+            return self.taught((teacher, distill), lesson, (&ready.corrupted, &layout), tape);
+        }
         let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
         let value = loss(&self.network, &ready.corrupted, &layout, conditioned, Some(tape))?.value;
         Ok(value)
@@ -144,13 +166,23 @@ impl<'a> Trainer<'a> {
         let windows = self.sampler.batch(key, 0..*batch as u64)?;
         let tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
         let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
-        let levels = self.config.levels(block_size);
-        let levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
+        let (levels, lesson) = match &self.config.distill {
+            Some(distill) => {
+                let round = distill.round(key / self.config.accumulate as u64, self.config.steps);
+                let (levels, lesson) = distill::draw(&self.config, distill, round, block_size, (self.noise, key))?;
+                (levels, Some(lesson))
+            }
+            None => {
+                let levels = self.config.levels(block_size);
+                (levels.draw(&self.noise, key, *batch, model.context, block_size)?, None)
+            }
+        };
         let corrupted = Corrupted::new(&tokens, &levels, *batch, (model.vocab, model.embed), (self.noise, key));
         Ok(Ready {
             key,
             block_size,
             corrupted,
+            lesson,
         })
     }
 }
@@ -160,6 +192,7 @@ struct Ready {
     key: u64,
     block_size: usize,
     corrupted: Corrupted,
+    lesson: Option<Lesson>,
 }
 
 fn initialise(config: &TrainConfig, noise: Noise, device: &Device) -> Result<(Network, Params)> {

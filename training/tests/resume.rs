@@ -4,12 +4,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{Device, Tensor};
-use drdiff_kernels::Loaded;
+use candle_core::Device;
+use common::assert_same;
 use drdiff_training::data::Corpus;
 use drdiff_training::{Event, MODEL_FILE, MuonConfig, Outcome, Run, TRAINING_FILE, TrainConfig, Trainer, run};
 
@@ -41,26 +40,6 @@ fn train(config: TrainConfig, corpus: &Corpus, dir: &Path, stop_after: u64) -> O
         }
     })
     .unwrap()
-}
-
-/// Every number of a file, bit for bit.
-fn bits(path: &Path) -> BTreeMap<String, Vec<u32>> {
-    let numbers = |tensor: &Tensor| -> Vec<u32> {
-        let numbers = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        numbers.into_iter().map(f32::to_bits).collect()
-    };
-    let checkpoint = drdiff_model::load_checkpoint(path, &Device::Cpu).unwrap();
-    let tensors = checkpoint.tensors.into_iter().map(|(name, loaded)| match loaded {
-        Loaded::Dense(tensor) => (name, numbers(&tensor)),
-        Loaded::Quantized(_) => unreachable!("checkpoints are dense"),
-    });
-    tensors.collect()
-}
-
-fn assert_same(left: &Path, right: &Path) {
-    for file in [MODEL_FILE, TRAINING_FILE] {
-        assert!(bits(&left.join(file)) == bits(&right.join(file)), "{file} differs");
-    }
 }
 
 #[test]

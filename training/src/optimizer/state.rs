@@ -24,6 +24,22 @@ impl Optimizer {
             .collect()
     }
 
+    /// The weights as they are.
+    pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {
+        let named = |slot: &Slot| (slot.name.clone(), slot.var.as_tensor().clone());
+        self.slots.iter().map(named).collect()
+    }
+
+    /// Goes on from the averaged weights, where there are any.
+    pub(crate) fn adopt_average(&mut self) -> Result<()> {
+        for slot in &self.slots {
+            if let Some(average) = &slot.average {
+                slot.var.set(average)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that going on needs: for each parameter `weight.NAME`, the moments or the momentum, and the average.
     pub(crate) fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = Vec::new();

@@ -1,6 +1,7 @@
 //! Text and folders for the tests of the data pipeline.
 #![allow(dead_code, unused_imports, reason = "each test program uses its part of this module")]
 
+mod files;
 mod network;
 
 use std::ops::ControlFlow;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use drdiff_training::data::{Corpus, PrepareOptions, TokenizerChoice, prepare};
 use tempfile::TempDir;
 
+pub(crate) use files::{assert_same, bits};
 pub(crate) use network::{LEN, config, gradients, model, number, one_batch, one_batch_from};
 
 /// A vocabulary that the small texts below can fill.

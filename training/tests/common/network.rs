@@ -52,6 +52,7 @@ pub(crate) fn config(vocab: usize, steps: u64) -> TrainConfig {
         validation_windows: 2,
         validation_blocks: vec![1, 16],
         checkpoint_every: 0,
+        distill: None,
     }
 }
 

@@ -1,0 +1,104 @@
+//! The teacher at work: from a batch to what the student shall predict.
+
+use candle_core::{DType, Device, Tensor};
+use drdiff_kernels::{SoftTarget, categorical, mixture};
+use drdiff_model::{Network, Soft, Tables};
+
+use super::Lesson;
+use super::commits::Commits;
+use super::path::Path;
+use crate::objective::{evidence, run};
+use crate::rows::{Rows, signal};
+use crate::{Corrupted, Layout, Result};
+
+/// What the student shall predict at the open rows, in their order. Tokens and states stay on the device.
+///
+/// # Errors
+/// If an operation fails.
+pub(crate) fn teach(
+    teacher: &Network,
+    tables: &Tables,
+    rows: &Rows,
+    lesson: &Lesson,
+    corrupted: &Corrupted,
+    layout: &Layout<'_>,
+) -> Result<SoftTarget> {
+    let work = Work {
+        teacher,
+        tables,
+        rows,
+        corrupted,
+        layout,
+    };
+    let parts = match lesson {
+        Lesson::Absorbing(commits) => work.commit(commits)?,
+        Lesson::Gaussian(path) | Lesson::Consistency(path) => work.walk(path)?,
+    };
+    Ok(SoftTarget {
+        parts,
+        table: tables.unit().tensor().clone(),
+        bias: teacher.bias().clone(),
+    })
+}
+
+struct Work<'a> {
+    teacher: &'a Network,
+    tables: &'a Tables,
+    rows: &'a Rows,
+    corrupted: &'a Corrupted,
+    layout: &'a Layout<'a>,
+}
+
+impl Work<'_> {
+    fn device(&self) -> &Device {
+        self.teacher.device()
+    }
+
+    /// Evidence at some open rows.
+    fn predict(&self, rows: &Rows) -> Result<Tensor> {
+        let hidden = run(self.teacher, self.tables, rows, self.corrupted, self.layout)?;
+        Ok(evidence(self.teacher, &hidden, rows)?.tensor().clone())
+    }
+
+    fn commit(&self, commits: &Commits) -> Result<Vec<(Tensor, Tensor)>> {
+        let device = self.device();
+        let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
+        let mut rows = self.rows.clone();
+        let mut reading = vec![rows.input.index.clone()];
+        let mut predictions = Vec::new();
+        for (pass, kept) in commits.kept.iter().enumerate() {
+            rows.open = self.rows.open.index_select(&vector(kept)?, 0)?;
+            let h = self.predict(&rows)?;
+            if let Some(draws) = commits.draws.get(pass) {
+                let u = Tensor::from_slice(draws, draws.len(), device)?;
+                reading.push(categorical(&h, self.tables.unit().tensor(), self.teacher.bias(), &u)?);
+                rows.input.index = Tensor::cat(&reading, 0)?.index_select(&vector(&commits.picks[pass])?, 0)?;
+                rows.input.mean_signal = signal(self.teacher, &commits.levels[pass], self.corrupted.len)?;
+            }
+            predictions.push(h);
+        }
+        let h = Tensor::cat(&predictions, 0)?.index_select(&vector(&commits.order)?, 0)?;
+        let whole = Tensor::ones(commits.order.len(), DType::F32, device)?;
+        Ok(vec![(h, whole)])
+    }
+
+    fn walk(&self, path: &Path) -> Result<Vec<(Tensor, Tensor)>> {
+        let device = self.device();
+        let mut rows = self.rows.clone();
+        let mut parts = Vec::new();
+        for (pass, shares) in path.shares.iter().enumerate() {
+            let h = self.predict(&rows)?;
+            if let (Some(step), Some(soft)) = (path.moves.get(pass), &rows.input.soft) {
+                let column = |values: &[f32]| Tensor::from_slice(values, (values.len(), 1), device);
+                let x_hat = mixture(&h, self.tables.unit().tensor(), self.teacher.bias())?;
+                let kept = soft.evidence.broadcast_mul(&column(&step.keep)?)?;
+                rows.input.soft = Some(Soft::new((kept + x_hat.broadcast_mul(&column(&step.gain)?)?)?)?);
+                rows.input.mean_signal = signal(self.teacher, &path.levels[pass], self.corrupted.len)?;
+            }
+            if let Some(shares) = shares {
+                parts.push((h, Tensor::from_slice(shares, shares.len(), device)?));
+            }
+        }
+        Ok(parts)
+    }
+}
