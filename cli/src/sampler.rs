@@ -55,6 +55,9 @@ pub(crate) struct SamplerArgs {
     /// Show the network its last prediction in each pass
     #[arg(long)]
     self_condition: bool,
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    #[arg(help = shown("How closely the prompt is followed; above 1 closer, at the price of a second network call", default().style_guidance))]
+    style_guidance: Option<f64>,
     #[arg(long, value_name = "PLAN", value_parser = plans())]
     #[arg(help = format!("Which text each token reads: {} [default: the model's own]", PlanKind::ALL.map(PlanKind::name).join(" or ")))]
     attention: Option<PlanKind>,
@@ -83,6 +86,7 @@ impl SamplerArgs {
             seed: self.seed,
             stop_at_end: self.no_stop.then_some(false),
             self_condition: self.self_condition.then_some(true),
+            style_guidance: self.style_guidance,
             attention: self.attention,
             stop: None,
         };

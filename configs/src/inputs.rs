@@ -94,7 +94,7 @@ impl Inputs {
 
         let mut tree = Node::empty();
         if let Some(name) = base {
-            tree.merge(Node::parse(&format!("preset {name}"), preset(T::NAME, &name)?.text)?);
+            tree.merge(preset_tree::<T>(&name)?);
         }
         if let Some(file) = file {
             tree.merge(file);
@@ -135,6 +135,17 @@ impl Inputs {
             _ => Err(Error::Assignment(value.clone())),
         })
     }
+}
+
+/// A preset over the one that it is based on, if it names one.
+fn preset_tree<T: Section>(name: &str) -> Result<Node> {
+    let mut own = Node::parse(&format!("preset {name}"), preset(T::NAME, name)?.text)?;
+    let Some(base) = own.take("preset") else {
+        return Ok(own);
+    };
+    let mut tree = preset_tree::<T>(&text_of(&base)?)?;
+    tree.merge(own);
+    Ok(tree)
 }
 
 fn read<T: Section>(path: &Path) -> Result<Node> {

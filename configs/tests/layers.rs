@@ -267,12 +267,20 @@ fn files_can_name_their_preset() {
     assert_eq!(resolved.value.steps, 9);
     assert!(resolved.origin("model.width").to_string().starts_with("preset tiny:"));
 
+    // So can presets.
+    let mut inputs = Inputs::default();
+    inputs.config("distill");
+    let resolved: Resolved<TrainConfig> = inputs.resolve().unwrap();
+    assert!(resolved.origin("model.width").to_string().starts_with("preset small:"));
+    assert!(resolved.origin("steps").to_string().starts_with("preset distill:"));
+    assert!(resolved.value.distill.is_some());
+
     let mut inputs = Inputs::default();
     inputs.config("smal");
     let message = inputs.resolve::<TrainConfig>().unwrap_err().to_string();
     assert_eq!(
         message,
-        "there is no train preset `smal` (did you mean `small`?); there are tiny, small"
+        "there is no train preset `smal` (did you mean `small`?); there are tiny, small, distill"
     );
     let mut inputs = Inputs::default();
     inputs.config("small.yaml");

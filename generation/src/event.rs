@@ -36,7 +36,7 @@ pub struct Output {
     pub text: String,
     /// Its token ids, without end-of-text; a token that is cut by a stop string is left out.
     pub ids: Vec<u32>,
-    /// Network passes that the request took part in.
+    /// Network passes that the request took part in; under guidance each counts twice.
     pub nfe: usize,
     /// Tokens committed, including any behind the end of the text.
     pub committed_tokens: usize,

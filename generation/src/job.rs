@@ -6,7 +6,7 @@ use drdiff_attention::{KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
-use drdiff_solver::{BlockRun, StepReport, Table};
+use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
 use crate::stop::StopStrings;
 use crate::{Event, Output, Request, Result, StopReason, Task};
@@ -30,6 +30,9 @@ pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
 pub(crate) struct Job {
     pub(crate) request: Request,
     pub(crate) cache: KvCache,
+    /// For guidance: the same text with its first `prompt` tokens absorbed.
+    pub(crate) unprompted: Option<KvCache>,
+    prompt: usize,
     /// The block that is denoised.
     pub(crate) run: BlockRun,
     /// The prompt, or the block before this one. The cache holds all but the last `left` of it: a long prompt is taken
@@ -59,9 +62,18 @@ pub(crate) struct Job {
 pub(crate) struct Part {
     /// Clean tokens first, ...
     pub(crate) clean: Vec<u32>,
+    /// The same without the prompt, for guidance.
+    pub(crate) unprompted: Option<Vec<u32>>,
     /// ... then the block, unless the prompt takes more than this pass.
     pub(crate) block: bool,
     pub(crate) plan: Arc<TilePlan>,
+}
+
+impl Part {
+    /// The clean tokens as they are and, under guidance, without the prompt.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &Vec<u32>> {
+        std::iter::once(&self.clean).chain(&self.unprompted)
+    }
 }
 
 impl Job {
@@ -74,13 +86,14 @@ impl Job {
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
         };
         let pass = PREFILL.max(block_size) + block_size;
-        let cache = match request.settings.attention.unwrap_or(config.attention.plan) {
+        let cache = || match request.settings.attention.unwrap_or(config.attention.plan) {
             // A block, the one before it and what both see lie within the distances known from training.
-            PlanKind::Dense => network.cache(context.saturating_sub(2 * block_size).max(1), pass)?,
+            PlanKind::Dense => network.cache(context.saturating_sub(2 * block_size).max(1), pass),
             PlanKind::LengthAdaptive => {
-                network.length_adaptive_cache(block_size, pass, clean.len() + canvas.len().max(budget))?
+                network.length_adaptive_cache(block_size, pass, clean.len() + canvas.len().max(budget))
             }
         };
+        let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
         let noise = Noise::new(request.settings.seed, request.id);
         let run = BlockRun::new(
             request.settings.sampler.clone(),
@@ -90,7 +103,9 @@ impl Job {
             &canvas,
         )?;
         Ok(Self {
-            cache,
+            cache: cache()?,
+            unprompted: guided.then(cache).transpose()?,
+            prompt: clean.len(),
             predictions: vec![None; canvas.len()],
             run,
             left: clean.len(),
@@ -111,6 +126,36 @@ impl Job {
             flops: 0,
             request,
         })
+    }
+
+    /// How often the network sees the text in a pass: twice under guidance.
+    fn views(&self) -> usize {
+        1 + usize::from(self.unprompted.is_some())
+    }
+
+    /// The caches of these views.
+    pub(crate) fn caches(&mut self) -> impl Iterator<Item = &mut KvCache> {
+        std::iter::once(&mut self.cache).chain(&mut self.unprompted)
+    }
+
+    /// The guided prediction of what the network said with the prompt and, under guidance, without it.
+    pub(crate) fn guided(&self, mut views: impl Iterator<Item = Prediction>) -> Result<Option<Prediction>> {
+        let Some(mut prediction) = views.next() else {
+            return Ok(None);
+        };
+        if let Some(without) = views.next() {
+            guide(
+                &mut prediction,
+                &without,
+                self.vocab(),
+                self.request.settings.style_guidance,
+            )?;
+        }
+        Ok(Some(prediction))
+    }
+
+    fn vocab(&self) -> usize {
+        self.table.vocabulary()
     }
 
     /// Positions of the block.
@@ -134,24 +179,39 @@ impl Job {
             _ => Arc::new(self.cache.plan(layout)?),
         };
         self.plan = Some((layout, plan.clone()));
-        Ok(Part { clean, block, plan })
+        let absorbed = self.vocab() as u32;
+        let hidden = self.prompt.saturating_sub(self.position as usize).min(clean.len());
+        let unprompted = self.unprompted.as_ref().map(|_| {
+            let prompt = std::iter::repeat_n(absorbed, hidden);
+            prompt.chain(clean[hidden..].iter().copied()).collect()
+        });
+        Ok(Part {
+            clean,
+            unprompted,
+            block,
+            plan,
+        })
     }
 
     /// The pass is over: its clean tokens are in the cache.
     pub(crate) fn passed(&mut self, part: &Part) -> Result<()> {
-        self.nfe += 1;
+        self.nfe += self.views();
         if part.block {
             self.canvas += self.block_len();
         }
         self.left -= part.clean.len();
         self.position += part.clean.len() as u64;
         let next = PREFILL.max(self.block_size) + self.block_size;
-        Ok(self.cache.commit(part.clean.len(), next)?)
+        self.cache.commit(part.clean.len(), next)?;
+        if let Some(cache) = &mut self.unprompted {
+            cache.commit(part.clean.len(), next)?;
+        }
+        Ok(())
     }
 
     /// Counts the operations of the coming pass.
     pub(crate) fn count(&mut self, part: &Part, config: &ModelConfig) {
-        self.flops += self.rows(part).flops(config, &part.plan);
+        self.flops += self.rows(part).flops(config, &part.plan) * self.views() as u64;
     }
 
     /// The rows of this job in a pass, by what the network does with them.

@@ -47,6 +47,9 @@ pub struct Overrides {
     /// Feeds each step the prediction of the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_condition: Option<bool>,
+    /// How closely the prompt is followed; 1 is plainly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub style_guidance: Option<f64>,
     /// Which committed text each token reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<PlanKind>,
@@ -57,7 +60,7 @@ pub struct Overrides {
 
 impl Overrides {
     /// The keys, in the order in which they are listed to users.
-    pub const KEYS: [&'static str; 14] = [
+    pub const KEYS: [&'static str; 15] = [
         "tokens",
         "steps",
         "block_size",
@@ -70,6 +73,7 @@ impl Overrides {
         "seed",
         "stop_at_end",
         "self_condition",
+        "style_guidance",
         "attention",
         "stop",
     ];
@@ -104,6 +108,7 @@ impl Overrides {
         set(&mut settings.seed, self.seed);
         set(&mut settings.stop_at_end, self.stop_at_end);
         set(&mut settings.self_condition, self.self_condition);
+        set(&mut settings.style_guidance, self.style_guidance);
         settings.attention = self.attention.or(settings.attention);
         if let Some(stop) = &self.stop {
             settings.stop.clone_from(stop);
@@ -173,7 +178,7 @@ mod tests {
         let all = json!({
             "tokens": 1, "steps": 2, "block_size": 3, "process": "gaussian", "solver": "sde", "order": 3,
             "commit": "margin", "temperature": 0.5, "top_p": 0.25, "seed": 4, "stop_at_end": false,
-            "self_condition": true, "attention": "length_adaptive", "stop": ["x"],
+            "self_condition": true, "style_guidance": 2.0, "attention": "length_adaptive", "stop": ["x"],
         });
         for commit in [json!("entropy-bound:0.2"), json!({ "type": "margin" })] {
             let map = Map::from_iter([("commit".to_owned(), commit)]);

@@ -100,31 +100,36 @@ pub(crate) fn predict(
     let mut rotaries = Vec::with_capacity(jobs.len());
     let mut open_counts = Vec::with_capacity(jobs.len());
     for (job, part) in jobs.iter().zip(parts) {
-        let before = rows.open.len();
-        part.clean.iter().for_each(|token| rows.clean(*token));
-        let mut len = part.clean.len();
-        if part.block {
-            rows.block(job, config.vocab as u32, config.embed);
-            len += job.block_len();
+        for clean in part.views() {
+            let before = rows.open.len();
+            clean.iter().for_each(|token| rows.clean(*token));
+            let mut len = clean.len();
+            if part.block {
+                rows.block(job, config.vocab as u32, config.embed);
+                len += job.block_len();
+            }
+            open_counts.push(rows.open.len() - before);
+            let first = job.position as i64;
+            let positions: Vec<i64> = (first..first + len as i64).collect();
+            rotaries.push((
+                len,
+                Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
+            ));
         }
-        open_counts.push(rows.open.len() - before);
-        let first = job.position as i64;
-        let positions: Vec<i64> = (first..first + len as i64).collect();
-        rotaries.push((
-            len,
-            Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
-        ));
     }
     let input = rows.input(network)?;
-    let mut segments: Vec<Segment<'_>> = jobs
+    let caches = jobs
         .iter_mut()
-        .zip(parts.iter().zip(&rotaries))
-        .map(|(job, (part, (len, rotary)))| Segment {
+        .zip(parts)
+        .flat_map(|(job, part)| job.caches().map(move |cache| (cache, part)));
+    let mut segments: Vec<Segment<'_>> = caches
+        .zip(&rotaries)
+        .map(|((cache, part), (len, rotary))| Segment {
             batch: 1,
             len: *len,
             plan: part.plan.clone(),
             rotary,
-            cache: Some(&mut job.cache),
+            cache: Some(cache),
         })
         .collect();
     let hidden = network.forward(&network.tables(None)?, &input, &mut segments, report)?;
@@ -160,23 +165,23 @@ fn split(
     logits: &Tensor,
     data: Option<&Tensor>,
 ) -> Result<Vec<Option<Prediction>>> {
-    let mut first = 0;
+    let (mut first, mut counts) = (0, open_counts.iter());
     let mut predictions = Vec::with_capacity(jobs.len());
-    for (part, count) in parts.iter().zip(open_counts) {
-        if !part.block {
-            predictions.push(None);
-            continue;
+    for (job, part) in jobs.iter().zip(parts) {
+        let mut views = Vec::new();
+        for count in counts.by_ref().take(part.views().count()).filter(|_| part.block) {
+            let own = logits.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
+            let data = match data {
+                Some(data) => {
+                    let rows = data.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
+                    rows.into_iter().map(f64::from).collect()
+                }
+                None => Vec::new(),
+            };
+            views.push(Prediction { logits: own, data });
+            first += count;
         }
-        let own = logits.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
-        let data = match data {
-            Some(data) => {
-                let rows = data.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
-                rows.into_iter().map(f64::from).collect()
-            }
-            None => Vec::new(),
-        };
-        predictions.push(Some(Prediction { logits: own, data }));
-        first += count;
+        predictions.push(job.guided(views.into_iter())?);
     }
     Ok(predictions)
 }

@@ -27,6 +27,9 @@ pub struct Settings {
     pub stop: Vec<String>,
     /// Feeds each step the data prediction of the step before it.
     pub self_condition: bool,
+    /// How closely the prompt is followed, by classifier-free guidance: 1 reads it plainly, more is closer, 0 forgets it. Any
+    /// other number than 1 makes a second network call in each pass, without the prompt, if there is one.
+    pub style_guidance: f64,
     /// The attention plan, if not the one that the model was trained with.
     pub attention: Option<PlanKind>,
 }
@@ -41,6 +44,7 @@ impl Default for Settings {
             stop_at_end: true,
             stop: Vec::new(),
             self_condition: false,
+            style_guidance: 1.0,
             attention: None,
         }
     }
@@ -71,6 +75,9 @@ impl Request {
     /// will write at most and the size of its blocks.
     pub(crate) fn check(&self, context: usize, vocab: usize) -> Result<(usize, usize)> {
         self.settings.sampler.validate()?;
+        if !self.settings.style_guidance.is_finite() {
+            return Err(Error::StyleGuidance(self.settings.style_guidance));
+        }
         if self.settings.stop.iter().any(String::is_empty) {
             return Err(Error::EmptyStop);
         }

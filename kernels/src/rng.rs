@@ -78,6 +78,8 @@ pub enum Purpose {
     SelfCondition = 10,
     /// Kind of a lesson of distillation.
     Lesson = 11,
+    /// Which training windows lose their opening, and how much of it.
+    PromptDropout = 12,
 }
 
 /// The source of all noise of one request (or of one training run).

@@ -7,7 +7,7 @@ use drdiff_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Sampling;
-use crate::{DistillConfig, Error, OptimizerConfig, Result};
+use crate::{DistillConfig, Error, OptimizerConfig, PromptDropout, Result};
 
 /// A training run. Together with the corpus it decides every number of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct TrainConfig {
     /// Share of forward passes that condition on their own prediction.
     #[serde(default)]
     pub self_conditioning: f64,
+    /// Windows without their opening, for guidance by the prompt; the plain objective alone.
+    #[serde(default)]
+    pub prompt_dropout: PromptDropout,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -122,6 +125,7 @@ impl TrainConfig {
                 self.self_conditioning
             ));
         }
+        self.prompt_dropout.validate(context)?;
         match &self.distill {
             Some(distill) => distill.validate(self.steps, context, self.optimizer.ema),
             None => Ok(()),

@@ -104,6 +104,13 @@ impl Corrupted {
         rows
     }
 
+    /// Absorbs the first tokens of each sequence, as many as `lengths` says, in the clean half as well.
+    pub(crate) fn hide(&mut self, lengths: &[usize], vocab: usize) {
+        for (rows, hidden) in self.index.chunks_mut(2 * self.len).zip(lengths) {
+            rows[self.len..][..*hidden].fill(vocab as u32);
+        }
+    }
+
     /// Puts the rows where the network is.
     pub(crate) fn place(&self, network: &Network, tables: &Tables) -> Result<Rows> {
         let device = network.device();

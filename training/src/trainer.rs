@@ -7,6 +7,7 @@ use drdiff_model::{Checkpoint, Loading, Network, build};
 
 use crate::data::{Corpus, Sampler};
 use crate::distill::{self, Lesson, Teacher};
+use crate::prompt_dropout;
 use crate::{Corrupted, Error, Layout, Optimizer, Result, TrainConfig, loss};
 
 /// Everything that a run carries from step to step.
@@ -166,6 +167,7 @@ impl<'a> Trainer<'a> {
         let windows = self.sampler.batch(key, 0..*batch as u64)?;
         let tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
         let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
+        let mut hidden = Vec::new();
         let (levels, lesson) = match &self.config.distill {
             Some(distill) => {
                 let round = distill.round(key / self.config.accumulate as u64, self.config.steps);
@@ -174,10 +176,14 @@ impl<'a> Trainer<'a> {
             }
             None => {
                 let levels = self.config.levels(block_size);
-                (levels.draw(&self.noise, key, *batch, model.context, block_size)?, None)
+                let mut levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
+                hidden = self.config.prompt_dropout.draw(&self.noise, key, *batch);
+                prompt_dropout::hide(&mut levels, &hidden, model.context);
+                (levels, None)
             }
         };
-        let corrupted = Corrupted::new(&tokens, &levels, *batch, (model.vocab, model.embed), (self.noise, key));
+        let mut corrupted = Corrupted::new(&tokens, &levels, *batch, (model.vocab, model.embed), (self.noise, key));
+        corrupted.hide(&hidden, model.vocab);
         Ok(Ready {
             key,
             block_size,

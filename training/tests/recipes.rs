@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use common::{gradients, number, one_batch, one_batch_from};
 use drdiff_diffusion::{MaskedShare, Weighting};
 use drdiff_kernels::{Builder, Noise, Params, Source, Tape, Value};
-use drdiff_training::{MuonConfig, Optimizer, OptimizerConfig, Trainer};
+use drdiff_training::{MuonConfig, Optimizer, OptimizerConfig, PromptDropout, Trainer};
 
 /// The loss of one batch after `steps` steps at a rate of 5e-3.
 fn learn(params: &Params, forward: &impl Fn(&Tape) -> Value, muon: Option<MuonConfig>, steps: usize) -> f32 {
@@ -104,4 +104,20 @@ fn each_block_size_has_its_own_masked_share() {
         .masked_shares
         .insert(4, MaskedShare::Clipped { low: 0.5, high: 0.4 });
     assert!(config.validate().is_err());
+}
+
+#[test]
+fn windows_without_their_opening_are_learned_from() {
+    let corpus = common::Stories::write().prepare(&common::options());
+    let run = |longest: usize| {
+        let mut config = common::config(corpus.tokenizer().vocab_size(), 3);
+        config.prompt_dropout = PromptDropout { share: 1.0, longest };
+        let mut trainer = Trainer::new(config, &corpus, None, &Device::Cpu).unwrap();
+        let losses: Vec<f32> = (0..3)
+            .map(|_| trainer.step().unwrap().loss.to_scalar().unwrap())
+            .collect();
+        losses
+    };
+    assert!(run(31).iter().chain(&run(8)).all(|loss| loss.is_finite()));
+    assert_ne!(run(31), run(8));
 }

@@ -64,6 +64,31 @@ fn a_run_can_begin_with_the_weights_of_a_model() {
 }
 
 #[test]
+fn a_model_is_taught_to_write_in_fewer_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, model) = (dir.path().join("few"), fixture().model());
+    let rounds = ["--distill", "--set", "steps=4", "--set", "distill.rounds=[4, 2]"];
+    train(&out, &rounds).run().fails(2, &["--from"]);
+    let ran = train(&out, &rounds).arg("--from").arg(&model).run();
+    ran.succeeds();
+    let log = ran.stderr();
+    for line in [
+        "step 0  the student learns to write a block in 4 steps",
+        "step 2  the student learns to write a block in 2 steps",
+        "step 4  tokens 512  loss ",
+    ] {
+        assert!(log.contains(line), "{line:?} is not in {log}");
+    }
+    let plainly = train(&out, &["--set", "steps=4", "--resume"]).run();
+    plainly.fails(2, &["`distill` section differs", "--distill"]);
+    let written = drdiff()
+        .args(["generate", "Nobody", "--tokens", "8", "--steps", "2", "--model"])
+        .arg(&out)
+        .run();
+    assert!(written.succeeds().starts_with("Nobody"));
+}
+
+#[test]
 fn bad_configurations_are_named_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");

@@ -5,4 +5,5 @@
 mod batch;
 mod common;
 mod engine;
+mod guidance;
 mod sparse;

@@ -40,6 +40,7 @@ pub(crate) fn config(vocab: usize, steps: u64) -> TrainConfig {
         levels: LevelMixture::default(),
         masked_shares: BTreeMap::new(),
         self_conditioning: 0.5,
+        prompt_dropout: Default::default(),
         zero_init_projections: false,
         optimizer: OptimizerConfig {
             warmup: 2,

@@ -13,6 +13,7 @@ Examples:
   drdiff train --config small --data shards -o run
   drdiff train --config small --data shards -o run --resume --stop-after 9m
   drdiff train --config small --data shards -o tuned --from run --set steps=500 --set optimizer.learning_rate=2e-4
+  drdiff train --distill --config distill --data shards -o few --from run
 
 Ctrl-C (or SIGTERM) saves after the current step and exits with 75; a second one ends at once.
 Then the same command with --resume goes on.
@@ -43,6 +44,9 @@ pub(crate) struct TrainArgs {
     /// Begin with the weights of this model
     #[arg(long, value_name = "FOLDER|FILE")]
     pub(super) from: Option<PathBuf>,
+    /// Teach the model of --from to write in fewer steps, by the `distill` section of the configuration or its defaults
+    #[arg(long)]
+    pub(super) distill: bool,
     /// Save and stop after this time, such as 90s, 9m or 1h30m; exits with 75 if steps are left
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) stop_after: Option<Duration>,

@@ -8,6 +8,9 @@ use crate::output::{grouped, tell};
 pub(super) fn show(event: &Event) {
     match event {
         Event::Steps(record) => tell(&steps(record)),
+        Event::Round { step, student_steps } => tell(&format_args!(
+            "step {step}  the student learns to write a block in {student_steps} steps"
+        )),
         Event::Validation { step, bounds } => tell(&validation(*step, bounds)),
         Event::Saved { step, path } => tell(&format_args!("step {step}  saved {}", path.display())),
     }

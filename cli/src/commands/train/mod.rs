@@ -22,7 +22,8 @@ use crate::{COMMIT, interrupt, settings};
 const STACK: usize = 256 << 20;
 
 pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
-    let config: TrainConfig = settings::resolve(Some(&args.config), &args.set)?.value;
+    let mut config: TrainConfig = settings::resolve(Some(&args.config), &args.set)?.value;
+    config.distill = args.distill.then(|| config.distill.unwrap_or_default());
     let stop = interrupt::flag()?;
     thread::scope(|scope| {
         let trainer = thread::Builder::new().name("train".to_owned()).stack_size(STACK);
