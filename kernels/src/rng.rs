@@ -76,6 +76,8 @@ pub enum Purpose {
     Commit = 9,
     /// Whether a training step conditions on its own prediction.
     SelfCondition = 10,
+    /// Share of the full compute that a training pass may spend.
+    Compute = 11,
 }
 
 /// The source of all noise of one request (or of one training run).

@@ -4,6 +4,7 @@
 mod config;
 pub mod data;
 mod error;
+mod load;
 mod objective;
 mod optimizer;
 mod rows;
@@ -15,6 +16,7 @@ mod validate;
 
 pub use config::TrainConfig;
 pub use error::{Error, Result};
+pub use load::{LayerLoad, RoutingLoad};
 pub use objective::{Layout, Loss, loss};
 pub use optimizer::{MuonConfig, Optimizer, OptimizerConfig};
 pub use rows::Corrupted;
