@@ -5,7 +5,7 @@ use drdiff_attention::Segment;
 use drdiff_diffusion::Level;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, Network, Soft};
-use drdiff_routing::ComputeReport;
+use drdiff_routing::{ComputeReport, Groups};
 use drdiff_solver::Prediction;
 
 use crate::Result;
@@ -24,6 +24,7 @@ struct Rows {
     data: Vec<f32>,
     place: Vec<u32>,
     signal: Vec<f32>,
+    groups: Groups,
 }
 
 impl Rows {
@@ -31,9 +32,10 @@ impl Rows {
         self.index.push(token);
         self.place.push(0);
         self.signal.push(1.0);
+        self.groups.settled(1);
     }
 
-    fn block(&mut self, job: &Job, vocab: u32, embed: usize) {
+    fn block(&mut self, job: &Job, budget: f64, vocab: u32, embed: usize) {
         let state = job.run.state();
         let signal = |level: &Level| match level {
             Level::Absorbed => 0.0,
@@ -41,6 +43,8 @@ impl Rows {
             Level::Anchor => 1.0,
         };
         let mean = state.levels.iter().map(signal).sum::<f64>() / state.levels.len() as f64;
+        let open: Vec<bool> = state.levels.iter().map(|level| *level != Level::Anchor).collect();
+        self.groups.block(&open, mean, budget);
         for (position, (level, token)) in state.levels.iter().zip(&state.tokens).enumerate() {
             let row = self.index.len() as u32;
             let mut pick = 0;
@@ -74,6 +78,7 @@ impl Rows {
         let (embed, device) = (network.config().embed, network.device());
         let rows = self.index.len();
         let mut input = Input::discrete(Tensor::from_slice(&self.index, rows, device)?);
+        input.groups = self.groups.clone();
         let matrix = |xs: &[f32]| Tensor::from_slice(xs, (xs.len() / embed, embed), device);
         if !self.soft.is_empty() {
             input.soft = Some(Soft::new(matrix(&self.soft)?)?);
@@ -105,7 +110,7 @@ pub(crate) fn predict(
             clean.iter().for_each(|token| rows.clean(*token));
             let mut len = clean.len();
             if part.block {
-                rows.block(job, config.vocab as u32, config.embed);
+                rows.block(job, config.routing.budget.max, config.vocab as u32, config.embed);
                 len += job.block_len();
             }
             open_counts.push(rows.open.len() - before);

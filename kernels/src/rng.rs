@@ -80,6 +80,8 @@ pub enum Purpose {
     Lesson = 11,
     /// Which training windows lose their opening, and how much of it.
     PromptDropout = 12,
+    /// Share of the full compute that a training pass may spend.
+    Compute = 13,
 }
 
 /// The source of all noise of one request (or of one training run).

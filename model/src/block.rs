@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use drdiff_attention::{Segment, SelfAttention, Shape as AttentionShape};
 use drdiff_kernels::{Builder, Init, Value};
-use drdiff_routing::{ComputeReport, FeedForward, Groups, RouteContext, Shape as FeedForwardShape};
+use drdiff_routing::{ComputeReport, FeedForward, Groups, Routing, Shape as FeedForwardShape};
 
 use crate::noise_embedding::Modulation;
 use crate::{ModelConfig, Result};
@@ -96,7 +96,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(crate) fn new(builder: &Builder, config: &ModelConfig) -> Result<Self> {
+    pub(crate) fn new(builder: &Builder, config: &ModelConfig, layer: usize) -> Result<Self> {
         // Residual branches are scaled down with depth, so that the stream's variance does not grow with it (GPT-2).
         let depth = (2.0 * config.layers as f64).sqrt();
         let attention = AttentionShape {
@@ -111,11 +111,12 @@ impl Block {
             hidden: config.hidden,
         };
         let hidden_std = (config.hidden as f64).powf(-0.5) / depth;
+        let routing = Some(&config.routing).filter(|routing| routing.routes(layer, config.layers));
         Ok(Self {
             attention_norm: Norm::new(&builder.scope("attention_norm"), config)?,
             attention: SelfAttention::new(&builder.scope("attention"), attention, attention_std)?,
             feed_forward_norm: Norm::new(&builder.scope("feed_forward_norm"), config)?,
-            feed_forward: FeedForward::new(&builder.scope("feed_forward"), feed_forward, None, hidden_std)?,
+            feed_forward: FeedForward::new(&builder.scope("feed_forward"), feed_forward, routing, hidden_std)?,
         })
     }
 
@@ -123,21 +124,17 @@ impl Block {
         &self,
         stream: &Stream,
         features: Option<&Value>,
-        segments: &mut [Segment<'_>],
+        (segments, groups): (&mut [Segment<'_>], &Groups),
         layer: usize,
         report: &mut ComputeReport,
-    ) -> Result<Stream> {
+    ) -> Result<(Stream, Option<Routing>)> {
         let (x, normed) = self.attention_norm.forward(stream, features)?;
         let delta = self.attention.forward(&normed, segments, layer)?;
         let branch = Some(self.attention_norm.branch(delta, features)?);
         let stream = Stream { x, branch };
         let (x, normed) = self.feed_forward_norm.forward(&stream, features)?;
-        let context = RouteContext {
-            groups: &Groups::default(),
-            budget: None,
-        };
-        let (delta, _) = self.feed_forward.forward(&normed, &context, layer, report)?;
+        let (delta, routing) = self.feed_forward.forward(&normed, groups, layer, report)?;
         let branch = Some(self.feed_forward_norm.branch(delta, features)?);
-        Ok(Stream { x, branch })
+        Ok((Stream { x, branch }, routing))
     }
 }

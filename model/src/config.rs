@@ -1,6 +1,7 @@
 //! The shape of a network.
 
 use drdiff_attention::AttentionConfig;
+use drdiff_routing::RoutingConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -40,6 +41,9 @@ pub struct ModelConfig {
     /// Which positions read which.
     #[serde(default)]
     pub attention: AttentionConfig,
+    /// Routed experts beside the shared one, in the upper half of the blocks unless it says otherwise; none by default.
+    #[serde(default)]
+    pub routing: RoutingConfig,
 }
 
 fn rope_base() -> f64 {
@@ -81,17 +85,20 @@ impl ModelConfig {
                 "{heads} heads cannot share {kv_heads} key heads evenly"
             )));
         }
+        self.routing.validate(self.layers)?;
         Ok(self.attention.validate(self.context)?)
     }
 
-    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan and in
-    /// the length of their training sequences.
+    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan, in
+    /// the length of their training sequences, and in how rows and experts find each other.
     pub fn fits(&self, other: &Self) -> bool {
-        *other
-            == Self {
-                attention: other.attention.clone(),
-                context: other.context,
-                ..self.clone()
-            }
+        self.routing.fits(&other.routing, self.layers)
+            && *other
+                == Self {
+                    routing: other.routing.clone(),
+                    attention: other.attention.clone(),
+                    context: other.context,
+                    ..self.clone()
+                }
     }
 }

@@ -72,6 +72,7 @@ mod tests {
             norm_eps: 1e-6,
             noise_conditioning: false,
             attention: Default::default(),
+            routing: Default::default(),
         };
         let layout = PassLayout {
             committed: 2,

@@ -1,6 +1,7 @@
 //! What the network reads: one table row for each position.
 
 use candle_core::Tensor;
+use drdiff_routing::Groups;
 
 use crate::Result;
 
@@ -40,6 +41,9 @@ pub struct Input {
     /// Mean signal `alpha^2` of the block that each row belongs to, `[rows, 1]` f32 (1 for clean rows). Read only by
     /// networks with noise conditioning.
     pub mean_signal: Option<Tensor>,
+    /// Blocks of the rows, their noise and what they may spend. Read only by networks with routed experts, which need it
+    /// for all rows.
+    pub groups: Groups,
 }
 
 impl Input {
@@ -50,6 +54,7 @@ impl Input {
             soft: None,
             self_condition: None,
             mean_signal: None,
+            groups: Groups::default(),
         }
     }
 }

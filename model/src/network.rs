@@ -3,16 +3,40 @@
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{CacheShape, KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
-use drdiff_routing::ComputeReport;
+use drdiff_routing::{ComputeReport, Routing};
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
 use crate::tables::Frozen;
 use crate::{Input, ModelConfig, Result, Tables};
 
-/// The residual stream after the last block, `[rows, width]`.
+/// The residual stream after the last block, and what the routers on the way decided.
 #[derive(Debug, Clone)]
-pub struct Hidden(Value);
+pub struct Hidden {
+    /// `[rows, width]`.
+    stream: Value,
+    routings: Vec<(usize, Routing)>,
+}
+
+impl Hidden {
+    /// The layers in which a routed expert ran, with what their routers decided.
+    #[must_use]
+    pub fn routings(&self) -> &[(usize, Routing)] {
+        &self.routings
+    }
+
+    /// The mean of the routers' auxiliary losses, a scalar; `None` if no routed expert ran.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn aux_loss(&self) -> Result<Option<Value>> {
+        let mut losses = self.routings.iter().map(|(_, routing)| &routing.aux_loss);
+        let Some(first) = losses.next() else { return Ok(None) };
+        let sum = losses.try_fold(first.clone(), |sum, loss| sum.add(loss))?;
+        let share = (self.routings.len() as f64).recip();
+        Ok(Some(sum.through(|sum| Ok(sum.affine(share, 0.0)?))?))
+    }
+}
 
 /// A pre-norm transformer over evidence.
 ///
@@ -45,7 +69,7 @@ impl Network {
         let (width, embed) = (config.width, config.embed);
         let small = Init::Normal(0.02);
         let blocks = (0..config.layers)
-            .map(|layer| Block::new(&builder.scope("blocks").scope(layer), config))
+            .map(|layer| Block::new(&builder.scope("blocks").scope(layer), config, layer))
             .collect::<Result<_>>()?;
         Ok(Self {
             config: config.clone(),
@@ -194,7 +218,7 @@ impl Network {
     /// is recorded, and what follows from it can be learned from.
     ///
     /// # Errors
-    /// If shapes do not fit or a cache is full.
+    /// If shapes do not fit, a cache is full, or a routed network does not know the groups of the rows.
     pub fn forward(
         &self,
         tables: &Tables,
@@ -210,10 +234,17 @@ impl Network {
             x: self.embed(tables, input)?,
             branch: None,
         };
+        let mut routings = Vec::new();
         for (layer, block) in self.blocks.iter().enumerate() {
-            stream = block.forward(&stream, features.as_ref(), segments, layer, report)?;
+            let place = (&mut *segments, &input.groups);
+            let (next, routing) = block.forward(&stream, features.as_ref(), place, layer, report)?;
+            stream = next;
+            routings.extend(routing.map(|routing| (layer, routing)));
         }
-        Ok(Hidden(stream.sum()?))
+        Ok(Hidden {
+            stream: stream.sum()?,
+            routings,
+        })
     }
 
     /// Evidence `g` that the network adds at some rows (`[n]` u32): `[n, embed]` in the network's dtype.
@@ -221,7 +252,7 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn evidence(&self, hidden: &Hidden, rows: &Tensor) -> Result<Value> {
-        let picked = hidden.0.rows(rows)?;
+        let picked = hidden.stream.rows(rows)?;
         Ok(picked
             .rms_norm(&self.final_gain, self.config.norm_eps)?
             .linear(&self.evidence_map)?)

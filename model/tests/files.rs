@@ -59,6 +59,33 @@ fn a_configuration_without_a_plan_is_dense() {
 }
 
 #[test]
+fn a_configuration_without_routing_is_dense() {
+    use drdiff_routing::{RouterKind, RoutingConfig};
+    let dense = config();
+    assert_eq!(dense.routing, RoutingConfig::default());
+    let mut routed = config();
+    routed.routing = serde_json::from_str(r#"{"kind": "expert_choice", "experts": 4, "expert_hidden": 32}"#).unwrap();
+    routed.validate().unwrap();
+    assert!(!routed.fits(&dense) && !dense.fits(&routed));
+    // Another router takes the same weights.
+    let mut other = routed.clone();
+    (other.routing.kind, other.routing.z) = (RouterKind::TokenChoice, 0.0);
+    assert!(other.fits(&routed));
+    other.routing.experts = 5;
+    assert!(!other.fits(&routed));
+    other.routing.active = 9.0;
+    assert!(
+        other
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .contains("`routing.active` is 9")
+    );
+    let json = serde_json::to_string(&routed).unwrap();
+    assert_eq!(serde_json::from_str::<ModelConfig>(&json).unwrap(), routed);
+}
+
+#[test]
 fn a_checkpoint_gives_back_what_was_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

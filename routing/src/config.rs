@@ -32,6 +32,30 @@ pub enum CapacitySchedule {
     Falling,
 }
 
+/// Shares of the routed experts' full compute that a network has been trained at.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// The least.
+    pub min: f64,
+    /// The most.
+    pub max: f64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { min: 1.0, max: 1.0 }
+    }
+}
+
+impl Budget {
+    /// The share at `u`, which goes from 0 (the least) to 1 (the most).
+    #[must_use]
+    pub fn at(&self, u: f64) -> f64 {
+        self.min + (self.max - self.min) * u
+    }
+}
+
 /// Routers and routed experts of a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -57,6 +81,9 @@ pub struct RoutingConfig {
     pub balance: f64,
     /// Weight of the z loss (Zoph et al., arXiv 2202.08906, equation 5).
     pub z: f64,
+    /// Training draws the share of the full compute anew for every forward pass, evenly between these bounds, so that
+    /// one network serves all of them.
+    pub budget: Budget,
 }
 
 impl Default for RoutingConfig {
@@ -72,6 +99,7 @@ impl Default for RoutingConfig {
             threshold: 0.15,
             balance: 0.01,
             z: 1e-3,
+            budget: Budget::default(),
         }
     }
 }
@@ -81,6 +109,26 @@ impl RoutingConfig {
     #[must_use]
     pub fn routes(&self, layer: usize, layers: usize) -> bool {
         self.kind != RouterKind::Dense && layer >= self.first_layer.unwrap_or(layers / 2)
+    }
+
+    /// The layers with routed experts, of `layers`.
+    pub fn routed_layers(&self, layers: usize) -> impl Iterator<Item = usize> {
+        (0..layers).filter(move |layer| self.routes(*layer, layers))
+    }
+
+    /// Whether weights for this routing fit the other in a network of `layers`: all routers have the same parameters, so
+    /// kind, capacity and losses may differ.
+    #[must_use]
+    pub fn fits(&self, other: &Self, layers: usize) -> bool {
+        let shapes = |config: &Self| match config.kind {
+            RouterKind::Dense => None,
+            _ => Some((
+                config.experts,
+                config.expert_hidden,
+                config.first_layer.unwrap_or(layers / 2),
+            )),
+        };
+        shapes(self) == shapes(other)
     }
 
     /// Experts for each open row of a group whose mean signal `alpha^2` is `signal`, on average.
@@ -114,6 +162,12 @@ impl RoutingConfig {
             return wrong(format!(
                 "`routing.active` is {}; it lies above 0 and is at most the {most} experts",
                 self.active
+            ));
+        }
+        let Budget { min, max } = self.budget;
+        if !(min > 0.0 && min <= max && max <= 1.0) {
+            return wrong(format!(
+                "`routing.budget` is from {min} to {max}; both are shares above 0 and at most 1, the least first"
             ));
         }
         match self.kind {

@@ -8,16 +8,32 @@ pub enum Error {
     #[error("{0}")]
     Config(String),
     /// Rows and counts of a grouped product do not fit.
-    #[error("{lists} counts that sum to {sum} for {experts} experts and {rows} rows; give one count for each expert")]
+    #[error(
+        "{experts} counts that sum to {sum} for {rows} rows and a stack {height} high; give one count for each expert"
+    )]
     Counts {
         /// Sum of the counts.
         sum: usize,
         /// Rows of the product.
         rows: usize,
         /// How many counts there are.
-        lists: usize,
-        /// How many experts there are.
         experts: usize,
+        /// Rows of the stack of the experts' maps.
+        height: usize,
+    },
+    /// A quantised stack of experts stands on a tape.
+    #[error("quantised experts cannot be learned through; load the weights that were trained, not their GGUF file")]
+    Quantized,
+    /// A routed layer does not know the groups of its rows.
+    #[error(
+        "a routed network got groups for {grouped} of {rows} rows; say for every row of the pass to which block it belongs \
+         and whether it is open"
+    )]
+    Groups {
+        /// Rows of the pass.
+        rows: usize,
+        /// Rows that groups were given for.
+        grouped: usize,
     },
     /// An operation of the kernels failed.
     #[error(transparent)]

@@ -7,7 +7,7 @@ use drdiff_kernels::{Builder, Value};
 
 use crate::groups::Group;
 use crate::head::{Head, aux_loss, entropy, softmax};
-use crate::{Groups, Result, RouteContext, Router, Routing, RoutingConfig};
+use crate::{Chosen, Groups, Result, Router, Routing, RoutingConfig};
 
 /// Expert choice (Zhou et al., arXiv 2202.09368) inside a group: `ceil(k open / experts)` rows for each expert, `k` by the
 /// group's noise level. A row's weight is its softmax over the experts.
@@ -35,8 +35,8 @@ impl ExpertChoice {
     }
 
     /// Rows of the group that each expert takes.
-    fn capacity(&self, group: &Group, share: f64) -> usize {
-        let wanted = self.config.experts_per_row(group.signal) * group.open as f64 * share;
+    fn capacity(&self, group: &Group) -> usize {
+        let wanted = self.config.experts_per_row(group.signal) * group.open as f64 * group.budget;
         // An exact multiple stays one, whatever the last bit of the quotient is.
         let each = (wanted / self.config.experts as f64 - 1e-9).ceil().max(0.0);
         (each as usize).min(group.open)
@@ -47,7 +47,7 @@ impl ExpertChoice {
         clippy::disallowed_methods,
         reason = "rows of at most 64 columns, and an order has no gradient"
     )]
-    fn choose(&self, probabilities: &Tensor, groups: &Groups, share: f64) -> Result<Option<(Tensor, Vec<u32>)>> {
+    fn choose(&self, probabilities: &Tensor, groups: &Groups) -> Result<Option<(Tensor, Vec<u32>)>> {
         let (experts, device) = (self.config.experts, probabilities.device());
         // Open rows come before settled ones, whatever their probability.
         let open = groups.per_row(|open, _| if open { 2.0 } else { 0.0 });
@@ -62,7 +62,7 @@ impl ExpertChoice {
             for expert in 0..experts {
                 for (index, group) in members.iter().enumerate() {
                     let first = (index * experts + expert) * size;
-                    let capacity = self.capacity(group, share);
+                    let capacity = self.capacity(group);
                     chosen.slots.extend((first..first + capacity).map(|slot| slot as u32));
                     chosen.starts.extend(std::iter::repeat_n(group.start as u32, capacity));
                     chosen.experts.extend(std::iter::repeat_n(expert as u32, capacity));
@@ -92,29 +92,36 @@ impl ExpertChoice {
 }
 
 impl Router for ExpertChoice {
-    fn route(&self, hidden: &Value, context: &RouteContext<'_>) -> Result<Option<Routing>> {
-        let (groups, experts) = (context.groups, self.config.experts);
+    fn flops_per_row(&self) -> u64 {
+        self.head.flops_per_row()
+    }
+
+    fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>> {
+        let experts = self.config.experts;
         if groups.open_rows() == 0 {
             return Ok(None);
         }
         let scores = self.head.scores(hidden, groups)?;
         let probabilities = scores.through(|scores| Ok(softmax(scores)?))?;
-        let Some((rows, of)) = self.choose(probabilities.tensor(), groups, context.share())? else {
-            return Ok(None);
-        };
-        let device = rows.device();
-        let mut order: Vec<u32> = (0..of.len() as u32).collect();
-        order.sort_by_key(|at| of[*at as usize]);
-        let sorted: Vec<u32> = order.iter().map(|at| of[*at as usize]).collect();
+        let taken = groups.iter().map(|group| experts * self.capacity(group)).collect();
         let mut counts = vec![0; experts];
-        sorted.iter().for_each(|expert| counts[*expert as usize] += 1);
-        let rows = rows.index_select(&Tensor::from_vec(order, of.len(), device)?, 0)?;
-        let width = Tensor::full(experts as u32, of.len(), device)?;
-        let cells = ((&rows * width)? + Tensor::from_vec(sorted, of.len(), device)?)?;
+        let mut chosen = None;
+        if let Some((rows, of)) = self.choose(probabilities.tensor(), groups)? {
+            let device = rows.device();
+            let mut order: Vec<u32> = (0..of.len() as u32).collect();
+            order.sort_by_key(|at| of[*at as usize]);
+            let sorted: Vec<u32> = order.iter().map(|at| of[*at as usize]).collect();
+            sorted.iter().for_each(|expert| counts[*expert as usize] += 1);
+            let rows = rows.index_select(&Tensor::from_vec(order, of.len(), device)?, 0)?;
+            let width = Tensor::full(experts as u32, of.len(), device)?;
+            let cells = ((&rows * width)? + Tensor::from_vec(sorted, of.len(), device)?)?;
+            let gates = probabilities.reshape((groups.rows() * experts, 1))?.rows(&cells)?;
+            chosen = Some(Chosen { rows, gates });
+        }
         Ok(Some(Routing {
-            gates: probabilities.reshape((groups.rows() * experts, 1))?.rows(&cells)?,
-            rows,
+            chosen,
             counts,
+            taken,
             aux_loss: aux_loss(&scores, groups, &self.config, None)?,
             entropy: entropy(scores.tensor(), groups)?,
         }))

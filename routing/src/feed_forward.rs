@@ -3,7 +3,7 @@
 use drdiff_kernels::{Builder, Value};
 
 use crate::experts::Experts;
-use crate::{ComputeReport, Result, RouteContext, Router, Routing, RoutingConfig, SwiGlu, router};
+use crate::{Chosen, ComputeReport, Error, Groups, Result, Router, Routing, RoutingConfig, SwiGlu, router};
 
 /// Sizes of one feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,32 +38,39 @@ impl FeedForward {
         Ok(Self { shared, routed })
     }
 
-    /// `x`: `[rows, width]`; returns the sum of what ran, and what the router decided.
+    /// `x`: `[rows, width]`; returns the sum of what ran, and what the router decided. A layer without routed experts needs
+    /// no `groups`.
     ///
     /// # Errors
-    /// If shapes do not fit.
+    /// [`Error::Groups`] if routed experts do not know the groups of all rows; or shapes do not fit.
     pub fn forward(
         &self,
         x: &Value,
-        context: &RouteContext<'_>,
+        groups: &Groups,
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Value, Option<Routing>)> {
         let out = self.shared.forward(x)?;
-        let rows = x.tensor().dim(0)? as u64;
-        let shared = rows * self.shared.flops_per_row();
-        let mut routing = None;
-        if let Some((router, _)) = &self.routed {
-            routing = router.route(x, context)?;
-        }
-        let (Some((_, experts)), Some(chosen)) = (&self.routed, &routing) else {
-            report.add(layer, rows, shared, 0);
-            return Ok((out, routing));
+        let rows = x.tensor().dim(0)?;
+        let shared = rows as u64 * self.shared.flops_per_row();
+        let Some((router, experts)) = &self.routed else {
+            report.add(layer, rows as u64, shared);
+            return Ok((out, None));
         };
-        let y = experts.forward(&x.rows(&chosen.rows)?, &chosen.counts)?;
-        let y = crate::grouped::weighted(&y, &chosen.gates)?;
-        let taken: u64 = chosen.counts.iter().map(|count| *count as u64).sum();
-        report.add(layer, rows, shared, taken * experts.flops_per_row());
-        Ok((out.add_rows(&chosen.rows, &y)?, routing))
+        if groups.rows() != rows {
+            let grouped = groups.rows();
+            return Err(Error::Groups { rows, grouped });
+        }
+        report.add(layer, rows as u64, shared + rows as u64 * router.flops_per_row());
+        let Some(routing) = router.route(x, groups)? else {
+            return Ok((out, None));
+        };
+        report.add_routed(layer, experts.flops_per_row(), &routing)?;
+        let Some(Chosen { rows, gates }) = &routing.chosen else {
+            return Ok((out, Some(routing)));
+        };
+        let y = experts.forward(&x.rows(rows)?, &routing.counts)?;
+        let y = crate::grouped::weighted(&y, gates)?;
+        Ok((out.add_rows(rows, &y)?, Some(routing)))
     }
 }

@@ -1,74 +1,103 @@
 //! Products of rows with the matrix of their expert, and the weighted rows that come of it.
 
 use candle_core::Tensor;
-use drdiff_kernels::Value;
+use drdiff_kernels::{Linear, Value};
 
 use crate::{Error, Result};
 
-/// `x: [n, in]`, rows sorted by expert, `counts[e]` of them for expert `e`; `weight: [experts, out, in]`. Returns
-/// `[n, out]`, row by row `weight[e] x`. Equal counts are one batched product, others one product for each expert that has
-/// rows; nothing is padded.
+/// `x: [n, in]`, rows sorted by expert, `counts[e]` of them for expert `e`; `stack`: the experts' maps one under the
+/// other, `[experts * out, in]`. Returns `[n, out]`, row by row `weight[e] x`. Nothing is padded: on CUDA equal counts are
+/// one batched product, otherwise there is one product for each expert that has rows.
 ///
 /// # Errors
-/// [`Error::Counts`] if the counts do not add up to `n` or are not one for each expert; or a product fails.
-pub fn grouped_linear(x: &Value, weight: &Tensor, counts: &[usize]) -> Result<Value> {
-    let (experts, rows) = (weight.dim(0)?, x.tensor().dim(0)?);
+/// [`Error::Counts`] if the counts do not add up to `n` or do not divide the stack; a quantised stack stands on a tape or
+/// cannot be divided; or a product fails.
+pub fn grouped_linear(x: &Value, stack: &Linear, counts: &[usize]) -> Result<Value> {
+    let (height, inputs) = match stack {
+        Linear::Dense(weight) => weight.dims2()?,
+        Linear::Quantized(matrix) => matrix.dims(),
+    };
+    let (experts, rows) = (counts.len(), x.tensor().dim(0)?);
     let sum = counts.iter().sum::<usize>();
-    if counts.len() != experts || sum != rows {
+    if experts == 0 || !height.is_multiple_of(experts) || sum != rows {
         return Err(Error::Counts {
             sum,
             rows,
-            lists: counts.len(),
             experts,
+            height,
         });
     }
+    let outputs = height / experts;
     let input = x.tensor().contiguous()?;
+    let weight = match stack {
+        Linear::Dense(weight) => weight,
+        Linear::Quantized(_) if x.is_recorded() => return Err(Error::Quantized),
+        Linear::Quantized(matrix) => {
+            let y = each(&input, outputs, counts, |expert, x| {
+                matrix.forward_part(x, expert * outputs..(expert + 1) * outputs)
+            })?;
+            return Ok(Value::constant(&y));
+        }
+    };
     let cast = weight.detach().to_dtype(input.dtype())?;
-    let y = each(&input, &cast.transpose(1, 2)?, counts)?;
+    let maps = cast.reshape((experts, outputs, inputs))?;
+    let y = match even(&input, counts) {
+        Some(count) => input
+            .reshape((experts, count, inputs))?
+            .matmul(&maps.transpose(1, 2)?)?
+            .reshape((rows, outputs))?,
+        None => each(&input, outputs, counts, |expert, x| {
+            Linear::Dense(maps.get(expert)?).forward(x)
+        })?,
+    };
     let counts = counts.to_vec();
-    let parameter = Value::parameter(weight);
-    let [y] = Value::record(&[x, &parameter], [y], move |[upstream]| {
+    let [y] = Value::record(&[x, &Value::parameter(weight)], [y], move |[upstream]| {
         let Some(dy) = upstream else { return Ok(Vec::new()) };
         let dy = dy.contiguous()?;
-        let dx = each(&dy, &cast, &counts)?;
+        let dx = match even(&dy, &counts) {
+            Some(count) => dy
+                .reshape((experts, count, outputs))?
+                .matmul(&maps)?
+                .reshape((rows, inputs))?,
+            None => each(&dy, inputs, &counts, |expert, dy| Ok(dy.matmul(&maps.get(expert)?)?))?,
+        };
         Ok(vec![Some(dx), Some(outer(&dy, &input, &counts)?)])
     });
     Ok(y)
 }
 
-/// Rows that every expert has, if all have as many and some.
-fn even(counts: &[usize]) -> Option<usize> {
+/// Rows that every expert has, if a batched product does.
+fn even(x: &Tensor, counts: &[usize]) -> Option<usize> {
     let first = *counts.first()?;
-    (first > 0 && counts.iter().all(|count| *count == first)).then_some(first)
+    (x.device().is_cuda() && first > 0 && counts.iter().all(|count| *count == first)).then_some(first)
 }
 
-/// `x[rows of e] maps[e]` for `maps: [experts, in, out]`.
-fn each(x: &Tensor, maps: &Tensor, counts: &[usize]) -> candle_core::Result<Tensor> {
-    let (experts, inputs, outputs) = maps.dims3()?;
-    if let Some(rows) = even(counts) {
-        return x
-            .reshape((experts, rows, inputs))?
-            .matmul(maps)?
-            .reshape((experts * rows, outputs));
-    }
-    let mut parts = Vec::with_capacity(experts);
+/// `product(e, x[rows of e])`, each `outputs` wide, one after another.
+fn each(
+    x: &Tensor,
+    outputs: usize,
+    counts: &[usize],
+    product: impl Fn(usize, &Tensor) -> drdiff_kernels::Result<Tensor>,
+) -> drdiff_kernels::Result<Tensor> {
+    let mut parts = Vec::with_capacity(counts.len());
     let mut first = 0;
     for (expert, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        parts.push(x.narrow(0, first, *count)?.matmul(&maps.get(expert)?)?);
+        parts.push(product(expert, &x.narrow(0, first, *count)?)?);
         first += count;
     }
-    match parts.is_empty() {
-        true => Tensor::zeros((0, outputs), x.dtype(), x.device()),
-        false => Tensor::cat(&parts, 0),
-    }
+    Ok(match parts.is_empty() {
+        true => Tensor::zeros((0, outputs), x.dtype(), x.device())?,
+        false => Tensor::cat(&parts, 0)?,
+    })
 }
 
-/// `dy[rows of e]^T x[rows of e]`, `[experts, out, in]`.
+/// `dy[rows of e]^T x[rows of e]`, one under the other, `[experts * out, in]`.
 fn outer(dy: &Tensor, x: &Tensor, counts: &[usize]) -> candle_core::Result<Tensor> {
     let (outputs, inputs) = (dy.dim(1)?, x.dim(1)?);
-    if let Some(rows) = even(counts) {
-        let dy = dy.reshape((counts.len(), rows, outputs))?;
-        return dy.transpose(1, 2)?.matmul(&x.reshape((counts.len(), rows, inputs))?);
+    if let Some(count) = even(x, counts) {
+        let dy = dy.reshape((counts.len(), count, outputs))?;
+        let product = dy.transpose(1, 2)?.matmul(&x.reshape((counts.len(), count, inputs))?)?;
+        return product.reshape((counts.len() * outputs, inputs));
     }
     let mut parts = Vec::with_capacity(counts.len());
     let mut first = 0;
@@ -79,7 +108,7 @@ fn outer(dy: &Tensor, x: &Tensor, counts: &[usize]) -> candle_core::Result<Tenso
         });
         first += count;
     }
-    Tensor::stack(&parts, 0)
+    Tensor::cat(&parts, 0)
 }
 
 /// Each row of `x: [n, width]` times its gate, `[n, 1]` f32.

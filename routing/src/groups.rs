@@ -12,6 +12,8 @@ pub(crate) struct Group {
     pub(crate) open: usize,
     /// Mean signal `alpha^2` of the block.
     pub(crate) signal: f64,
+    /// Share of the routed experts' full compute that it may spend.
+    pub(crate) budget: f64,
 }
 
 /// The groups of a pass, in the order of its rows. A group never holds rows of two sequences, so nothing that one text
@@ -23,15 +25,16 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// The next rows are a block whose mean signal `alpha^2` is `signal`; those that are `open` may have experts. A long
-    /// block is cut into tiles of 64 rows.
-    pub fn block(&mut self, open: &[bool], signal: f64) {
+    /// The next rows are a block whose mean signal `alpha^2` is `signal`; those that are `open` may have experts, and may
+    /// spend the share `budget` in `[0, 1]` of their full compute. A long block is cut into tiles of 64 rows.
+    pub fn block(&mut self, open: &[bool], signal: f64, budget: f64) {
         for tile in open.chunks(TILE) {
             self.groups.push(Group {
                 start: self.open.len(),
                 len: tile.len(),
                 open: tile.iter().filter(|open| **open).count(),
                 signal,
+                budget,
             });
             self.open.extend_from_slice(tile);
         }
@@ -54,12 +57,25 @@ impl Groups {
         self.groups.iter().map(|group| group.open).sum()
     }
 
+    /// How many groups there are; settled rows outside blocks belong to none.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether there are no groups.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter()
     }
 
-    pub(crate) fn is_open(&self, row: usize) -> bool {
-        self.open[row]
+    /// The open rows of each group.
+    pub(crate) fn open_of(&self, group: &Group) -> impl Iterator<Item = usize> {
+        (group.start..group.start + group.len).filter(|row| self.open[*row])
     }
 
     /// One number for each row: `of(open, signal)`, where rows outside groups have signal 1.

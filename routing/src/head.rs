@@ -22,6 +22,11 @@ impl Head {
         })
     }
 
+    /// Floating-point operations of one row.
+    pub(crate) fn flops_per_row(&self) -> u64 {
+        2 * self.weight.elem_count() as u64
+    }
+
     /// Scores `[rows, experts]` f32. No gradient flows to `hidden`, so that routing cannot bend the trunk (DrDiff, arXiv
     /// 2509.02785: the gate reads a stop-gradient of the state).
     pub(crate) fn scores(&self, hidden: &Value, groups: &Groups) -> Result<Value> {

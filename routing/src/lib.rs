@@ -17,11 +17,11 @@ mod report;
 mod router;
 mod token_choice;
 
-pub use config::{CapacitySchedule, RouterKind, RoutingConfig};
+pub use config::{Budget, CapacitySchedule, RouterKind, RoutingConfig};
 pub use error::{Error, Result};
 pub use expert::SwiGlu;
 pub use feed_forward::{FeedForward, Shape};
 pub use grouped::{grouped_linear, weighted};
 pub use groups::Groups;
-pub use report::ComputeReport;
-pub use router::{RouteContext, Router, Routing, router};
+pub use report::{ComputeReport, LayerCompute};
+pub use router::{Chosen, Router, Routing, router};

@@ -1,40 +1,103 @@
 //! The account of compute.
 
+use candle_core::Tensor;
 use serde::Serialize;
+
+use crate::{Result, Routing};
 
 /// Floating-point operations really spent in the feed-forward half, layer by layer, since the report was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ComputeReport {
     layers: Vec<LayerCompute>,
+    #[serde(skip)]
+    by_row: bool,
 }
 
 /// One layer's account.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct LayerCompute {
-    rows: u64,
-    shared_flops: u64,
-    routed_flops: u64,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LayerCompute {
+    /// Rows that went through the layer.
+    pub rows: u64,
+    /// Operations of what runs for every row: the shared expert and the router.
+    pub shared_flops: u64,
+    /// Operations of the routed experts.
+    pub routed_flops: u64,
+    /// Rows that each expert had.
+    pub load: Vec<u64>,
+    /// For each group, how often an expert had one of its rows.
+    pub taken: Vec<u64>,
+    /// For each row of the pass, how many experts it had; empty unless asked for and routed.
+    pub experts: Vec<u32>,
+}
+
+impl LayerCompute {
+    /// Operations of the layer's feed-forward half.
+    #[must_use]
+    pub fn flops(&self) -> u64 {
+        self.shared_flops + self.routed_flops
+    }
 }
 
 impl ComputeReport {
-    /// Adds what `layer` spent on `rows` rows.
-    pub(crate) fn add(&mut self, layer: usize, rows: u64, shared_flops: u64, routed_flops: u64) {
-        if self.layers.len() <= layer {
-            self.layers.resize(layer + 1, LayerCompute::default());
+    /// A report that also says how many experts each row had, which costs a copy from the device for each routed layer.
+    #[must_use]
+    pub fn by_row() -> Self {
+        Self {
+            by_row: true,
+            ..Self::default()
         }
-        let account = &mut self.layers[layer];
-        account.rows += rows;
-        account.shared_flops += shared_flops;
-        account.routed_flops += routed_flops;
+    }
+
+    /// The layers, in the order of the network.
+    #[must_use]
+    pub fn layers(&self) -> &[LayerCompute] {
+        &self.layers
     }
 
     /// Operations of all layers together.
+    #[must_use]
     pub fn flops(&self) -> u64 {
-        self.layers.iter().map(|l| l.shared_flops + l.routed_flops).sum()
+        self.layers.iter().map(LayerCompute::flops).sum()
     }
 
-    /// Operations of one layer.
-    pub fn layer_flops(&self, layer: usize) -> u64 {
-        self.layers.get(layer).map_or(0, |l| l.shared_flops + l.routed_flops)
+    /// Adds what `layer` spends on every one of `rows` rows.
+    pub(crate) fn add(&mut self, layer: usize, rows: u64, flops: u64) {
+        let account = self.layer(layer);
+        account.rows += rows;
+        account.shared_flops += flops;
     }
+
+    /// Adds what the experts of `layer` spend on their rows.
+    pub(crate) fn add_routed(&mut self, layer: usize, flops_per_row: u64, routing: &Routing) -> Result<()> {
+        let by_row = self.by_row;
+        let account = self.layer(layer);
+        let sum = |into: &mut Vec<u64>, counts: &[usize]| {
+            into.resize(into.len().max(counts.len()), 0);
+            into.iter_mut()
+                .zip(counts)
+                .for_each(|(sum, count)| *sum += *count as u64);
+        };
+        sum(&mut account.load, &routing.counts);
+        sum(&mut account.taken, &routing.taken);
+        account.routed_flops += flops_per_row * routing.counts.iter().sum::<usize>() as u64;
+        if let (true, Some(chosen)) = (by_row, &routing.chosen) {
+            account.experts = experts_of_rows(&chosen.rows, account.rows as usize)?;
+        }
+        Ok(())
+    }
+
+    fn layer(&mut self, layer: usize) -> &mut LayerCompute {
+        if self.layers.len() <= layer {
+            self.layers.resize(layer + 1, LayerCompute::default());
+        }
+        &mut self.layers[layer]
+    }
+}
+
+fn experts_of_rows(taken: &Tensor, rows: usize) -> Result<Vec<u32>> {
+    let mut experts = vec![0; rows];
+    for row in taken.to_vec1::<u32>()? {
+        experts[row as usize] += 1;
+    }
+    Ok(experts)
 }

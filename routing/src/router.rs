@@ -7,30 +7,24 @@ use crate::expert_choice::ExpertChoice;
 use crate::token_choice::TokenChoice;
 use crate::{Groups, Result, RouterKind, RoutingConfig};
 
-/// What a router may look at besides the hidden state.
-#[derive(Debug, Clone, Copy)]
-pub struct RouteContext<'a> {
-    /// Groups of the pass's rows.
-    pub groups: &'a Groups,
-    /// Share of the routed experts' full compute that may be spent, in `[0, 1]`; `None` means all of it.
-    pub budget: Option<f64>,
-}
-
-impl RouteContext<'_> {
-    pub(crate) fn share(&self) -> f64 {
-        self.budget.unwrap_or(1.0)
-    }
-}
-
-/// Rows for each routed expert.
+/// Rows that go through routed experts.
 #[derive(Debug, Clone)]
-pub struct Routing {
+pub struct Chosen {
     /// Rows of the pass, `[n]` u32, sorted by expert; a row stands here once for each expert that it has.
     pub rows: Tensor,
-    /// How many of them each expert has.
-    pub counts: Vec<usize>,
     /// Their weights, `[n, 1]` f32.
     pub gates: Value,
+}
+
+/// What a router decided for a pass with open rows.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    /// The rows for the experts; `None` if no expert has any.
+    pub chosen: Option<Chosen>,
+    /// How many rows each expert has.
+    pub counts: Vec<usize>,
+    /// How many times rows of each group go through an expert.
+    pub taken: Vec<usize>,
     /// Auxiliary loss (a scalar) that training adds.
     pub aux_loss: Value,
     /// Mean entropy of the softmax over experts as a share of the largest possible, a scalar.
@@ -39,11 +33,15 @@ pub struct Routing {
 
 /// Decides how much of a layer runs for each row.
 pub trait Router: Send + Sync {
-    /// `hidden`: `[rows, width]`, of which the router lets no gradient through; `None` if no expert runs.
+    /// `hidden`: `[rows, width]`, of which the router lets no gradient through; `groups`: those of its rows. `None` if no
+    /// row is open.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    fn route(&self, hidden: &Value, context: &RouteContext<'_>) -> Result<Option<Routing>>;
+    fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>>;
+
+    /// Floating-point operations of the scores of one row.
+    fn flops_per_row(&self) -> u64;
 }
 
 /// The router of a configuration, or `None` for a dense layer.

@@ -1,19 +1,29 @@
 //! Rows choose experts: the best few, or all above a threshold.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use drdiff_kernels::{Builder, Value};
 
 use crate::head::{Head, aux_loss, entropy, softmax};
-use crate::{Result, RouteContext, Router, RouterKind, Routing, RoutingConfig};
+use crate::{Chosen, Groups, Result, Router, RouterKind, Routing, RoutingConfig};
 
 /// Top-k routing (DrDiff, arXiv 2509.02785): weights are a softmax over the chosen experts alone. With
 /// [`RouterKind::Threshold`] a row takes every expert whose share exceeds the threshold, where an idle choice of score 0
 /// takes part in the softmax; easy rows lean on it and take none.
 ///
-/// Counts depend on the scores, which are therefore read to the host once a layer.
+/// A group on a budget keeps the pairs of row and expert with the greatest shares, so many that they are that part of what
+/// its rows asked for. Counts depend on the scores, which are therefore read to the host once a layer.
 pub(crate) struct TokenChoice {
     head: Head,
     config: RoutingConfig,
+}
+
+/// A row that goes through an expert.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Pair {
+    row: usize,
+    expert: usize,
+    /// The expert's share of the softmax.
+    share: f64,
 }
 
 impl TokenChoice {
@@ -24,27 +34,54 @@ impl TokenChoice {
         })
     }
 
-    /// The experts of one row.
-    fn choose(&self, scores: &[f32], share: f64) -> Vec<usize> {
-        if self.config.kind == RouterKind::Threshold {
-            let most = scores.iter().fold(0f32, |most, score| most.max(*score));
-            let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - most).exp()).collect();
-            let total = weights.iter().sum::<f64>() + f64::from(-most).exp();
-            let above = |weight: f64| weight / total * share > self.config.threshold;
-            return (0..scores.len()).filter(|expert| above(weights[*expert])).collect();
+    /// The experts that one row asks for.
+    fn wanted(&self, row: usize, scores: &[f32]) -> Vec<Pair> {
+        let idle = self.config.kind == RouterKind::Threshold;
+        let most = scores
+            .iter()
+            .fold(if idle { 0.0 } else { f32::NEG_INFINITY }, |most, score| {
+                most.max(*score)
+            });
+        let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - most).exp()).collect();
+        let total = weights.iter().sum::<f64>() + if idle { f64::from(-most).exp() } else { 0.0 };
+        let pair = |(expert, weight): (usize, &f64)| Pair {
+            row,
+            expert,
+            share: weight / total,
+        };
+        let mut pairs: Vec<Pair> = weights.iter().enumerate().map(pair).collect();
+        if idle {
+            pairs.retain(|pair| pair.share > self.config.threshold);
+        } else {
+            pairs.sort_by(|a, b| b.share.total_cmp(&a.share));
+            pairs.truncate(self.config.active as usize);
         }
-        let mut best: Vec<usize> = (0..scores.len()).collect();
-        best.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-        best.truncate((self.config.active * share).round() as usize);
-        best
+        pairs
+    }
+
+    /// What the groups take, by expert and row, and how much each of them.
+    fn choose(&self, scores: &[Vec<f32>], groups: &Groups) -> (Vec<Pair>, Vec<usize>) {
+        let (mut chosen, mut taken) = (Vec::new(), Vec::with_capacity(groups.len()));
+        for group in groups.iter() {
+            let mut pairs: Vec<Pair> = groups
+                .open_of(group)
+                .flat_map(|row| self.wanted(row, &scores[row]))
+                .collect();
+            pairs.sort_by(|a, b| b.share.total_cmp(&a.share));
+            pairs.truncate((pairs.len() as f64 * group.budget - 1e-9).ceil().max(0.0) as usize);
+            taken.push(pairs.len());
+            chosen.extend(pairs);
+        }
+        chosen.sort_by_key(|pair| (pair.expert, pair.row));
+        (chosen, taken)
     }
 
     /// Weights of all experts for all rows, of which the chosen ones count.
-    fn weights(&self, scores: &Value, chosen: &[Vec<usize>]) -> Result<Value> {
+    fn weights(&self, scores: &Value, chosen: &[Pair]) -> Result<Value> {
         let (rows, experts) = scores.tensor().dims2()?;
         let device = scores.tensor().device();
         if self.config.kind == RouterKind::Threshold {
-            let idle = Tensor::zeros((rows, 1), candle_core::DType::F32, device)?;
+            let idle = Tensor::zeros((rows, 1), DType::F32, device)?;
             return Ok(scores.through(|scores| {
                 Ok(softmax(&Tensor::cat(&[scores, &idle], 1)?)?
                     .narrow(1, 0, experts)?
@@ -52,12 +89,8 @@ impl TokenChoice {
             })?);
         }
         let mut barred = vec![-1e9f32; rows * experts];
-        for (row, experts_of_row) in chosen
-            .iter()
-            .enumerate()
-            .flat_map(|(row, of)| of.iter().map(move |e| (row, *e)))
-        {
-            barred[row * experts + experts_of_row] = 0.0;
+        for pair in chosen {
+            barred[pair.row * experts + pair.expert] = 0.0;
         }
         let barred = Tensor::from_vec(barred, (rows, experts), device)?;
         Ok(scores.through(|scores| Ok(softmax(&(scores + &barred)?)?))?)
@@ -65,51 +98,40 @@ impl TokenChoice {
 }
 
 impl Router for TokenChoice {
-    fn route(&self, hidden: &Value, context: &RouteContext<'_>) -> Result<Option<Routing>> {
-        let (groups, experts, share) = (context.groups, self.config.experts, context.share());
+    fn flops_per_row(&self) -> u64 {
+        self.head.flops_per_row()
+    }
+
+    fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>> {
+        let experts = self.config.experts;
         if groups.open_rows() == 0 {
             return Ok(None);
         }
         let scores = self.head.scores(hidden, groups)?;
         let device = scores.tensor().device();
-        let chosen: Vec<Vec<usize>> = scores
-            .tensor()
-            .to_vec2::<f32>()?
-            .iter()
-            .enumerate()
-            .map(|(row, scores)| match groups.is_open(row) {
-                true => self.choose(scores, share),
-                false => Vec::new(),
-            })
-            .collect();
+        let (pairs, taken) = self.choose(&scores.tensor().to_vec2::<f32>()?, groups);
         let mut counts = vec![0; experts];
-        chosen.iter().flatten().for_each(|expert| counts[*expert] += 1);
-        let total = counts.iter().sum::<usize>();
-        if total == 0 {
-            return Ok(None);
+        pairs.iter().for_each(|pair| counts[pair.expert] += 1);
+        let total = pairs.len();
+        let mut chosen = None;
+        if total > 0 {
+            let cells = pairs.iter().map(|pair| (pair.row * experts + pair.expert) as u32);
+            let cells = Tensor::from_vec(cells.collect::<Vec<u32>>(), total, device)?;
+            let rows: Vec<u32> = pairs.iter().map(|pair| pair.row as u32).collect();
+            let weights = self.weights(&scores, &pairs)?;
+            chosen = Some(Chosen {
+                rows: Tensor::from_vec(rows, total, device)?,
+                gates: weights.reshape((groups.rows() * experts, 1))?.rows(&cells)?,
+            });
         }
-        let (mut rows, mut cells) = (Vec::with_capacity(total), Vec::with_capacity(total));
-        for expert in 0..experts {
-            for row in (0..chosen.len()).filter(|row| chosen[*row].contains(&expert)) {
-                rows.push(row as u32);
-                cells.push((row * experts + expert) as u32);
-            }
-        }
-        let load: Vec<f32> = counts.iter().map(|count| *count as f32 / total as f32).collect();
-        let weights = self.weights(&scores, &chosen)?;
+        let load: Vec<f32> = counts.iter().map(|count| *count as f32 / total.max(1) as f32).collect();
+        let load = Tensor::from_vec(load, experts, device)?;
         Ok(Some(Routing {
-            rows: Tensor::from_vec(rows, total, device)?,
-            gates: weights
-                .reshape((chosen.len() * experts, 1))?
-                .rows(&Tensor::from_vec(cells, total, device)?)?,
-            aux_loss: aux_loss(
-                &scores,
-                groups,
-                &self.config,
-                Some(&Tensor::from_vec(load, experts, device)?),
-            )?,
-            entropy: entropy(scores.tensor(), groups)?,
+            chosen,
             counts,
+            taken,
+            aux_loss: aux_loss(&scores, groups, &self.config, Some(&load))?,
+            entropy: entropy(scores.tensor(), groups)?,
         }))
     }
 }

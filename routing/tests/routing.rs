@@ -3,10 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
 use candle_core::{Device, Tensor, Var};
-use drdiff_kernels::{Builder, Noise, Source, Tape, Value};
-use drdiff_routing::{
-    ComputeReport, FeedForward, Groups, RouteContext, RouterKind, RoutingConfig, Shape, grouped_linear,
-};
+use drdiff_kernels::{Builder, Linear, Noise, Source, Tape, Value};
+use drdiff_routing::{ComputeReport, FeedForward, Groups, RouterKind, RoutingConfig, Shape, grouped_linear};
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, assert_gradient, tensor, values};
 
 const SHAPE: Shape = Shape { width: 8, hidden: 16 };
@@ -31,16 +29,16 @@ fn input(seed: u64, rows: usize) -> Tensor {
     tensor(&Inputs::new(seed).numbers(rows * 8), &[rows, 8]).unwrap()
 }
 
-fn run(layer: &FeedForward, x: &Tensor, groups: &Groups, budget: Option<f64>) -> (Vec<f64>, u64) {
-    let mut report = ComputeReport::default();
-    let context = RouteContext { groups, budget };
-    let (y, _) = layer.forward(&Value::constant(x), &context, 0, &mut report).unwrap();
-    (values(y.tensor()).unwrap(), report.flops())
+fn run(layer: &FeedForward, x: &Tensor, groups: &Groups) -> (Vec<f64>, ComputeReport) {
+    let mut report = ComputeReport::by_row();
+    let (y, _) = layer.forward(&Value::constant(x), groups, 0, &mut report).unwrap();
+    (values(y.tensor()).unwrap(), report)
 }
 
-fn blocks(lens: &[usize]) -> Groups {
+/// Open blocks that may spend this share.
+fn blocks(lens: &[usize], budget: f64) -> Groups {
     let mut groups = Groups::default();
-    lens.iter().for_each(|len| groups.block(&vec![true; *len], 0.5));
+    lens.iter().for_each(|len| groups.block(&vec![true; *len], 0.5, budget));
     groups
 }
 
@@ -64,9 +62,14 @@ fn a_grouped_product_is_its_naive_twin_and_so_is_its_gradient() {
             (0..rows * outputs).map(cell).collect()
         };
         let x_var = Var::from_tensor(&tensor(&x, &[rows, inputs]).unwrap()).unwrap();
-        let w_var = Var::from_tensor(&tensor(&w, &[experts, outputs, inputs]).unwrap()).unwrap();
+        let w_var = Var::from_tensor(&tensor(&w, &[experts * outputs, inputs]).unwrap()).unwrap();
         let tape = Tape::new();
-        let y = grouped_linear(&tape.enter(x_var.as_tensor()), w_var.as_tensor(), &counts).unwrap();
+        let y = grouped_linear(
+            &tape.enter(x_var.as_tensor()),
+            &Linear::Dense(w_var.as_tensor().clone()),
+            &counts,
+        )
+        .unwrap();
         assert_close("grouped", &values(y.tensor()).unwrap(), &naive(&x, &w));
         if rows == 0 {
             continue;
@@ -84,28 +87,27 @@ fn a_grouped_product_is_its_naive_twin_and_so_is_its_gradient() {
 #[test]
 fn expert_choice_spends_what_shapes_say_and_settled_rows_spend_nothing() {
     let (layer, _) = layer(&config(RouterKind::ExpertChoice));
-    let shared = 6 * 8 * 16;
-    // 2 experts a row on average: 4 experts take 4 of 8 rows.
-    assert_eq!(
-        run(&layer, &input(1, 8), &blocks(&[8]), None).1,
-        8 * shared + 16 * 6 * 8 * 6
-    );
-    assert_eq!(
-        run(&layer, &input(1, 8), &blocks(&[8]), Some(0.5)).1,
-        8 * shared + 8 * 6 * 8 * 6
-    );
+    // The shared expert, and the scores of 4 experts.
+    let shared = 6 * 8 * 16 + 2 * 8 * 4;
+    let routed = 6 * 8 * 6;
+    // 2 experts a row on average: 4 experts take 4 of 8 rows each, at half the budget 2.
+    for (budget, each) in [(1.0, 4), (0.5, 2)] {
+        let (_, report) = run(&layer, &input(1, 8), &blocks(&[8], budget));
+        assert_eq!(report.flops(), 8 * shared + 4 * each * routed);
+        let account = &report.layers()[0];
+        assert_eq!((account.load.clone(), &account.taken), (vec![each; 4], &vec![4 * each]));
+        assert_eq!(u64::from(account.experts.iter().sum::<u32>()), 4 * each);
+    }
     let mut settled = Groups::default();
     settled.settled(5);
-    settled.block(&[false; 3], 1.0);
-    assert_eq!(run(&layer, &input(1, 8), &settled, None).1, 8 * shared);
+    settled.block(&[false; 3], 1.0, 1.0);
+    let (plain, report) = run(&layer, &input(1, 8), &settled);
+    assert_eq!(report.flops(), 8 * shared);
     // With only rows 1 and 2 open, rows 0 and 3 are what the shared expert makes of them.
     let mut some = Groups::default();
-    some.block(&[false, true, true, false], 0.5);
-    let (y, _) = run(&layer, &input(2, 4), &some, None);
-    let mut none = Groups::default();
-    none.settled(4);
-    let (plain, _) = run(&layer, &input(2, 4), &none, None);
-    assert_eq!((&y[..8], &y[24..]), (&plain[..8], &plain[24..]));
+    some.block(&[false, true, true, false], 0.5, 1.0);
+    let (y, _) = run(&layer, &input(1, 8).narrow(0, 0, 4).unwrap(), &some);
+    assert_eq!((&y[..8], &y[24..]), (&plain[..8], &plain[24..32]));
     assert_ne!(y[8..24], plain[8..24]);
 }
 
@@ -115,10 +117,20 @@ fn no_text_moves_the_routing_of_another() {
         let (layer, _) = layer(&config(kind));
         let (first, second) = (input(4, 8), input(5, 16));
         let both = Tensor::cat(&[&first, &second], 0).unwrap();
-        let (alone, _) = run(&layer, &first, &blocks(&[8]), None);
-        let (together, _) = run(&layer, &both, &blocks(&[8, 16]), None);
+        let (alone, _) = run(&layer, &first, &blocks(&[8], 1.0));
+        let mut groups = blocks(&[8], 1.0);
+        groups.block(&[true; 16], 0.9, 0.25);
+        let (together, _) = run(&layer, &both, &groups);
         assert_close(&format!("{kind:?}"), &together[..64], &alone);
     }
+}
+
+#[test]
+fn rows_without_groups_are_refused() {
+    let (layer, _) = layer(&config(RouterKind::ExpertChoice));
+    let x = Value::constant(&input(1, 8));
+    let error = layer.forward(&x, &blocks(&[5], 1.0), 0, &mut ComputeReport::default());
+    assert!(error.unwrap_err().to_string().contains("5 of 8 rows"));
 }
 
 #[test]
@@ -126,20 +138,11 @@ fn every_parameter_learns() {
     for kind in ROUTED {
         let (layer, params) = layer(&config(kind));
         let tape = Tape::new();
-        let groups = blocks(&[16, 8]);
-        let context = RouteContext {
-            groups: &groups,
-            budget: None,
-        };
         let x = tape.constant(&input(6, 24));
         let mut tilted = Groups::default();
-        tilted.block(&[true; 16], 0.9);
-        tilted.block(&[true; 8], 0.2);
-        let context = RouteContext {
-            groups: &tilted,
-            ..context
-        };
-        let (y, routing) = layer.forward(&x, &context, 0, &mut ComputeReport::default()).unwrap();
+        tilted.block(&[true; 16], 0.9, 1.0);
+        tilted.block(&[true; 8], 0.2, 1.0);
+        let (y, routing) = layer.forward(&x, &tilted, 0, &mut ComputeReport::default()).unwrap();
         let loss = y.through(|y| Ok(y.sqr()?.sum_all()?)).unwrap();
         let loss = loss.add(&routing.unwrap().aux_loss).unwrap();
         let gradients = tape.backward(&loss).unwrap();

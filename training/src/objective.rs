@@ -8,7 +8,7 @@ use drdiff_kernels::{Rotary, Tape, TilePlan, Value, embedding, mixture};
 use drdiff_model::{Hidden, Network, Tables};
 
 use crate::rows::Rows;
-use crate::{Corrupted, Result};
+use crate::{Corrupted, Result, RoutingLoad};
 
 /// Where the parts of a pass meet: the plan and rotations of the `[noisy | clean]` layout.
 pub struct Layout<'a> {
@@ -25,6 +25,44 @@ pub struct Loss {
     pub value: Value,
     /// Cross-entropy of each open position in nats, `[open]` f32.
     pub nats: Tensor,
+    /// What the routed experts' routers add, a scalar; `None` without them.
+    pub aux: Option<Value>,
+    /// What the routers did.
+    pub load: RoutingLoad,
+}
+
+impl Loss {
+    /// What is learned from: cross-entropy and auxiliary loss.
+    ///
+    /// # Errors
+    /// If an operation fails.
+    pub fn objective(&self) -> Result<Value> {
+        both(&self.value, self.aux.as_ref())
+    }
+}
+
+fn both(value: &Value, aux: Option<&Value>) -> Result<Value> {
+    aux.map_or_else(|| Ok(value.clone()), |aux| Ok(value.add(aux)?))
+}
+
+/// What came of a pass.
+pub(crate) struct Learned {
+    /// The loss that is told, a scalar.
+    pub(crate) value: Tensor,
+    /// What is learned from: that, and what routers add.
+    pub(crate) objective: Value,
+    /// What routers did.
+    pub(crate) load: RoutingLoad,
+}
+
+impl Learned {
+    pub(crate) fn new(value: &Value, aux: Option<&Value>, load: RoutingLoad) -> Result<Self> {
+        Ok(Self {
+            value: value.tensor().clone(),
+            objective: both(value, aux)?,
+            load,
+        })
+    }
 }
 
 /// Cross-entropy of the open positions, averaged with their weights (see [`drdiff_diffusion::Levels`]); recorded if there is a `tape`.
@@ -49,9 +87,15 @@ pub fn loss(
         let x_hat = mixture(evidence.tensor(), tables.unit().tensor(), network.bias())?;
         rows.input.self_condition = Some((x_hat, rows.place.clone()));
     }
-    let evidence = evidence(network, &run(network, &tables, &rows, corrupted, layout)?, &rows)?;
+    let hidden = run(network, &tables, &rows, corrupted, layout)?;
+    let evidence = evidence(network, &hidden, &rows)?;
     let (value, nats) = evidence.cross_entropy(tables.unit(), network.bias(), &rows.targets, &rows.weights)?;
-    Ok(Loss { value, nats })
+    Ok(Loss {
+        value,
+        nats,
+        aux: hidden.aux_loss()?,
+        load: RoutingLoad::of(&hidden),
+    })
 }
 
 /// The blocks over the rows of a pass.

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Noise, Purpose, embedding};
 use drdiff_model::{Input, Network, Soft, Tables};
+use drdiff_routing::Groups;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -29,6 +30,8 @@ pub struct Corrupted {
     soft: SoftRows,
     /// Mean of `alpha^2 = s / (1 + s)` over each sequence, for its noisy half; 1 for the clean half.
     signal: Vec<f32>,
+    /// Blocks of the rows, for routed experts.
+    groups: Groups,
 }
 
 /// Tokens, signal-to-noise ratios and noise `sqrt(s) n` of the soft positions.
@@ -75,6 +78,7 @@ impl Corrupted {
             weights: Vec::new(),
             soft: SoftRows::draw(tokens, levels, embed, noise, step),
             signal: mean_signal(levels, len),
+            groups: Groups::default(),
         };
         let mut soft_seen = 0;
         for b in 0..batch {
@@ -111,11 +115,29 @@ impl Corrupted {
         }
     }
 
+    /// Tells routed experts to which block of `block_size` positions each row belongs: its open positions may spend the
+    /// share `budget` of the experts' full compute, anchors and the clean half none. `levels` are those of
+    /// [`Corrupted::new`].
+    #[must_use]
+    pub fn in_blocks(mut self, levels: &Levels, block_size: usize, budget: f64) -> Self {
+        self.groups = Groups::default();
+        for sequence in levels.snr.chunks(self.len.max(1)) {
+            for block in sequence.chunks(block_size.max(1)) {
+                let open: Vec<bool> = block.iter().map(|snr| snr.is_finite()).collect();
+                let mean = block.iter().map(|snr| f64::from(signal(*snr))).sum::<f64>() / block.len() as f64;
+                self.groups.block(&open, mean, budget);
+            }
+            self.groups.settled(sequence.len());
+        }
+        self
+    }
+
     /// Puts the rows where the network is.
     pub(crate) fn place(&self, network: &Network, tables: &Tables) -> Result<Rows> {
         let device = network.device();
         let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
         let mut input = Input::discrete(vector(&self.index)?);
+        input.groups = self.groups.clone();
         let mut evidence = None;
         if !self.soft.ids.is_empty() {
             input.soft = Some(self.soft.place(network, tables)?);
@@ -177,12 +199,16 @@ fn place_signal(network: &Network, signal: &[f32]) -> Result<Option<Tensor>> {
     Ok(wanted.then(place).transpose()?)
 }
 
+/// `alpha^2` at a signal-to-noise ratio.
+fn signal(snr: f32) -> f32 {
+    if snr.is_finite() { snr / (1.0 + snr) } else { 1.0 }
+}
+
 fn mean_signal(levels: &Levels, len: usize) -> Vec<f32> {
-    let mut signal = Vec::with_capacity(2 * levels.snr.len());
+    let mut all = Vec::with_capacity(2 * levels.snr.len());
     for levels in levels.snr.chunks(len.max(1)) {
-        let of = |s: &f32| if s.is_finite() { s / (1.0 + s) } else { 1.0 };
-        let mean = levels.iter().map(of).sum::<f32>() / len as f32;
-        signal.extend(std::iter::repeat_n(mean, len).chain(std::iter::repeat_n(1.0, len)));
+        let mean = levels.iter().map(|snr| signal(*snr)).sum::<f32>() / len as f32;
+        all.extend(std::iter::repeat_n(mean, len).chain(std::iter::repeat_n(1.0, len)));
     }
-    signal
+    all
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::{BlockBound, Error, MODEL_FILE, Result, StepOutput, Trainer};
+use crate::{BlockBound, Error, LayerLoad, MODEL_FILE, Result, RoutingLoad, StepOutput, Trainer};
 
 /// A loss this far above its running mean is a divergence.
 const RUNAWAY: f64 = 3.0;
@@ -40,6 +40,9 @@ pub struct StepRecord {
     pub learning_rate: f64,
     /// Text tokens per second since the last line.
     pub tokens_per_second: f64,
+    /// How rows spread over the experts since the last line, in every layer that has some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routing: Vec<LayerLoad>,
 }
 
 /// What happens during a run, in the order of its log.
@@ -146,6 +149,7 @@ struct Watch {
     steps: u64,
     since: Option<Instant>,
     mean: Option<f64>,
+    load: RoutingLoad,
 }
 
 impl Watch {
@@ -155,6 +159,7 @@ impl Watch {
             Some(sum) => (sum + &output.loss)?,
             None => output.loss.clone(),
         });
+        self.load.add(output.load.clone())?;
         self.steps += 1;
         Ok(())
     }
@@ -196,6 +201,7 @@ impl Watch {
             gradient_norm,
             learning_rate: config.rate(step.saturating_sub(1)),
             tokens_per_second: tokens as f64 / seconds,
+            routing: self.load.read()?,
         };
         self.restart();
         self.since = Some(Instant::now());
@@ -206,6 +212,7 @@ impl Watch {
     fn restart(&mut self) {
         self.sum = None;
         self.steps = 0;
+        self.load = RoutingLoad::default();
         self.since = None;
     }
 }

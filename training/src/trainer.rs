@@ -2,13 +2,14 @@
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{NoisyClean, PlanCache};
-use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Rotary, Source, Tape, Value};
+use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Rotary, Source, Tape};
 use drdiff_model::{Checkpoint, Loading, Network, build};
 
 use crate::data::{Corpus, Sampler};
 use crate::distill::{self, Lesson, Teacher};
+use crate::objective::Learned;
 use crate::prompt_dropout;
-use crate::{Corrupted, Error, Layout, Optimizer, Result, TrainConfig, loss};
+use crate::{Corrupted, Error, Layout, Optimizer, Result, RoutingLoad, TrainConfig, loss};
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {
@@ -35,6 +36,8 @@ pub struct StepOutput {
     pub loss: Tensor,
     /// Norm of the gradient before clipping, a scalar.
     pub norm: Tensor,
+    /// What the routers did.
+    pub load: RoutingLoad,
 }
 
 impl<'a> Trainer<'a> {
@@ -119,16 +122,17 @@ impl<'a> Trainer<'a> {
         let passes = self.config.accumulate as u64;
         let mut gradients = Gradients::default();
         let mut total: Option<Tensor> = None;
+        let mut load = RoutingLoad::default();
         for pass in 0..passes {
             let tape = Tape::new();
             let loss = self.pass(self.step * passes + pass, &tape)?;
-            gradients.extend(tape.backward(&loss)?)?;
+            gradients.extend(tape.backward(&loss.objective)?)?;
             // A GPU still works on this pass when its operations have been queued: time to draw the next one.
             self.ready = Some(self.draw(self.step * passes + pass + 1)?);
-            let loss = loss.tensor();
+            load.add(loss.load)?;
             total = Some(match total {
-                Some(sum) => (sum + loss)?,
-                None => loss.clone(),
+                Some(sum) => (sum + loss.value)?,
+                None => loss.value,
             });
         }
         let Some(total) = total else {
@@ -140,11 +144,11 @@ impl<'a> Trainer<'a> {
         let norm = self.optimizer.step(gradients, rate, &self.config.optimizer)?;
         self.step += 1;
         self.tokens += passes * (self.config.batch * self.config.model.context) as u64;
-        Ok(StepOutput { loss, norm })
+        Ok(StepOutput { loss, norm, load })
     }
 
     /// The loss of forward pass `key`.
-    fn pass(&mut self, key: u64, tape: &Tape) -> Result<Value> {
+    fn pass(&mut self, key: u64, tape: &Tape) -> Result<Learned> {
         let ready = match self.ready.take() {
             Some(ready) if ready.key == key => ready,
             _ => self.draw(key)?,
@@ -157,8 +161,8 @@ impl<'a> Trainer<'a> {
             return self.taught((teacher, distill), lesson, (&ready.corrupted, &layout), tape);
         }
         let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
-        let value = loss(&self.network, &ready.corrupted, &layout, conditioned, Some(tape))?.value;
-        Ok(value)
+        let loss = loss(&self.network, &ready.corrupted, &layout, conditioned, Some(tape))?;
+        Learned::new(&loss.value, loss.aux.as_ref(), loss.load)
     }
 
     /// Draws pass `key` on the host: windows, block size, levels, noise.
@@ -182,7 +186,10 @@ impl<'a> Trainer<'a> {
                 (levels, None)
             }
         };
-        let mut corrupted = Corrupted::new(&tokens, &levels, *batch, (model.vocab, model.embed), (self.noise, key));
+        let budget = model.routing.budget.at(self.noise.uniform(Purpose::Compute, key, 0));
+        let sizes = (model.vocab, model.embed);
+        let mut corrupted =
+            Corrupted::new(&tokens, &levels, *batch, sizes, (self.noise, key)).in_blocks(&levels, block_size, budget);
         corrupted.hide(&hidden, model.vocab);
         Ok(Ready {
             key,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{NoisyClean, Pattern, Segment, Whole, attention_flops};
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape, TilePlan};
 use drdiff_model::{Input, ModelConfig, Network};
 
-use crate::{Corrupted, Layout, Optimizer, OptimizerConfig, Result, StepOutput, loss};
+use crate::objective::Learned;
+use crate::{Corrupted, Layout, Optimizer, OptimizerConfig, Result, RoutingLoad, StepOutput, loss};
 
 /// What lies in the rows of a timed step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,15 +85,15 @@ impl Trial {
         let draw = |at| (self.noise.uniform(Purpose::Data, self.step, at) * vocab as f64) as u32;
         let tokens: Vec<u32> = (0..self.tokens() as u64).map(draw).collect();
         let tape = Tape::new();
-        let loss = match self.layout {
+        let Learned { value, objective, load } = match self.layout {
             TrialLayout::Plain => self.plain(&tokens, &tape)?,
-            TrialLayout::NoisyClean { .. } => self.noisy_clean(&tokens, &tape)?,
+            TrialLayout::NoisyClean { block_size } => self.noisy_clean(&tokens, block_size, &tape)?,
         };
-        let gradients = tape.backward(&loss)?;
+        let gradients = tape.backward(&objective)?;
         let norm = self.optimizer.step(gradients, 1e-4, &OptimizerConfig::default())?;
         self.step += 1;
-        let loss = loss.tensor().clone();
-        Ok(StepOutput { loss, norm })
+        let loss = value;
+        Ok(StepOutput { loss, norm, load })
     }
 
     /// Text tokens of a step.
@@ -118,7 +119,7 @@ impl Trial {
         self.params
     }
 
-    fn plain(&self, tokens: &[u32], tape: &Tape) -> Result<Value> {
+    fn plain(&self, tokens: &[u32], tape: &Tape) -> Result<Learned> {
         let device = self.network.device();
         let rows = tokens.len();
         let ids = Tensor::from_slice(tokens, rows, device)?;
@@ -129,7 +130,13 @@ impl Trial {
             rotary: &self.rotary,
             cache: None,
         };
-        let input = Input::discrete(ids.clone());
+        let mut input = Input::discrete(ids.clone());
+        for _ in 0..self.batch {
+            let len = self.network.config().context;
+            input
+                .groups
+                .block(&vec![true; len], 0.0, self.network.config().routing.budget.max);
+        }
         let tables = self.network.tables(Some(tape))?;
         let hidden = self
             .network
@@ -137,23 +144,27 @@ impl Trial {
         let all = Tensor::arange(0, rows as u32, device)?;
         let weights = Tensor::full((rows as f32).recip(), rows, device)?;
         let evidence = self.network.evidence(&hidden, &all)?;
-        Ok(evidence
-            .cross_entropy(tables.unit(), self.network.bias(), &ids, &weights)?
-            .0)
+        let (value, _) = evidence.cross_entropy(tables.unit(), self.network.bias(), &ids, &weights)?;
+        Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))
     }
 
-    fn noisy_clean(&self, tokens: &[u32], tape: &Tape) -> Result<Value> {
+    fn noisy_clean(&self, tokens: &[u32], block_size: usize, tape: &Tape) -> Result<Learned> {
         let levels = Levels {
             snr: vec![0.0; tokens.len()],
             weight: vec![1.0; tokens.len()],
         };
         let c = self.network.config();
         let noise = (self.noise, self.step);
-        let corrupted = Corrupted::new(tokens, &levels, self.batch, (c.vocab, c.embed), noise);
+        let corrupted = Corrupted::new(tokens, &levels, self.batch, (c.vocab, c.embed), noise).in_blocks(
+            &levels,
+            block_size,
+            c.routing.budget.max,
+        );
         let layout = Layout {
             plan: self.plan.clone(),
             rotary: &self.rotary,
         };
-        Ok(loss(&self.network, &corrupted, &layout, false, Some(tape))?.value)
+        let loss = loss(&self.network, &corrupted, &layout, false, Some(tape))?;
+        Learned::new(&loss.value, loss.aux.as_ref(), loss.load)
     }
 }

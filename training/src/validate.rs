@@ -103,7 +103,11 @@ impl<'a> Bounds<'a> {
             };
             let model = self.network.config();
             let sizes = (model.vocab, model.embed);
-            let corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0));
+            let corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0)).in_blocks(
+                &levels,
+                block_size,
+                model.routing.budget.max,
+            );
             let nats = loss(self.network, &corrupted, &layout, false, None)?
                 .nats
                 .to_dtype(DType::F64)?

@@ -39,7 +39,7 @@ fn largest(tensor: &Tensor) -> f32 {
 #[test]
 fn projections_that_begin_at_zero_learn() {
     let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu).zero_residuals();
-    let (params, forward) = one_batch_from(builder, false, false);
+    let (params, forward) = one_batch_from(builder, &common::model(common::VOCAB, false), false);
     let projection = |name: &str| name.ends_with("attention.out") || name.ends_with("feed_forward.shared.down");
     let matrices = || {
         params

@@ -5,6 +5,7 @@ use drdiff_attention::AttentionConfig;
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_kernels::{Builder, Noise, Params, Source};
 use drdiff_model::{END_OF_TEXT, ModelConfig, Network, Tokenizer};
+use drdiff_routing::{RouterKind, RoutingConfig};
 use serde_json::{Map, Value, json};
 
 /// Id of the end of a text: the one behind the 256 bytes.
@@ -58,6 +59,7 @@ fn config() -> ModelConfig {
         norm_eps: 1e-6,
         noise_conditioning: false,
         attention: Default::default(),
+        routing: Default::default(),
     }
 }
 
@@ -91,6 +93,25 @@ pub(crate) fn attending(attention: AttentionConfig, context: usize) -> Network {
         ..config()
     };
     random_with(config).0.freeze().expect("tables")
+}
+
+/// A random network with routed experts in its upper layer, whose routers tell rows apart.
+pub(crate) fn routed(kind: RouterKind) -> Network {
+    let routing = RoutingConfig {
+        kind,
+        experts: 4,
+        expert_hidden: 16,
+        ..RoutingConfig::default()
+    };
+    let (network, params) = random_with(ModelConfig { routing, ..config() });
+    for (_, var) in params
+        .vars()
+        .filter(|(name, _)| name.contains("router") || name.contains("experts.down"))
+    {
+        var.set(&(var.as_tensor() * 20.0).expect("a product"))
+            .expect("the same shape");
+    }
+    network.freeze().expect("tables")
 }
 
 /// A network that is certain of one token everywhere.

@@ -1,12 +1,13 @@
 //! A weight of a few bits.
 
 use super::panel::{Block, pack, unpack};
-use super::tile::Isa;
+use super::tile::{Isa, LANES};
 use super::{BLOCK, activation, product};
 use crate::ops::Operand;
 use crate::{Error, Result};
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 
 const NAME: &str = "quantised product";
@@ -80,26 +81,57 @@ impl QuantizedMatrix {
     /// # Errors
     /// If the last dimension of `x` is not the number of inputs, or `x` is not f32 on the CPU.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Panels { panels, isa } => self.product(x, panels, *isa, self.outputs),
+            Weight::Library(_, matmul) => {
+                self.shape(x, self.outputs)?;
+                Ok(matmul.forward(&x.contiguous()?)?)
+            }
+        }
+    }
+
+    /// Whether [`QuantizedMatrix::forward_part`] takes parts of `outputs` outputs.
+    #[must_use]
+    pub fn has_parts_of(&self, outputs: usize) -> bool {
+        matches!(self.weight, Weight::Panels { .. }) && outputs.is_multiple_of(LANES)
+    }
+
+    /// [`QuantizedMatrix::forward`] by some of the outputs only, as if the others were not there.
+    ///
+    /// # Errors
+    /// As there, and if the outputs do not begin or end where [`QuantizedMatrix::has_parts_of`] allows it.
+    pub fn forward_part(&self, x: &Tensor, outputs: Range<usize>) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Panels { panels, isa }
+                if outputs.end <= self.outputs
+                    && outputs.start.is_multiple_of(LANES)
+                    && outputs.len().is_multiple_of(LANES) =>
+            {
+                let blocks = self.inputs / BLOCK;
+                let part = outputs.start / LANES * blocks..outputs.end / LANES * blocks;
+                self.product(x, &panels[part], *isa, outputs.len())
+            }
+            _ => Err(Error::shape(NAME, format!("outputs {outputs:?} of {self:?}"))),
+        }
+    }
+
+    fn product(&self, x: &Tensor, panels: &[Block], isa: Isa, outputs: usize) -> Result<Tensor> {
+        let shape = self.shape(x, outputs)?;
+        let x = x.contiguous()?;
+        let operand = Operand::new(NAME, &x);
+        let rows = activation::quantize(operand.slice()?, self.inputs);
+        let out = product::product(isa, &rows, panels, self.inputs / BLOCK, outputs);
+        Ok(Tensor::from_vec(out, shape, &Device::Cpu)?)
+    }
+
+    /// The shape of the product of `x` with so many of the outputs.
+    fn shape(&self, x: &Tensor, outputs: usize) -> Result<Vec<usize>> {
         let mut shape = x.dims().to_vec();
         match shape.last_mut() {
-            Some(last) if *last == self.inputs => *last = self.outputs,
-            _ => {
-                return Err(Error::shape(
-                    NAME,
-                    format!("input {shape:?} for a weight of {} x {}", self.outputs, self.inputs),
-                ));
-            }
+            Some(last) if *last == self.inputs => *last = outputs,
+            _ => return Err(Error::shape(NAME, format!("input {shape:?} for {self:?}"))),
         }
-        let x = x.contiguous()?;
-        match &self.weight {
-            Weight::Panels { panels, isa } => {
-                let operand = Operand::new(NAME, &x);
-                let rows = activation::quantize(operand.slice()?, self.inputs);
-                let out = product::product(*isa, &rows, panels, self.inputs / BLOCK, self.outputs);
-                Ok(Tensor::from_vec(out, shape, &Device::Cpu)?)
-            }
-            Weight::Library(_, matmul) => Ok(matmul.forward(&x)?),
-        }
+        Ok(shape)
     }
 
     /// The weights as f32, `[outputs, inputs]`.

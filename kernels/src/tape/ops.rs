@@ -43,13 +43,16 @@ impl Value {
         Ok(rows)
     }
 
-    /// This matrix with the rows of `other` added to its rows `ids` (`[n]` u32, each at most once).
+    /// This matrix with the rows of `other` (`[n, width]`) added to its rows `ids` (`[n]` u32). Several may go to one row:
+    /// they are summed in f32, in their order, before they are added.
     ///
     /// # Errors
     /// If the shapes do not fit.
     pub fn add_rows(&self, ids: &Tensor, other: &Self) -> Result<Self> {
-        let sum = self.tensor.index_add(ids, &other.tensor, 0)?;
         let ids = ids.contiguous()?;
+        // candle's `index_add` would walk over all ids for every column on CUDA, and round to bf16 at each.
+        let added = ops::embedding_backward(&ids, &self.tensor, &other.tensor.contiguous()?)?;
+        let sum = ops::add(&self.tensor, &added)?;
         let [sum] = Self::record(&[self, other], [sum], move |[upstream]| {
             gradients(upstream, |dy| {
                 let dother = ops::embedding(&ids, &dy.contiguous()?)?;

@@ -65,10 +65,10 @@ fn sums_norms_and_maps() -> Result<()> {
 
 #[test]
 fn gated_units_and_rows() -> Result<()> {
-    let xs = vars(&[&[5, 8], &[2, 3], &[3, 4]])?;
+    let xs = vars(&[&[5, 8], &[4, 3], &[3, 4]])?;
     let map = Linear::Dense(xs[2].as_tensor().clone());
     let ids = Tensor::new(&[1u32, 4, 1, 0], &candle_core::Device::Cpu)?;
-    let to = Tensor::new(&[3u32, 0], &candle_core::Device::Cpu)?;
+    let to = Tensor::new(&[3u32, 0, 3, 3], &candle_core::Device::Cpu)?;
     check(
         "rows",
         &xs,

@@ -1,9 +1,10 @@
 //! Distillation as the trainer goes through it: rounds, and the loss of a pass.
 
 use candle_core::Tensor;
-use drdiff_kernels::{Tape, Value};
+use drdiff_kernels::Tape;
 
 use super::{DistillConfig, Lesson, Refresh, Teacher, learn, teach};
+use crate::objective::Learned;
 use crate::{Corrupted, Layout, Result, Trainer};
 
 /// Prefix of the teacher's weights in a checkpoint.
@@ -69,7 +70,7 @@ impl Trainer<'_> {
         lesson: &Lesson,
         (corrupted, layout): (&Corrupted, &Layout<'_>),
         tape: &Tape,
-    ) -> Result<Value> {
+    ) -> Result<Learned> {
         let lead = |network| -> Result<_> {
             let network: &drdiff_model::Network = network;
             let tables = network.tables(None)?;

@@ -4,9 +4,9 @@ use drdiff_kernels::{SoftTarget, Tape, Value, mixture};
 use drdiff_model::Network;
 
 use super::{DistillConfig, DistillLoss, Lesson};
-use crate::objective::{evidence, run};
+use crate::objective::{Learned, evidence, run};
 use crate::rows::Rows;
-use crate::{Corrupted, Layout, Result};
+use crate::{Corrupted, Layout, Result, RoutingLoad};
 
 /// The loss of one pass of the student on the rows that the teacher began from, recorded on `tape`:
 /// `(1 - plain)` times the distance from the target plus `plain` times the cross-entropy of the true tokens.
@@ -20,9 +20,10 @@ pub(crate) fn learn(
     (lesson, target): (&Lesson, &SoftTarget),
     (corrupted, layout): (&Corrupted, &Layout<'_>),
     tape: &Tape,
-) -> Result<Value> {
+) -> Result<Learned> {
     let tables = student.tables(Some(tape))?;
-    let h = evidence(student, &run(student, &tables, rows, corrupted, layout)?, rows)?;
+    let hidden = run(student, &tables, rows, corrupted, layout)?;
+    let h = evidence(student, &hidden, rows)?;
     let distance = match (lesson, config.loss) {
         (Lesson::Consistency(_), _) => Distance::Mean(config.segment),
         (_, DistillLoss::Mse) => Distance::Mean(1),
@@ -36,11 +37,12 @@ pub(crate) fn learn(
         }
     };
     let distance = distance.through(|x| Ok(x.affine(1.0 - config.plain, 0.0)?))?;
-    if config.plain == 0.0 {
-        return Ok(distance);
+    let mut value = distance;
+    if config.plain > 0.0 {
+        let (plain, _) = h.cross_entropy(tables.unit(), student.bias(), &rows.targets, &rows.weights)?;
+        value = value.add(&plain.through(|x| Ok(x.affine(config.plain, 0.0)?))?)?;
     }
-    let (plain, _) = h.cross_entropy(tables.unit(), student.bias(), &rows.targets, &rows.weights)?;
-    Ok(distance.add(&plain.through(|x| Ok(x.affine(config.plain, 0.0)?))?)?)
+    Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))
 }
 
 enum Distance {

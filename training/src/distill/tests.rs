@@ -181,7 +181,7 @@ fn the_students_gradient_is_that_of_its_loss() {
         let student = Toy::new(8, 4, 3);
         let value = |tape: &Tape| {
             let given = (corrupted, &student.layout());
-            learn(&student.network, config, &rows, (lesson, &target), given, tape).unwrap()
+            learn(&student.network, config, &rows, (lesson, &target), given, tape).unwrap().objective
         };
         let number = || f64::from(value(&Tape::new()).tensor().to_scalar::<f32>().unwrap());
         let tape = Tape::new();
@@ -222,7 +222,7 @@ fn a_lesson_is_learnt_by_heart_and_the_teacher_does_not_change() {
             let (rows, target) = teacher.teach(corrupted, lesson);
             let tape = Tape::new();
             let given = (corrupted, &student.layout());
-            let loss = learn(&student.network, config, &rows, (lesson, &target), given, &tape).unwrap();
+            let loss = learn(&student.network, config, &rows, (lesson, &target), given, &tape).unwrap().objective;
             losses.push(loss.tensor().to_scalar::<f32>().unwrap());
             adam.step(tape.backward(&loss).unwrap(), 1e-2, &optimizer).unwrap();
         }
@@ -246,7 +246,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_from_one_pass() {
         };
         let given = (&corrupted, &toy.layout());
         let loss = learn(&toy.network, &config, &rows, (&lesson, &target), given, &Tape::new()).unwrap();
-        let loss = loss.tensor().to_scalar::<f32>().unwrap();
+        let loss = loss.value.to_scalar::<f32>().unwrap();
         assert!(loss.abs() < 1e-6, "{kind:?}: {loss}");
     }
 }

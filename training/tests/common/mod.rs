@@ -11,7 +11,7 @@ use drdiff_training::data::{Corpus, PrepareOptions, TokenizerChoice, prepare};
 use tempfile::TempDir;
 
 pub(crate) use files::{assert_same, bits};
-pub(crate) use network::{LEN, config, gradients, model, number, one_batch, one_batch_from};
+pub(crate) use network::{LEN, VOCAB, config, gradients, model, number, one_batch, one_batch_from, one_batch_of};
 
 /// A vocabulary that the small texts below can fill.
 pub(crate) const VOCABULARY: usize = 600;

@@ -10,6 +10,7 @@ use drdiff_model::{ModelConfig, Network};
 use drdiff_training::{Corrupted, Layout, OptimizerConfig, TrainConfig, loss};
 
 pub(crate) const LEN: usize = 32;
+pub(crate) const VOCAB: usize = 40;
 
 pub(crate) fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
     ModelConfig {
@@ -26,6 +27,7 @@ pub(crate) fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
         norm_eps: 1e-6,
         noise_conditioning,
         attention: Default::default(),
+        routing: Default::default(),
     }
 }
 
@@ -59,18 +61,23 @@ pub(crate) fn config(vocab: usize, steps: u64) -> TrainConfig {
 
 /// A small network with the loss of one batch that has absorbed, soft and anchored positions.
 pub(crate) fn one_batch(noise_conditioning: bool, conditioned: bool) -> (Params, impl Fn(&Tape) -> Value) {
-    let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
-    one_batch_from(builder, noise_conditioning, conditioned)
+    one_batch_of(&model(VOCAB, noise_conditioning), conditioned)
 }
 
-/// [`one_batch`] with parameters out of `builder`.
+/// [`one_batch`] for a network of this shape, whose vocabulary is [`VOCAB`].
+pub(crate) fn one_batch_of(model: &ModelConfig, conditioned: bool) -> (Params, impl Fn(&Tape) -> Value + use<>) {
+    let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
+    one_batch_from(builder, model, conditioned)
+}
+
+/// [`one_batch_of`] with parameters out of `builder`.
 pub(crate) fn one_batch_from(
     builder: Builder,
-    noise_conditioning: bool,
+    model: &ModelConfig,
     conditioned: bool,
-) -> (Params, impl Fn(&Tape) -> Value) {
-    let vocab = 40;
-    let network = Network::new(&builder, &model(vocab, noise_conditioning), candle_core::DType::F32).unwrap();
+) -> (Params, impl Fn(&Tape) -> Value + use<>) {
+    let vocab = VOCAB;
+    let network = Network::new(&builder, model, candle_core::DType::F32).unwrap();
     let (params, _) = builder.finish();
     let tokens: Vec<u32> = (0..2 * LEN as u32).map(|i| i * i % vocab as u32).collect();
     let kinds = [(0.0, 1.0), (f32::INFINITY, 0.0), (2.0, 1.0), (0.0, 1.0)];
@@ -80,7 +87,8 @@ pub(crate) fn one_batch_from(
     let positions = (0..LEN as i64).chain(0..LEN as i64).collect();
     let rotary = Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap();
     let forward = move |tape: &Tape| {
-        let corrupted = Corrupted::new(&tokens, &levels, 2, (vocab, 32), (Noise::new(2, 0), 3));
+        let corrupted =
+            Corrupted::new(&tokens, &levels, 2, (vocab, 32), (Noise::new(2, 0), 3)).in_blocks(&levels, 8, 1.0);
         loss(
             &network,
             &corrupted,
@@ -92,7 +100,8 @@ pub(crate) fn one_batch_from(
             Some(tape),
         )
         .unwrap()
-        .value
+        .objective()
+        .unwrap()
     };
     (params, forward)
 }

@@ -1,6 +1,6 @@
 //! Training events as lines on stderr.
 
-use drdiff_training::{BlockBound, Event, StepRecord};
+use drdiff_training::{BlockBound, Event, LayerLoad, StepRecord};
 
 use crate::output::{grouped, tell};
 
@@ -24,11 +24,35 @@ fn steps(record: &StepRecord) -> String {
         gradient_norm,
         learning_rate,
         tokens_per_second,
+        routing,
     } = record;
     let (tokens, rate) = (grouped(*tokens), grouped(tokens_per_second.round().max(0.0) as u64));
     format!(
         "step {step}  tokens {tokens}  loss {loss:.4}  grad norm {gradient_norm:.3}  lr {learning_rate:.2e}  {rate} tokens/s"
-    )
+    ) + &routers(routing)
+}
+
+/// The least and the greatest load of an expert against an even one, the least entropy, and a line for every alarm.
+fn routers(layers: &[LayerLoad]) -> String {
+    if layers.is_empty() {
+        return String::new();
+    }
+    let even = |layer: &LayerLoad| layer.load.len() as f64;
+    let loads = |fold: fn(f64, f64) -> f64, start: f64| {
+        let all = layers
+            .iter()
+            .flat_map(|layer| layer.load.iter().map(|load| load * even(layer)));
+        all.fold(start, fold)
+    };
+    let (least, most) = (loads(f64::min, f64::INFINITY), loads(f64::max, 0.0));
+    let entropy = layers.iter().map(|layer| layer.entropy).fold(f64::INFINITY, f64::min);
+    let mut line = format!("  experts' load {least:.2} to {most:.2}  router entropy {entropy:.2}");
+    for layer in layers {
+        if let Some(alarm) = &layer.alarm {
+            line += &format!("\nwarning: routing of layer {} has collapsed: {alarm}", layer.layer);
+        }
+    }
+    line
 }
 
 fn validation(step: u64, bounds: &[BlockBound]) -> String {
