@@ -31,6 +31,9 @@ pub enum Error {
     /// Numbers that make no length-adaptive plan.
     #[error("the attention plan `length_adaptive` cannot have {0}")]
     LengthAdaptive(String),
+    /// Numbers that make no tree.
+    #[error("the attention plan `tree` cannot have {0}")]
+    Tree(String),
     /// A sparse training layout whose halves would share a tile.
     #[error("a text of {len} positions cannot be trained on with a sparse plan; choose a multiple of 64")]
     Halves {

@@ -11,6 +11,7 @@ mod layer;
 mod layout;
 mod length_adaptive;
 mod pattern;
+mod tree;
 
 pub use cache::{CacheShape, KvCache};
 pub use config::{AttentionConfig, PlanKind};
@@ -20,3 +21,4 @@ pub use layer::{Segment, SelfAttention, Shape};
 pub use layout::{PassLayout, block_causal, noisy_clean, pass};
 pub use length_adaptive::{LengthAdaptive, Ring};
 pub use pattern::{NoisyClean, Pattern, PlanCache, Whole};
+pub use tree::{Tree, tree_attention};
