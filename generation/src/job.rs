@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drdiff_attention::{KvCache, PassLayout, PlanKind};
+use drdiff_attention::{Error as AttentionError, KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
@@ -77,9 +77,12 @@ impl Job {
         let cache = match request.settings.attention.unwrap_or(config.attention.plan) {
             // A block, the one before it and what both see lie within the distances known from training.
             PlanKind::Dense => network.cache(context.saturating_sub(2 * block_size).max(1), pass)?,
-            PlanKind::LengthAdaptive => {
+            PlanKind::LengthAdaptive if config.attention.layers.is_empty() => {
                 network.length_adaptive_cache(block_size, pass, clean.len() + canvas.len().max(budget))?
             }
+            // All layers share what the cache keeps.
+            PlanKind::LengthAdaptive => return Err(AttentionError::LayersWrite.into()),
+            PlanKind::Tree => return Err(AttentionError::TreeParts.into()),
         };
         let noise = Noise::new(request.settings.seed, request.id);
         let run = BlockRun::new(

@@ -122,7 +122,7 @@ pub(crate) fn predict(
         .map(|(job, (part, (len, rotary)))| Segment {
             batch: 1,
             len: *len,
-            plan: part.plan.clone(),
+            plan: part.plan.clone().into(),
             rotary,
             cache: Some(&mut job.cache),
         })

@@ -81,7 +81,7 @@ impl ModelConfig {
                 "{heads} heads cannot share {kv_heads} key heads evenly"
             )));
         }
-        Ok(self.attention.validate(self.context)?)
+        Ok(self.attention.validate(self.context, self.layers)?)
     }
 
     /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan and in

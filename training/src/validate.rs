@@ -1,7 +1,5 @@
 //! The bound on held-out text, by block size.
 
-use std::sync::Arc;
-
 use candle_core::DType;
 use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
@@ -65,7 +63,7 @@ impl<'a> Bounds<'a> {
         Ok(Self {
             network,
             plans: NoisyClean {
-                sparse: config.attention.sparse().cloned(),
+                attention: config.attention.clone(),
             },
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
             len,
@@ -85,7 +83,7 @@ impl<'a> Bounds<'a> {
             )));
         }
         let layout = Layout {
-            plan: Arc::new(self.plans.plan(len, block_size)?),
+            plan: self.plans.plan(len, block_size)?,
             rotary: &self.rotary,
         };
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;

@@ -15,3 +15,4 @@ mod shape;
 
 pub use op::tree_attention;
 pub use shape::Tree;
+pub(crate) use shape::check;

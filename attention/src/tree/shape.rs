@@ -104,6 +104,15 @@ impl Tree {
         self.upper.iter().map(squares).sum()
     }
 
+    /// Floating-point operations of a forward pass: two products of `2 * head_dim` operations for each pair and head, sums
+    /// of queries, keys and values, and what is within a node weighed and added to what is outside.
+    #[must_use]
+    pub fn flops(&self, heads: usize, head_dim: usize) -> u64 {
+        let pairs = self.exact_pairs() + self.sibling_pairs();
+        let sums = if self.upper.is_empty() { 0 } else { 5 * self.len as u64 };
+        (4 * pairs + sums) * (heads * head_dim) as u64
+    }
+
     pub(super) fn near(&self) -> usize {
         self.near
     }
@@ -123,7 +132,7 @@ impl Tree {
 }
 
 /// Whether trees can be made with these numbers.
-pub(super) fn check(branching: &[usize], near: usize) -> Result<()> {
+pub(crate) fn check(branching: &[usize], near: usize) -> Result<()> {
     let problem = match branching {
         [] => "no `branching`; give at least one number, such as 64".to_owned(),
         _ if branching.iter().any(|count| *count < 2) => "a `branching` below 2".to_owned(),
