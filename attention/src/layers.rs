@@ -30,6 +30,15 @@ impl Reads {
         }
     }
 
+    /// Pairs that one head reads in a sequence, exactly or by means.
+    #[must_use]
+    pub fn pairs(&self) -> u64 {
+        match self {
+            Self::Tiles(plan) => plan.cost().pairs / plan.sequences() as u64,
+            Self::Trees { tree, texts } => *texts as u64 * tree.pairs(),
+        }
+    }
+
     /// Floating-point operations of one sequence, forward only; see [`attention_flops`] and [`Tree::flops`].
     #[must_use]
     pub fn flops(&self, heads: usize, head_dim: usize) -> u64 {

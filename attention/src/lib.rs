@@ -23,4 +23,4 @@ pub use layers::{LayerPlans, Reads};
 pub use layout::{PassLayout, block_causal, noisy_clean, pass};
 pub use length_adaptive::{LengthAdaptive, Ring};
 pub use pattern::{NoisyClean, Pattern, PlanCache, Whole};
-pub use tree::{Tree, tree_attention};
+pub use tree::{Tree, TreePass, tree_attention};

@@ -13,6 +13,6 @@ mod op;
 mod rows;
 mod shape;
 
-pub use op::tree_attention;
+pub use op::{TreePass, tree_attention};
 pub use shape::Tree;
 pub(crate) use shape::check;

@@ -30,7 +30,7 @@ pub(super) fn scatter(x: &Tensor, heads: usize, tree: &Tree) -> Result<Tensor> {
 pub(super) fn at_positions(x: &Tensor, heads: usize, tree: &Tree) -> Result<Tensor> {
     let (rows, nodes, width) = x.dims3()?;
     let (batch, slots) = (rows / heads, tree.leaves().branching);
-    let nodewise = x.reshape((batch, heads, nodes, width))?.transpose(1, 2)?;
+    let nodewise = x.reshape((batch, heads, nodes, width))?.transpose(1, 2)?.contiguous()?;
     let spread = nodewise
         .unsqueeze(2)?
         .broadcast_as((batch, nodes, slots, heads, width))?;

@@ -88,6 +88,12 @@ impl Tree {
         self.len
     }
 
+    /// Pairs that are read, exactly or by means, for one head.
+    #[must_use]
+    pub fn pairs(&self) -> u64 {
+        self.exact_pairs() + self.sibling_pairs()
+    }
+
     /// Pairs of positions that are read exactly, for one head.
     #[must_use]
     pub fn exact_pairs(&self) -> u64 {
@@ -108,9 +114,8 @@ impl Tree {
     /// of queries, keys and values, and what is within a node weighed and added to what is outside.
     #[must_use]
     pub fn flops(&self, heads: usize, head_dim: usize) -> u64 {
-        let pairs = self.exact_pairs() + self.sibling_pairs();
         let sums = if self.upper.is_empty() { 0 } else { 5 * self.len as u64 };
-        (4 * pairs + sums) * (heads * head_dim) as u64
+        (4 * self.pairs() + sums) * (heads * head_dim) as u64
     }
 
     pub(super) fn near(&self) -> usize {
@@ -197,10 +202,7 @@ mod tests {
 
     #[test]
     fn cost_grows_with_length_and_not_with_its_square() {
-        let pairs = |len| {
-            let tree = Tree::new(len, &[64], 0).unwrap();
-            tree.exact_pairs() + tree.sibling_pairs()
-        };
+        let pairs = |len| Tree::new(len, &[64], 0).unwrap().pairs();
         for len in [1 << 12, 1 << 15, 1 << 18] {
             let exact = 64 * len as u64;
             assert!(pairs(len) >= exact && pairs(len) <= exact + exact / 50, "{len}");
