@@ -1,8 +1,9 @@
 //! Which plan a network attends by.
 
+use drdiff_kernels::TILE;
 use serde::{Deserialize, Serialize};
 
-use crate::{LengthAdaptive, Result};
+use crate::{Error, LengthAdaptive, Result, tree};
 
 /// The plans there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,11 +14,13 @@ pub enum PlanKind {
     Dense,
     /// Chosen by length: at most a constant number of tiles for each query tile.
     LengthAdaptive,
+    /// Siblings of a tree of positions share their weights: time linear in the text, which is read whole.
+    Tree,
 }
 
 impl PlanKind {
     /// Every kind, in the order in which they are listed to users.
-    pub const ALL: [Self; 2] = [Self::Dense, Self::LengthAdaptive];
+    pub const ALL: [Self; 3] = [Self::Dense, Self::LengthAdaptive, Self::Tree];
 
     /// The name in configurations and on the command line.
     #[must_use]
@@ -25,6 +28,27 @@ impl PlanKind {
         match self {
             Self::Dense => "dense",
             Self::LengthAdaptive => "length_adaptive",
+            Self::Tree => "tree",
+        }
+    }
+}
+
+/// The numbers of the plan `tree`; see [`crate::Tree::new`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TreeConfig {
+    /// Positions of a lowest node, then children of the nodes of each level above; the last number serves all further
+    /// levels.
+    pub branching: Vec<usize>,
+    /// Siblings of a lowest node to either side that are read exactly.
+    pub near: usize,
+}
+
+impl Default for TreeConfig {
+    fn default() -> Self {
+        Self {
+            branching: vec![TILE],
+            near: 0,
         }
     }
 }
@@ -35,30 +59,40 @@ impl PlanKind {
 pub struct AttentionConfig {
     /// The plan.
     pub plan: PlanKind,
+    /// Layers that attend by the plan, counted from 0; the others are dense. Empty for all.
+    pub layers: Vec<usize>,
     /// Numbers of the length-adaptive plan.
     pub length_adaptive: LengthAdaptive,
+    /// Numbers of the tree.
+    pub tree: TreeConfig,
 }
 
 impl AttentionConfig {
-    /// Checks the numbers, and that sequences of `context` positions can be trained on.
+    /// Checks the numbers, for a network of `layers` layers, and that sequences of `context` positions can be trained on.
     ///
     /// # Errors
     /// Names the first number that is impossible.
-    pub fn validate(&self, context: usize) -> Result<()> {
+    pub fn validate(&self, context: usize, layers: usize) -> Result<()> {
         self.length_adaptive.validate()?;
+        tree::check(&self.tree.branching, self.tree.near)?;
+        if let Some(&layer) = self.layers.iter().find(|layer| **layer >= layers) {
+            return Err(Error::Layer { layer, layers });
+        }
         match self.plan {
-            PlanKind::Dense => Ok(()),
+            PlanKind::Dense | PlanKind::Tree => Ok(()),
             PlanKind::LengthAdaptive => self.length_adaptive.check_halves(context),
         }
     }
 
-    /// The numbers of the length-adaptive plan, if that is the plan.
-    #[must_use]
-    pub fn sparse(&self) -> Option<&LengthAdaptive> {
-        match self.plan {
-            PlanKind::Dense => None,
-            PlanKind::LengthAdaptive => Some(&self.length_adaptive),
+    /// Checks that texts of `len` positions can be trained on in blocks of `block_size`.
+    ///
+    /// # Errors
+    /// If the plan is a tree and the block is not the whole text.
+    pub fn check_block(&self, block_size: usize, len: usize) -> Result<()> {
+        if self.plan == PlanKind::Tree && block_size != len {
+            return Err(Error::TreeBlocks { block_size, len });
         }
+        Ok(())
     }
 }
 
@@ -71,8 +105,23 @@ mod tests {
         for kind in PlanKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
-        let config: AttentionConfig = serde_json::from_str(r#"{"plan":"length_adaptive"}"#).unwrap();
-        assert_eq!(config.sparse(), Some(&LengthAdaptive::default()));
-        assert!(AttentionConfig::default().sparse().is_none());
+        let config: AttentionConfig =
+            serde_json::from_str(r#"{"plan":"tree","layers":[1],"tree":{"near":1}}"#).unwrap();
+        let tree = TreeConfig {
+            near: 1,
+            ..TreeConfig::default()
+        };
+        assert_eq!((config.plan, &config.tree), (PlanKind::Tree, &tree));
+        assert_eq!(config.length_adaptive, LengthAdaptive::default());
+    }
+
+    #[test]
+    fn layers_that_are_not_there_are_refused() {
+        let config = AttentionConfig {
+            layers: vec![0, 3],
+            ..AttentionConfig::default()
+        };
+        assert!(config.validate(64, 4).is_ok());
+        assert!(config.validate(64, 3).unwrap_err().to_string().contains("layer 3"));
     }
 }

@@ -31,6 +31,35 @@ pub enum Error {
     /// Numbers that make no length-adaptive plan.
     #[error("the attention plan `length_adaptive` cannot have {0}")]
     LengthAdaptive(String),
+    /// Numbers that make no tree.
+    #[error("the attention plan `tree` cannot have {0}")]
+    Tree(String),
+    /// A plan for a layer that the network lacks.
+    #[error("`attention.layers` names layer {layer} of a network with {layers} layers; count them from 0")]
+    Layer {
+        /// The layer.
+        layer: usize,
+        /// Layers of the network.
+        layers: usize,
+    },
+    /// Blocks that the tree cannot be cut into.
+    #[error(
+        "the attention plan `tree` reads a text whole: blocks of {block_size} in {len} positions are impossible; choose blocks of {len}, or another plan"
+    )]
+    TreeBlocks {
+        /// Positions of a block.
+        block_size: usize,
+        /// Positions of the text.
+        len: usize,
+    },
+    /// A tree where texts come in parts.
+    #[error(
+        "the attention plan `tree` reads one text whole, without a cache; write with another plan, such as `dense`"
+    )]
+    TreeParts,
+    /// A plan of some layers where all share a cache.
+    #[error("a plan for some layers only (`attention.layers`) cannot write; write with another plan, such as `dense`")]
+    LayersWrite,
     /// A sparse training layout whose halves would share a tile.
     #[error("a text of {len} positions cannot be trained on with a sparse plan; choose a multiple of 64")]
     Halves {

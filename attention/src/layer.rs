@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use drdiff_kernels::{Builder, Init, Linear, Rotary, SelfAttend, TilePlan, Value, qk_norm_rope, tile_attention};
+use drdiff_kernels::{Builder, Init, Linear, Rotary, SelfAttend, Value, qk_norm_rope, tile_attention};
 
-use crate::{Error, KvCache, Result};
+use crate::{Error, KvCache, LayerPlans, Reads, Result, Tree, tree_attention};
 
 /// Sizes of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,10 +36,10 @@ pub struct Segment<'a> {
     pub batch: usize,
     /// Positions of each sequence.
     pub len: usize,
-    /// Which keys each query reads; keys are those of the cache, then the segment's own, or as a sparse cache lays them
+    /// Which keys each query reads, layer by layer; keys are those of the cache, then the segment's own, or as a sparse cache lays them
     /// out. If it has more queries than the segment has positions, the first of them are padding (see
     /// [`KvCache::plan`]).
-    pub plan: Arc<TilePlan>,
+    pub plan: LayerPlans,
     /// Rotations of the segment's positions.
     pub rotary: &'a Rotary,
     /// Committed keys and values; needs `batch == 1`.
@@ -87,7 +87,7 @@ impl SelfAttention {
     pub fn forward(&self, x: &Value, segments: &mut [Segment<'_>], layer: usize) -> Result<Value> {
         let qkv = x.linear(&self.qkv)?;
         let mixed = match segments {
-            [one] if one.cache.is_none() => self.whole(&qkv, one)?,
+            [one] if one.cache.is_none() => self.whole(&qkv, one, layer)?,
             _ if qkv.is_recorded() => return Err(Error::Segments),
             many => self.parts(qkv.tensor(), many, layer)?,
         };
@@ -95,19 +95,37 @@ impl SelfAttention {
     }
 
     /// One segment that is its own context.
-    fn whole(&self, qkv: &Value, segment: &Segment<'_>) -> Result<Value> {
+    fn whole(&self, qkv: &Value, segment: &Segment<'_>, layer: usize) -> Result<Value> {
         let Shape { heads, head_dim, .. } = self.shape;
         let (b, t) = (segment.batch, segment.len);
-        let layer = SelfAttend {
-            q_gain: &self.q_gain,
-            k_gain: &self.k_gain,
-            rotary: segment.rotary,
-            plan: &segment.plan,
-            heads,
-            scale: self.scale(),
-        };
         let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
-        Ok(qkv.self_attention(&layer)?.reshape((b * t, heads * head_dim))?)
+        let mixed = match segment.plan.of(layer) {
+            Reads::Tiles(plan) => qkv.self_attention(&SelfAttend {
+                q_gain: &self.q_gain,
+                k_gain: &self.k_gain,
+                rotary: segment.rotary,
+                plan,
+                heads,
+                scale: self.scale(),
+            })?,
+            Reads::Trees { tree, texts } => self.trees(&qkv, segment, tree, *texts)?,
+        };
+        Ok(mixed.reshape((b * t, heads * head_dim))?)
+    }
+
+    /// Texts that lie one behind the other in each sequence, each over its own tree.
+    fn trees(&self, qkv: &Value, segment: &Segment<'_>, tree: &Arc<Tree>, texts: usize) -> Result<Value> {
+        let Shape {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.shape;
+        let gains = [&self.q_gain, &self.k_gain];
+        let [q, k, v] = qkv.queries_keys_values(gains, segment.rotary, heads)?;
+        let of_text = |x: &Value, heads| x.reshape((segment.batch * texts, tree.positions(), heads, head_dim));
+        let (q, k, v) = (of_text(&q, heads)?, of_text(&k, kv_heads)?, of_text(&v, kv_heads)?);
+        tree_attention(&q, &k, &v, tree, self.scale())
     }
 
     /// Segments side by side, each with its own plan and cache.
@@ -133,6 +151,9 @@ impl SelfAttention {
             head_dim,
             ..
         } = self.shape;
+        let Reads::Tiles(plan) = segment.plan.of(layer).clone() else {
+            return Err(Error::TreeParts);
+        };
         let (b, t) = (segment.batch, segment.len);
         let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
         let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, &self.q_gain, segment.rotary)?;
@@ -142,12 +163,12 @@ impl SelfAttention {
             Some(cache) => cache.extend(layer, &k, &v)?,
             None => (k, v),
         };
-        let lead = segment.plan.queries().saturating_sub(t);
+        let lead = plan.queries().saturating_sub(t);
         let q = match lead {
             0 => q,
             lead => q.pad_with_zeros(1, lead, 0)?,
         };
-        let attention = tile_attention(&q, &k, &v, &segment.plan, self.scale())?;
+        let attention = tile_attention(&q, &k, &v, &plan, self.scale())?;
         Ok(attention.out.narrow(1, lead, t)?.reshape((b * t, heads * head_dim))?)
     }
 

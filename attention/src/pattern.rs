@@ -5,53 +5,86 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use drdiff_kernels::TilePlan;
 
-use crate::{LengthAdaptive, Result, noisy_clean};
+use crate::{AttentionConfig, LayerPlans, LengthAdaptive, PlanKind, Reads, Result, Tree, block_causal, noisy_clean};
 
-/// A rule that turns a length into a plan. Plans are pure values: equal arguments give equal plans.
+/// A rule that turns a length into plans. Plans are pure values: equal arguments give equal plans.
 pub trait Pattern: Send + Sync {
-    /// The plan for sequences of `len` text positions in blocks of `block_size`.
+    /// The plans for sequences of `len` text positions in blocks of `block_size`.
     ///
     /// # Errors
     /// If the pattern has no meaning for these numbers.
-    fn plan(&self, len: usize, block_size: usize) -> Result<TilePlan>;
+    fn plan(&self, len: usize, block_size: usize) -> Result<LayerPlans>;
 }
 
 /// A text whose positions see to both sides; the block size plays no part.
 #[derive(Debug, Clone, Default)]
 pub struct Whole {
-    /// Dense, or by these numbers.
-    pub sparse: Option<LengthAdaptive>,
+    /// The plan that each layer takes its part of this layout by.
+    pub attention: AttentionConfig,
 }
 
 impl Pattern for Whole {
-    fn plan(&self, len: usize, _block_size: usize) -> Result<TilePlan> {
-        match &self.sparse {
-            Some(numbers) => numbers.whole(len),
-            None => Ok(TilePlan::new(&[crate::block_causal(len, len)?])?),
-        }
+    fn plan(&self, len: usize, _block_size: usize) -> Result<LayerPlans> {
+        layer_plans(
+            &self.attention,
+            || Ok(TilePlan::new(&[block_causal(len, len)?])?),
+            |numbers| numbers.whole(len),
+            || trees(&self.attention, len, 1),
+        )
     }
 }
 
 /// The training layout `[noisy | clean]`, with all that [`noisy_clean`] allows or a part of it.
 #[derive(Debug, Clone, Default)]
 pub struct NoisyClean {
-    /// Dense, or by these numbers.
-    pub sparse: Option<LengthAdaptive>,
+    /// The plan that each layer takes its part of this layout by.
+    pub attention: AttentionConfig,
 }
 
 impl Pattern for NoisyClean {
-    fn plan(&self, len: usize, block_size: usize) -> Result<TilePlan> {
-        match &self.sparse {
-            Some(numbers) => numbers.noisy_clean(len, block_size),
-            None => Ok(TilePlan::new(&[noisy_clean(len, block_size)?])?),
-        }
+    fn plan(&self, len: usize, block_size: usize) -> Result<LayerPlans> {
+        layer_plans(
+            &self.attention,
+            || Ok(TilePlan::new(&[noisy_clean(len, block_size)?])?),
+            |numbers| numbers.noisy_clean(len, block_size),
+            // In one block, either half sees itself whole and nothing of the other.
+            || {
+                self.attention.check_block(block_size, len)?;
+                trees(&self.attention, len, 2)
+            },
+        )
     }
+}
+
+fn trees(attention: &AttentionConfig, len: usize, texts: usize) -> Result<Reads> {
+    let numbers = &attention.tree;
+    let tree = Arc::new(Tree::new(len, &numbers.branching, numbers.near)?);
+    Ok(Reads::Trees { tree, texts })
+}
+
+/// The plans of all layers in a layout, given what it is to each kind of plan.
+fn layer_plans(
+    attention: &AttentionConfig,
+    dense: impl Fn() -> Result<TilePlan>,
+    length_adaptive: impl Fn(&LengthAdaptive) -> Result<TilePlan>,
+    tree: impl Fn() -> Result<Reads>,
+) -> Result<LayerPlans> {
+    let tiles = |plan: TilePlan| Reads::Tiles(Arc::new(plan));
+    let reads = match attention.plan {
+        PlanKind::Dense => return Ok(dense()?.into()),
+        PlanKind::LengthAdaptive => tiles(length_adaptive(&attention.length_adaptive)?),
+        PlanKind::Tree => tree()?,
+    };
+    Ok(match attention.layers.as_slice() {
+        [] => LayerPlans::all(reads),
+        layers => LayerPlans::some(layers, reads, tiles(dense()?)),
+    })
 }
 
 /// Plans already made by one pattern, by `(len, block_size)`.
 pub struct PlanCache<P> {
     pattern: P,
-    plans: Mutex<HashMap<(usize, usize), Arc<TilePlan>>>,
+    plans: Mutex<HashMap<(usize, usize), LayerPlans>>,
 }
 
 impl<P: Pattern> PlanCache<P> {
@@ -63,16 +96,16 @@ impl<P: Pattern> PlanCache<P> {
         }
     }
 
-    /// The plan for this shape, made on first use.
+    /// The plans for this shape, made on first use.
     ///
     /// # Errors
     /// As [`Pattern::plan`].
-    pub fn get(&self, len: usize, block_size: usize) -> Result<Arc<TilePlan>> {
+    pub fn get(&self, len: usize, block_size: usize) -> Result<LayerPlans> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&(len, block_size)) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(self.pattern.plan(len, block_size)?);
+        let plan = self.pattern.plan(len, block_size)?;
         plans.insert((len, block_size), plan.clone());
         Ok(plan)
     }
@@ -82,17 +115,40 @@ impl<P: Pattern> PlanCache<P> {
 mod tests {
     use super::*;
 
+    fn tiles(plans: &LayerPlans, layer: usize) -> &Arc<TilePlan> {
+        match plans.of(layer) {
+            Reads::Tiles(plan) => plan,
+            Reads::Trees { .. } => panic!("layer {layer} reads trees"),
+        }
+    }
+
     #[test]
     fn a_plan_is_made_once_and_counts_its_pairs() {
         let cache = PlanCache::new(NoisyClean::default());
         let plan = cache.get(128, 32).unwrap();
-        assert!(Arc::ptr_eq(&plan, &cache.get(128, 32).unwrap()));
+        assert!(Arc::ptr_eq(tiles(&plan, 0), tiles(&cache.get(128, 32).unwrap(), 0)));
         // noisy: own block (32) + clean before (0, 32, 64, 96); clean: 32, 64, 96, 128; 32 rows each.
         let pairs: u64 = (0..4).map(|b| 32 * (32 + 32 * b) + 32 * (32 * (b + 1))).sum();
-        assert_eq!(plan.cost().pairs, pairs);
-        assert_eq!(
-            PlanCache::new(Whole::default()).get(100, 1).unwrap().cost().pairs,
-            10_000
-        );
+        assert_eq!(tiles(&plan, 0).cost().pairs, pairs);
+        let whole = PlanCache::new(Whole::default()).get(100, 1).unwrap();
+        assert_eq!(tiles(&whole, 0).cost().pairs, 10_000);
+    }
+
+    #[test]
+    fn chosen_layers_read_trees_and_the_rest_everything() {
+        let attention = AttentionConfig {
+            plan: PlanKind::Tree,
+            layers: vec![1, 3],
+            ..AttentionConfig::default()
+        };
+        let pattern = NoisyClean { attention };
+        let plans = pattern.plan(256, 256).unwrap();
+        let dense = 4 * 256 * 256;
+        // Four nodes of 64 positions, and their means; sums and weights of 256 positions.
+        let tree = 4 * (4 * 64 * 64 + 4 * 4) + 5 * 256;
+        assert_eq!(plans.flops(4, 1, 1), 2 * (2 * dense + 2 * tree));
+        assert_eq!(plans.of(1).queries(), plans.of(0).queries());
+        let refused = pattern.plan(256, 64).unwrap_err().to_string();
+        assert!(refused.contains("blocks of 256"), "{refused}");
     }
 }

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
-use std::sync::Arc;
-
 use candle_core::{Device, Tensor};
 use drdiff_attention::{LengthAdaptive, Segment, SelfAttention, Shape};
 use drdiff_kernels::{Builder, Noise, Rotary, Source, TilePlan, Value};
@@ -33,7 +31,7 @@ fn attend(positions: Vec<i64>) -> Vec<f64> {
     let segment = Segment {
         batch: 1,
         len: LEN,
-        plan: Arc::new(plan),
+        plan: plan.into(),
         rotary: &rotary,
         cache: None,
     };

@@ -134,6 +134,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         GenerationError::Batch(error) => of_batch(error),
         GenerationError::Solver(error) => of_solver(error),
         GenerationError::Model(error) => of_model(error),
+        GenerationError::Attention(error) => of_attention(error),
         GenerationError::Kernels(error) => of_kernels(error),
         _ => Exit::Runtime,
     }
@@ -176,6 +177,7 @@ fn of_training(error: &TrainingError) -> Exit {
         TrainingError::Config(_) | TrainingError::Resume { .. } | TrainingError::Diffusion(_) => Exit::Usage,
         TrainingError::Data(error) => of_data(error),
         TrainingError::Model(error) => of_model(error),
+        TrainingError::Attention(error) => of_attention(error),
         TrainingError::Kernels(error) => of_kernels(error),
         _ => Exit::Runtime,
     }
@@ -206,7 +208,13 @@ fn of_model(error: &ModelError) -> Exit {
 
 fn of_attention(error: &AttentionError) -> Exit {
     match error {
-        AttentionError::LengthAdaptive(_) | AttentionError::Halves { .. } => Exit::Usage,
+        AttentionError::LengthAdaptive(_)
+        | AttentionError::Tree(_)
+        | AttentionError::Layer { .. }
+        | AttentionError::TreeBlocks { .. }
+        | AttentionError::TreeParts
+        | AttentionError::LayersWrite
+        | AttentionError::Halves { .. } => Exit::Usage,
         _ => Exit::Runtime,
     }
 }

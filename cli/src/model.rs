@@ -8,6 +8,7 @@ use candle_core::Device;
 use drdiff_model::{Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, read_checkpoint, read_gguf};
 
 use crate::exit::usage;
+use crate::settings::changed;
 
 /// Weights files that a model folder may hold, the first found is taken.
 const WEIGHTS: [&str; 2] = ["model.gguf", "model.safetensors"];
@@ -94,8 +95,16 @@ impl Source {
 
     /// Loads all of it for writing text.
     pub(crate) fn load(&self, device: &Device) -> Result<(Network, Tokenizer)> {
-        let checkpoint = self.checkpoint(device)?;
+        self.load_changed(device, &[])
+    }
+
+    /// [`Source::load`], with what `sets` (`key=value`) change of the model's configuration.
+    pub(crate) fn load_changed(&self, device: &Device, sets: &[String]) -> Result<(Network, Tokenizer)> {
+        let mut checkpoint = self.checkpoint(device)?;
         let tokenizer = self.tokenizer(&checkpoint.metadata)?;
+        if !sets.is_empty() {
+            checkpoint.metadata.config = changed(&checkpoint.metadata.config, sets)?;
+        }
         let (network, _) = build(checkpoint, device, Loading::Inference)?;
         Ok((network, tokenizer))
     }

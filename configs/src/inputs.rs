@@ -24,6 +24,8 @@ use crate::{Origin, Resolved, Section};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
+    /// Name and YAML of what lies below all layers.
+    start: Option<(String, String)>,
     preset: Option<String>,
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
@@ -38,6 +40,20 @@ struct Flag {
 }
 
 impl Inputs {
+    /// Takes a configuration that lies below everything else, as it would be written in a file; `document` names it in
+    /// messages.
+    ///
+    /// # Errors
+    /// A type that cannot be written as YAML, which no shipped configuration is.
+    pub fn start_from<T: Section>(&mut self, document: &str, value: &T) -> Result<()> {
+        let text = serde_yaml::to_string(value).map_err(|e| Error::Invalid {
+            section: T::NAME,
+            reason: e.to_string(),
+        })?;
+        self.start = Some((document.to_owned(), text));
+        Ok(())
+    }
+
     /// Takes `--config`: a path of a YAML file, or the name of a preset. A file may name the preset that it is based
     /// on with the key `preset`.
     pub fn config(&mut self, name: &str) {
@@ -92,7 +108,10 @@ impl Inputs {
             .transpose()?;
         let base = self.preset.clone().or(based_on).or(T::BASE.map(str::to_owned));
 
-        let mut tree = Node::empty();
+        let mut tree = match &self.start {
+            Some((document, text)) => Node::parse(document, text)?,
+            None => Node::empty(),
+        };
         if let Some(name) = base {
             tree.merge(preset_tree::<T>(&name)?);
         }

@@ -2,6 +2,7 @@
 
 use drdiff_evaluation::sweep::SweepConfig;
 use drdiff_generation::Settings;
+use drdiff_model::ModelConfig;
 use drdiff_training::TrainConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,16 @@ pub trait Section: Serialize + DeserializeOwned {
 
 impl Section for TrainConfig {
     const NAME: &'static str = "train";
+    const BASE: Option<&'static str> = None;
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.validate().map_err(|e| e.to_string())
+    }
+}
+
+/// No presets: a model's configuration comes with its weights, and few values of it can be changed.
+impl Section for ModelConfig {
+    const NAME: &'static str = "model";
     const BASE: Option<&'static str> = None;
 
     fn check(&self) -> std::result::Result<(), String> {

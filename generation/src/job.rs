@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drdiff_attention::{KvCache, PassLayout, PlanKind};
+use drdiff_attention::{Error as AttentionError, KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
@@ -88,10 +88,14 @@ impl Job {
         let pass = PREFILL.max(block_size) + block_size;
         let cache = || match request.settings.attention.unwrap_or(config.attention.plan) {
             // A block, the one before it and what both see lie within the distances known from training.
-            PlanKind::Dense => network.cache(context.saturating_sub(2 * block_size).max(1), pass),
-            PlanKind::LengthAdaptive => {
-                network.length_adaptive_cache(block_size, pass, clean.len() + canvas.len().max(budget))
+            PlanKind::Dense => Ok(network.cache(context.saturating_sub(2 * block_size).max(1), pass)?),
+            PlanKind::LengthAdaptive if config.attention.layers.is_empty() => {
+                let most = clean.len() + canvas.len().max(budget);
+                Ok(network.length_adaptive_cache(block_size, pass, most)?)
             }
+            // All layers share what the cache keeps.
+            PlanKind::LengthAdaptive => Err(Error::from(AttentionError::LayersWrite)),
+            PlanKind::Tree => Err(AttentionError::TreeParts.into()),
         };
         let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
         let noise = Noise::new(request.settings.seed, request.id);

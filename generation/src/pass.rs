@@ -132,7 +132,7 @@ pub(crate) fn predict(
         .map(|((cache, part), (len, rotary))| Segment {
             batch: 1,
             len: *len,
-            plan: part.plan.clone(),
+            plan: part.plan.clone().into(),
             rotary,
             cache: Some(cache),
         })

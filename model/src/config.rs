@@ -86,7 +86,7 @@ impl ModelConfig {
             )));
         }
         self.routing.validate(self.layers)?;
-        Ok(self.attention.validate(self.context)?)
+        Ok(self.attention.validate(self.context, self.layers)?)
     }
 
     /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan, in

@@ -101,6 +101,10 @@ impl TrainConfig {
                 "a block of {size} positions is impossible in a context of {context}"
             ));
         }
+        let drawn = self.block_sizes.iter().filter(|(_, weight)| **weight > 0.0);
+        for size in drawn.map(|(size, _)| size).chain(&self.validation_blocks) {
+            self.model.attention.check_block(*size, context)?;
+        }
         if let Some(size) = self
             .validation_blocks
             .iter()

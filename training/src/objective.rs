@@ -1,10 +1,8 @@
 //! One forward pass of training: corrupted rows to a loss.
 
-use std::sync::Arc;
-
 use candle_core::{DType, Tensor};
-use drdiff_attention::Segment;
-use drdiff_kernels::{Rotary, Tape, TilePlan, Value, embedding, mixture};
+use drdiff_attention::{LayerPlans, Segment};
+use drdiff_kernels::{Rotary, Tape, Value, embedding, mixture};
 use drdiff_model::{Hidden, Network, Tables};
 
 use crate::rows::Rows;
@@ -13,7 +11,7 @@ use crate::{Corrupted, Result, RoutingLoad};
 /// Where the parts of a pass meet: the plan and rotations of the `[noisy | clean]` layout.
 pub struct Layout<'a> {
     /// Who sees whom among `2 * len` positions.
-    pub plan: Arc<TilePlan>,
+    pub plan: LayerPlans,
     /// Rotations: both halves hold the same positions.
     pub rotary: &'a Rotary,
 }

@@ -83,7 +83,7 @@ impl<'a> Trainer<'a> {
         Ok(Self {
             optimizer: Optimizer::new(&params, &config.optimizer)?,
             plans: PlanCache::new(NoisyClean {
-                sparse: config.model.attention.sparse().cloned(),
+                attention: config.model.attention.clone(),
             }),
             rotary: Rotary::new(&[positions], config.model.head_dim, config.model.rope_base, device)?,
             sampler: corpus.sampler(&config.sampling, len, noise)?,

@@ -1,11 +1,9 @@
 //! Training steps on random tokens, to be timed: no corpus, nothing read back.
 
-use std::sync::Arc;
-
 use candle_core::{DType, Device, Tensor};
-use drdiff_attention::{NoisyClean, Pattern, Segment, Whole, attention_flops};
+use drdiff_attention::{LayerPlans, NoisyClean, Pattern, Segment, Whole};
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape, TilePlan};
+use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape};
 use drdiff_model::{Input, ModelConfig, Network};
 
 use crate::objective::Learned;
@@ -28,7 +26,7 @@ pub struct Trial {
     network: Network,
     optimizer: Optimizer,
     layout: TrialLayout,
-    plan: Arc<TilePlan>,
+    plan: LayerPlans,
     rotary: Rotary,
     batch: usize,
     noise: Noise,
@@ -49,11 +47,11 @@ impl Trial {
         let (params, _) = builder.finish();
         let len = config.context;
         let once = 0..len as i64;
-        let sparse = config.attention.sparse().cloned();
+        let attention = config.attention.clone();
         let (plan, positions) = match layout {
-            TrialLayout::Plain => (Whole { sparse }.plan(len, len)?, once.collect()),
+            TrialLayout::Plain => (Whole { attention }.plan(len, len)?, once.collect()),
             TrialLayout::NoisyClean { block_size } => (
-                NoisyClean { sparse }.plan(len, block_size)?,
+                NoisyClean { attention }.plan(len, block_size)?,
                 once.clone().chain(once).collect(),
             ),
         };
@@ -65,7 +63,7 @@ impl Trial {
                     ..Default::default()
                 },
             )?,
-            plan: Arc::new(plan),
+            plan,
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, device)?,
             params: params.element_count(),
             step: 0,
@@ -105,12 +103,12 @@ impl Trial {
     /// what norms, the optimiser and recomputed scores cost is left out.
     pub fn flops(&self) -> u64 {
         let c = self.network.config();
-        let rows = (self.batch * self.plan.queries()) as u64;
+        let rows = (self.batch * self.plan.of(0).queries()) as u64;
         let block =
             c.width * (c.heads + 2 * c.kv_heads) * c.head_dim + c.heads * c.head_dim * c.width + 3 * c.width * c.hidden;
         let head = c.embed * (c.width + c.vocab);
         let products = 2 * (rows * (c.layers * block) as u64 + (self.tokens() * head) as u64);
-        let attention = (self.batch * c.layers) as u64 * attention_flops(&self.plan, c.heads, c.head_dim);
+        let attention = self.batch as u64 * self.plan.flops(c.layers, c.heads, c.head_dim);
         3 * (products + attention)
     }
 

@@ -1,7 +1,5 @@
 //! The bound on held-out text, by block size.
 
-use std::sync::Arc;
-
 use candle_core::DType;
 use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
@@ -26,6 +24,8 @@ pub struct BlockBound {
     pub error: f64,
     /// Bits per byte of text.
     pub bits_per_byte: f64,
+    /// Floating-point operations of attention, forward, for each text token: its noisy and its clean row.
+    pub attention_flops: u64,
 }
 
 impl Trainer<'_> {
@@ -65,7 +65,7 @@ impl<'a> Bounds<'a> {
         Ok(Self {
             network,
             plans: NoisyClean {
-                sparse: config.attention.sparse().cloned(),
+                attention: config.attention.clone(),
             },
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
             len,
@@ -84,8 +84,11 @@ impl<'a> Bounds<'a> {
                 "blocks of {block_size} do not fill windows of {len} tokens; use a divisor of {len}"
             )));
         }
+        let plan = self.plans.plan(len, block_size)?;
+        let model = self.network.config();
+        let attention = plan.flops(model.layers, model.heads, model.head_dim);
         let layout = Layout {
-            plan: Arc::new(self.plans.plan(len, block_size)?),
+            plan,
             rotary: &self.rotary,
         };
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
@@ -101,7 +104,6 @@ impl<'a> Bounds<'a> {
                     .collect(),
                 weight: masked.iter().map(|open| f32::from(*open)).collect(),
             };
-            let model = self.network.config();
             let sizes = (model.vocab, model.embed);
             let corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0)).in_blocks(
                 &levels,
@@ -127,6 +129,7 @@ impl<'a> Bounds<'a> {
             nats: bound.nats_per_token(),
             error: bound.standard_error(),
             bits_per_byte: bound.bits_per_byte(tokens, bytes),
+            attention_flops: attention / len as u64,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use common::{config, gradients, number, one_batch};
-use drdiff_attention::PlanKind;
+use drdiff_attention::{AttentionConfig, PlanKind, TreeConfig};
 use drdiff_testkit::assert_all_learn;
 use drdiff_training::{OptimizerConfig, Outcome, Run, Trainer, run};
 
@@ -102,6 +102,29 @@ fn a_sparse_run_is_saved_with_its_plan() {
     assert!(Trainer::new(config.clone(), &corpus, Some(saved()), &Device::Cpu).is_ok());
     config.model.hidden += 1;
     assert!(Trainer::new(config, &corpus, Some(saved()), &Device::Cpu).is_err());
+}
+
+#[test]
+fn a_run_by_trees_learns_whole_texts() {
+    let corpus = common::Stories::write().prepare(&common::options());
+    let mut config = config(corpus.tokenizer().vocab_size(), 2);
+    let context = config.model.context;
+    config.model.attention = AttentionConfig {
+        plan: PlanKind::Tree,
+        layers: vec![1],
+        tree: TreeConfig {
+            branching: vec![8, 2],
+            near: 0,
+        },
+        ..AttentionConfig::default()
+    };
+    let refused = config.validate().unwrap_err().to_string();
+    assert!(refused.contains(&format!("choose blocks of {context}")), "{refused}");
+    config.block_sizes = [(context, 1.0)].into();
+    config.validation_blocks = vec![context];
+    let mut trainer = Trainer::new(config, &corpus, None, &Device::Cpu).unwrap();
+    assert!(trainer.step().unwrap().loss.to_scalar::<f32>().unwrap().is_finite());
+    assert!(trainer.validate().unwrap()[0].nats.is_finite());
 }
 
 #[test]

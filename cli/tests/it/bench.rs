@@ -106,6 +106,18 @@ fn a_range_of_lengths_doubles_and_long_dense_plans_are_left_out() {
 }
 
 #[test]
+fn trees_are_timed_forward_and_backward() {
+    let tree = "--json --lengths 512 --batch 1 --heads 1 --head-dim 4 --plan tree --branching 128,2 --near 1";
+    let rows = rows(&bench("attention", &tree.split(' ').collect::<Vec<_>>()));
+    let passes: Vec<_> = rows.iter().map(|row| row["what"].clone()).collect();
+    assert_eq!(passes, ["forward", "backward"]);
+    // Two families of two nodes of 128 positions, which read each other; above, three pairs of siblings and means.
+    let pairs = 4 * 128 * 256 + 3 * 2 * 2;
+    assert_eq!(rows[0]["density"].as_f64().unwrap(), f64::from(pairs) / 512.0 / 512.0);
+    bench("attention", &["--plan", "tree", "--branching", "1"]).fails(2, &["`branching` below 2"]);
+}
+
+#[test]
 fn a_table_has_a_head_and_a_line_for_each_row() {
     let args = [
         "--lengths",

@@ -62,6 +62,54 @@ fn a_model_is_measured_on_text_by_block_size() {
 }
 
 #[test]
+fn a_model_is_measured_under_another_attention() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "The youngest son went into the wood, and there sat an old grey man. ".repeat(40);
+    let text = write(dir.path(), "held-out.txt", &[&text]);
+    let run = |sets: &[&str]| {
+        let sizes = [
+            "--text",
+            &text,
+            "--block-sizes",
+            "16",
+            "--window",
+            "16",
+            "--windows",
+            "2",
+            "-q",
+        ];
+        let mut command = eval(&sizes);
+        for set in sets {
+            command.args(["--set", set]);
+        }
+        command
+    };
+    let measured = |sets: &[&str]| json(run(sets).arg("--json"))["bounds"][0].clone();
+    let (dense, tree) = (
+        measured(&[]),
+        measured(&["attention={plan: tree, tree: {branching: [4]}}"]),
+    );
+    assert!(tree["attention_flops"].as_u64() < dense["attention_flops"].as_u64());
+    assert_ne!(tree["nats"], dense["nats"]);
+    let one_node = measured(&["attention.plan=tree", "attention.tree.branching=[16]"]);
+    let near = |a: &Value, b: &Value| (a.as_f64().unwrap() / b.as_f64().unwrap() - 1.0).abs() < 1e-5;
+    assert!(near(&one_node["nats"], &dense["nats"]), "one node is all of the text");
+    for (set, cause) in [
+        ("layers=3", "another shape"),
+        ("attention.layers=[9]", "layer 9"),
+        ("attention.plan=trees", "tree"),
+        ("attention.tree.branching=[1]", "below 2"),
+    ] {
+        let told = run(&[set]).output().unwrap();
+        let message = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(
+            told.status.code() == Some(2) && message.contains(cause),
+            "{set}: {message}"
+        );
+    }
+}
+
+#[test]
 fn bad_lines_are_told_and_the_rest_is_measured() {
     let dir = tempfile::tempdir().unwrap();
     let good = r#"{"text":"a b c d a b c d a b c d","stop_reason":"length"}"#;

@@ -1,7 +1,5 @@
 //! The engine from request to text, with a tiny random network.
 
-use std::sync::Arc;
-
 use crate::common::{CONTEXT, END, certain_of, network, network_of, request, tokenizer, write, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::{KvCache, PassLayout, Segment, pass};
@@ -44,7 +42,7 @@ fn run(
     let segment = Segment {
         batch: 1,
         len: index.len(),
-        plan: Arc::new(TilePlan::new(&[pass(layout)?])?),
+        plan: TilePlan::new(&[pass(layout)?])?.into(),
         rotary: &rotary,
         cache: cache.take(),
     };

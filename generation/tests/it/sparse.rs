@@ -1,12 +1,10 @@
 //! Writing with a sparse plan: what a block sees is what it saw in training.
 
-use std::sync::Arc;
-
-use crate::common::{attending, request, write_one};
+use crate::common::{attending, request, tokenizer, write_one};
 use candle_core::{Device, Tensor};
-use drdiff_attention::{AttentionConfig, KvCache, NoisyClean, PassLayout, Pattern, PlanKind, Segment};
-use drdiff_generation::Task;
-use drdiff_kernels::{Rotary, TilePlan};
+use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Pattern, PlanKind, Segment};
+use drdiff_generation::{Engine, Task};
+use drdiff_kernels::Rotary;
 use drdiff_model::{Input, Network};
 use drdiff_routing::ComputeReport;
 use drdiff_testkit::{Inputs, assert_close, relative_rms, values};
@@ -45,7 +43,7 @@ fn evidence(
     network: &Network,
     index: &[u32],
     positions: Vec<i64>,
-    plan: TilePlan,
+    plan: impl Into<LayerPlans>,
     cache: Option<&mut KvCache>,
     rows: std::ops::Range<usize>,
 ) -> Vec<f64> {
@@ -54,7 +52,7 @@ fn evidence(
     let segment = Segment {
         batch: 1,
         len: index.len(),
-        plan: Arc::new(plan),
+        plan: plan.into(),
         rotary: &rotary,
         cache,
     };
@@ -88,9 +86,7 @@ fn trained(network: &Network, pattern: &NoisyClean, block: usize) -> Vec<f64> {
 #[test]
 fn writing_block_after_block_reads_what_training_read() {
     let network = attending(attention(), LEN);
-    let sparse = NoisyClean {
-        sparse: attention().sparse().cloned(),
-    };
+    let sparse = NoisyClean { attention: attention() };
     let (clean, noisy) = text();
     let embed = network.config().embed;
     for (block, start) in [(16, 0), (24, 5), (64, 2), (100, 0), (128, 1), (320, 0), (LEN, 0)] {
@@ -151,4 +147,30 @@ fn a_request_may_ask_for_another_plan() {
     assert_ne!(dense, by_request);
     sparse.settings.attention = None;
     assert_eq!(write_one(attending(attention(), 640), sparse).ids, by_request);
+}
+
+#[test]
+fn plans_that_no_cache_serves_are_refused() {
+    let refusal = |attention: AttentionConfig, asked: Option<PlanKind>| {
+        let mut engine = Engine::new(attending(attention, 640), tokenizer(), 1).unwrap();
+        let mut request = request(0, "Once", 16);
+        request.settings.attention = asked;
+        let taken = engine.submit(request);
+        taken
+            .and_then(|()| engine.step().map(drop))
+            .map_err(|error| error.to_string())
+    };
+    let some_layers = AttentionConfig {
+        layers: vec![0],
+        ..attention()
+    };
+    let tree = AttentionConfig {
+        plan: PlanKind::Tree,
+        ..AttentionConfig::default()
+    };
+    for attention in [some_layers, tree] {
+        let message = refusal(attention.clone(), None).unwrap_err();
+        assert!(message.contains("such as `dense`"), "{message}");
+        assert_eq!(refusal(attention, Some(PlanKind::Dense)), Ok(()));
+    }
 }

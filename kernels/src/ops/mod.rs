@@ -31,7 +31,7 @@ pub(crate) use modulated_norm::ModulatedGradients;
 pub(crate) use modulated_norm::modulated_norm_backward;
 pub(crate) use residual_norm::residual_norm_backward;
 pub(crate) use rms_norm::RmsNorm;
-pub(crate) use self_attention::Attended;
+pub(crate) use self_attention::{Attended, Fused};
 pub(crate) use swiglu::SwiGlu;
 
 pub use attention::{Attention, AttentionPass, tile_attention};

@@ -1,7 +1,7 @@
 //! Attention, of fused or of separate queries, keys and values, and of disjoint parts of the keys.
 
 use super::Value;
-use crate::ops::{self, Attended, Attention, AttentionPass, Rotary};
+use crate::ops::{self, Attended, Attention, AttentionPass, Fused, Rotary};
 use crate::{Result, TilePlan};
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -38,6 +38,23 @@ impl Value {
             None => Ok(Vec::new()),
         });
         Ok(out)
+    }
+
+    /// Queries `[B, T, H, D]`, keys and values `[B, T, G, D]` that lie side by side, `[B, T, H + 2 G, D]`, each head
+    /// vector of queries and keys normed, scaled by the `gains` of both and rotated: what [`Value::self_attention`]
+    /// does first.
+    ///
+    /// # Errors
+    /// If shapes do not fit each other.
+    pub fn queries_keys_values(&self, gains: [&Tensor; 2], rotary: &Rotary, heads: usize) -> Result<[Self; 3]> {
+        let parameters = gains.map(Self::parameter);
+        let (fused, parts) = Fused::new(&self.tensor, gains, rotary, heads)?;
+        let [q, k, v] = parts.clone();
+        let inputs = [self, &parameters[0], &parameters[1]];
+        Ok(Self::record(&inputs, parts, move |[dq, dk, dv]| {
+            let or_zeros = |gradient: Option<Tensor>, of: Tensor| gradient.map_or_else(|| of.zeros_like(), Ok);
+            fused.backward([or_zeros(dq, q)?, or_zeros(dk, k)?, or_zeros(dv, v)?])
+        }))
     }
 
     /// Attention of these queries, `[B, T, H, D]`, over `k` and `v`, `[B, S, G, D]`: the output and the log-sum-exps,

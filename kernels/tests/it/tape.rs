@@ -115,6 +115,39 @@ fn attention_of_fused_heads() -> Result<()> {
 }
 
 #[test]
+fn fused_heads_taken_apart() -> Result<()> {
+    let (heads, length, width) = (2, 5, 4);
+    let xs = vars(&[&[2, length, heads + 2, width], &[width], &[width]])?;
+    let rotary = Rotary::new(&[(0..length as i64).collect()], width, 100.0, &candle_core::Device::Cpu).unwrap();
+    let (q_gain, k_gain) = (xs[1].as_tensor(), xs[2].as_tensor());
+    check(
+        "queries, keys and values",
+        &xs,
+        |x| {
+            let q = qk_norm_rope(&x[0].narrow(2, 0, heads)?, q_gain, &rotary).unwrap();
+            let k = qk_norm_rope(&x[0].narrow(2, heads, 1)?, k_gain, &rotary).unwrap();
+            let v = x[0].narrow(2, heads + 1, 1)?;
+            Tensor::cat(&[q, k, v], 2)?.reshape((2 * length, heads + 2, width))
+        },
+        |_, x| {
+            let parts = x[0].queries_keys_values([q_gain, k_gain], &rotary, heads)?;
+            let joined = Tensor::cat(&parts.each_ref().map(Value::tensor), 2)?;
+            let counts = [heads, 1, 1];
+            let [joined] = Value::record(&parts.each_ref(), [joined], move |[upstream]| {
+                let upstream = upstream.expect("the sum reads it");
+                let mut first = 0;
+                let parts = counts.map(|count| {
+                    first += count;
+                    Some(upstream.narrow(2, first - count, count).unwrap())
+                });
+                Ok(parts.to_vec())
+            });
+            joined.reshape((2 * length, heads + 2, width))
+        },
+    )
+}
+
+#[test]
 fn the_vocabulary_head() -> Result<()> {
     let xs = vars(&[&[7, 4], &[9, 4], &[9]])?;
     let targets = Tensor::new(&[0u32, 8, 3, 3, 1, 2, 7], &candle_core::Device::Cpu)?;

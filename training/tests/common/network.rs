@@ -93,7 +93,7 @@ pub(crate) fn one_batch_from(
             &network,
             &corrupted,
             &Layout {
-                plan: plan.clone(),
+                plan: plan.clone().into(),
                 rotary: &rotary,
             },
             conditioned,

@@ -1,12 +1,10 @@
 //! `drdiff bench attention`: one attention call over a plan, forward and backward.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use clap::Args;
-use drdiff_attention::attention_flops;
-use drdiff_kernels::{AttentionPass, Noise, Purpose, TilePlan, tile_attention};
+use drdiff_attention::{Reads, TreeConfig, TreePass};
+use drdiff_kernels::{AttentionPass, Noise, Purpose, tile_attention};
 
 use super::args::{Common, Lengths, lengths};
 use super::clock::{Clock, Timing};
@@ -64,6 +62,12 @@ pub(super) struct AttentionArgs {
     /// Positions to each side, for the band
     #[arg(long, value_name = "N", default_value_t = 512)]
     window: usize,
+    /// Positions of a lowest node, then children of those above, for the tree
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "64")]
+    branching: Vec<usize>,
+    /// Siblings to each side that are read exactly, for the tree
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    near: usize,
     /// Leave the backward pass out
     #[arg(long)]
     forward_only: bool,
@@ -84,10 +88,10 @@ fn batch(text: &str) -> Result<Batch, String> {
     }
 }
 
-/// One call: plan, sizes and type.
+/// One call: what is read, sizes and type.
 struct Case<'a> {
     pattern: Pattern,
-    plan: Arc<TilePlan>,
+    reads: Reads,
     n: usize,
     batch: usize,
     dtype: DType,
@@ -99,6 +103,10 @@ pub(super) fn run(args: &AttentionArgs, report: &mut Report) -> Result<()> {
     let options = Options {
         block_size: args.block_size,
         window: args.window,
+        tree: TreeConfig {
+            branching: args.branching.clone(),
+            near: args.near,
+        },
     };
     let cpu = machine.device.is_cpu();
     let mut naive = Vec::new();
@@ -119,7 +127,7 @@ pub(super) fn run(args: &AttentionArgs, report: &mut Report) -> Result<()> {
             // One at a time: a long plan is large itself.
             let case = Case {
                 pattern,
-                plan: Arc::new(pattern.plan(n, options)?),
+                reads: pattern.reads(n, &options)?,
                 n,
                 batch,
                 dtype: if cpu { DType::F32 } else { DType::BF16 },
@@ -149,20 +157,27 @@ impl Case<'_> {
         let [q, k, v] = self.inputs(&machine.device)?;
         let scale = (self.args.head_dim as f64).powf(-0.5);
         let timing = clock.time(|| {
-            tile_attention(&q, &k, &v, &self.plan, scale)?;
+            match &self.reads {
+                Reads::Tiles(plan) => drop(tile_attention(&q, &k, &v, plan, scale)?),
+                Reads::Trees { tree, .. } => drop(TreePass::new([&q, &k, &v], tree, scale)?),
+            }
             Ok(())
         })?;
         report.add(self.row("forward", None, machine, timing))?;
         if self.args.forward_only {
             return Ok(());
         }
-        let pass = AttentionPass::new(&q, &k, &v, &self.plan, scale)?;
         // Any gradient will do but one of zeros, which hardware multiplies faster.
-        let dout = pass.attention().out.clone();
-        let timing = clock.time(|| {
-            pass.backward(&dout, None)?;
-            Ok(())
-        })?;
+        let timing = match &self.reads {
+            Reads::Tiles(plan) => {
+                let pass = AttentionPass::new(&q, &k, &v, plan, scale)?;
+                clock.time(|| Ok(drop(pass.backward(&pass.attention().out, None)?)))?
+            }
+            Reads::Trees { tree, .. } => {
+                let pass = TreePass::new([&q, &k, &v], tree, scale)?;
+                clock.time(|| Ok(drop(pass.backward(pass.out())?)))?
+            }
+        };
         report.add(self.row("backward", None, machine, timing))
     }
 
@@ -205,7 +220,7 @@ impl Case<'_> {
                 ("head_dim", head_dim),
             ]),
             dtype: self.dtype.as_str(),
-            density: Some(self.plan.cost().pairs as f64 / (self.n as f64).powi(2)),
+            density: Some(self.reads.pairs() as f64 / (self.n as f64).powi(2)),
         };
         Row::new(subject, machine, timing, self.work(what == "backward"))
     }
@@ -215,7 +230,7 @@ impl Case<'_> {
     fn work(&self, backward: bool) -> Work {
         let rows = (self.batch * self.n * self.args.heads) as u64;
         let tensor = rows * (self.args.head_dim * self.dtype.size_in_bytes()) as u64;
-        let forward = self.batch as u64 * attention_flops(&self.plan, self.args.heads, self.args.head_dim);
+        let forward = self.batch as u64 * self.reads.flops(self.args.heads, self.args.head_dim);
         let (flops, tensors) = match backward {
             true => (forward * BACKWARD_BY_FORWARD.0 / BACKWARD_BY_FORWARD.1, 8),
             false => (forward, 4),

@@ -1,8 +1,10 @@
 //! The attention plans that can be measured.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use clap::ValueEnum;
-use drdiff_attention::{LengthAdaptive, block_causal, noisy_clean};
+use drdiff_attention::{LengthAdaptive, Reads, Tree, TreeConfig, block_causal, noisy_clean};
 use drdiff_kernels::{TILE, TilePlan, Visibility};
 
 use crate::exit::usage;
@@ -18,6 +20,8 @@ pub(super) enum Pattern {
     /// The length-adaptive plan of a text that is denoised whole: what models with that plan use
     #[value(name = "length_adaptive", alias = "length-adaptive")]
     LengthAdaptive,
+    /// Siblings of a tree of --branching share weights, --near of them are read exactly
+    Tree,
     /// Tiles of 64 see the tiles within --window positions
     Band,
     /// Training layout of N/2 noisy and N/2 clean positions
@@ -29,12 +33,14 @@ pub(super) enum Pattern {
 }
 
 /// What a pattern needs besides its length.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Options {
     /// Positions of a block.
     pub(super) block_size: usize,
     /// Positions to each side in a band.
     pub(super) window: usize,
+    /// Of the tree.
+    pub(super) tree: TreeConfig,
 }
 
 impl Pattern {
@@ -43,6 +49,7 @@ impl Pattern {
         match self {
             Self::Dense => "dense",
             Self::LengthAdaptive => "length_adaptive",
+            Self::Tree => "tree",
             Self::Band => "band",
             Self::NoisyClean => "noisy-clean",
             Self::BlockCausal => "block-causal",
@@ -50,13 +57,21 @@ impl Pattern {
         }
     }
 
-    /// The plan for `n` positions.
+    /// What `n` positions read.
     ///
     /// # Errors
-    /// If the pattern has no such length or block size.
-    pub(super) fn plan(self, n: usize, options: Options) -> Result<TilePlan> {
+    /// If the pattern has no such length, block size or tree.
+    pub(super) fn reads(self, n: usize, options: &Options) -> Result<Reads> {
         let block_size = options.block_size;
-        Ok(match self {
+        let plan = match self {
+            Self::Tree => {
+                let TreeConfig { branching, near } = &options.tree;
+                let tree = Tree::new(n, branching, *near).map_err(|error| usage(error.to_string()))?;
+                return Ok(Reads::Trees {
+                    tree: Arc::new(tree),
+                    texts: 1,
+                });
+            }
             Self::Dense => TilePlan::new(&[Visibility::dense(n, n)])?,
             Self::LengthAdaptive => LengthAdaptive::default().whole(n)?,
             Self::Band => {
@@ -75,7 +90,8 @@ impl Pattern {
                 )));
             }
             Self::NoisyClean => TilePlan::new(&[noisy_clean(n / 2, fitting(block_size, n / 2)?)?])?,
-        })
+        };
+        Ok(Reads::Tiles(Arc::new(plan)))
     }
 }
 
@@ -111,10 +127,14 @@ fn ring(query: usize, tiles: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    const OPTIONS: Options = Options {
-        block_size: 16,
-        window: 128,
-    };
+    fn reads(pattern: Pattern, n: usize) -> Result<Reads> {
+        let options = Options {
+            block_size: 16,
+            window: 128,
+            tree: TreeConfig::default(),
+        };
+        pattern.reads(n, &options)
+    }
 
     #[test]
     fn names_are_those_of_the_command_line() {
@@ -125,7 +145,7 @@ mod tests {
 
     #[test]
     fn pairs_are_those_of_the_rule() {
-        let pairs = |pattern: Pattern, n| pattern.plan(n, OPTIONS).unwrap().cost().pairs;
+        let pairs = |pattern: Pattern, n| reads(pattern, n).unwrap().pairs();
         assert_eq!(pairs(Pattern::Dense, 100), 10_000);
         // 2 tiles of 64 to each side of each of 8.
         assert_eq!(pairs(Pattern::Band, 512), (8 * 5 - 2 * 3) * 64 * 64);
@@ -138,6 +158,7 @@ mod tests {
         };
         assert_eq!(pairs(Pattern::Ring, 1024), (0..1024 * 1024).filter(ring).count() as u64);
         assert_eq!(pairs(Pattern::LengthAdaptive, 1024), 1024 * 1024);
+        assert_eq!(pairs(Pattern::Tree, 1024), 1024 * 64 + 16 * 16);
         // 17 cells of 128 for all but the queries within 8 cells of an end.
         let short: u64 = 2 * (1..=8).sum::<u64>();
         assert_eq!(pairs(Pattern::LengthAdaptive, 1 << 16), (512 * 17 - short) * 128 * 128);
@@ -145,7 +166,9 @@ mod tests {
 
     #[test]
     fn the_ring_is_made_of_whole_tiles_of_128() {
-        let plan = Pattern::Ring.plan(32 * 128, OPTIONS).unwrap();
+        let Reads::Tiles(plan) = reads(Pattern::Ring, 32 * 128).unwrap() else {
+            panic!("the ring is made of tiles")
+        };
         assert_eq!(plan.cost().partial_tiles, 0);
         for tile in 0..32 {
             assert_eq!(plan.rows().row(2 * tile), plan.rows().row(2 * tile + 1));
@@ -154,7 +177,7 @@ mod tests {
 
     #[test]
     fn lengths_that_do_not_fit_are_refused() {
-        let message = |pattern: Pattern, n| pattern.plan(n, OPTIONS).unwrap_err().to_string();
+        let message = |pattern: Pattern, n| reads(pattern, n).unwrap_err().to_string();
         assert!(message(Pattern::NoisyClean, 101).contains("even"));
         assert!(message(Pattern::NoisyClean, 16).contains("--block-size"));
         assert!(message(Pattern::BlockCausal, 8).contains("--block-size"));

@@ -123,7 +123,7 @@ fn time(
         let segment = Segment {
             batch: 1,
             len: n,
-            plan: plan.clone(),
+            plan: plan.clone().into(),
             rotary: &rotary,
             cache: None,
         };

@@ -12,6 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   drdiff eval --text held-out.jsonl                        bits a byte of the bundled model, by block size
   drdiff eval --text held-out.jsonl --model run --block-sizes 1,16,1024
+  drdiff eval --text held-out.jsonl --block-sizes 1024 --set attention.plan=tree --set attention.layers=[9]
   drdiff eval out/texts.jsonl --judge smollm2.gguf         generated texts
   drdiff eval a.jsonl b.jsonl --judge smollm2.gguf --human stories.jsonl --features minilm
 
@@ -28,6 +29,9 @@ pub(crate) struct EvalArgs {
     /// Model to measure; its tokenizer counts the tokens of texts [default: the bundled one]
     #[arg(long, value_name = "FOLDER|FILE")]
     pub(super) model: Option<PathBuf>,
+    /// Change the model's attention or context for this measurement, such as attention.plan=tree
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
     /// Held-out text to measure the model on: .txt, .jsonl or .jsonl.zst
     #[arg(long, value_name = "FILE")]
     pub(super) text: Vec<PathBuf>,

@@ -53,7 +53,7 @@ struct Ranked {
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let source = Source::find(args.model.as_deref())?;
-    let (network, tokenizer) = source.load(&device(args.device)?)?;
+    let (network, tokenizer) = source.load_changed(&device(args.device)?, &args.set)?;
     let mut judge = args.judge.as_deref().map(LlamaJudge::open).transpose()?;
     let features = args.features.as_deref().map(MiniLm::open).transpose();
     let features = features.map_err(|error| usage(error.to_string()))?;

@@ -62,6 +62,7 @@ fn validation(step: u64, bounds: &[BlockBound]) -> String {
         nats,
         error,
         bits_per_byte,
+        ..
     } in bounds
     {
         table += &format!("\n  {block_size:>10}  {nats:>7.4} ± {error:.4}  {bits_per_byte:>9.4}");

@@ -1,0 +1,104 @@
+//! What each layer of a network reads.
+
+use std::sync::Arc;
+
+use drdiff_kernels::TilePlan;
+
+use crate::{Tree, attention_flops};
+
+/// What one layer reads.
+#[derive(Debug, Clone)]
+pub enum Reads {
+    /// The pairs of a plan, exactly.
+    Tiles(Arc<TilePlan>),
+    /// Each of `texts` texts of equal length, which make up a sequence, by a tree of its own.
+    Trees {
+        /// The tree of every text.
+        tree: Arc<Tree>,
+        /// Texts of a sequence.
+        texts: usize,
+    },
+}
+
+impl Reads {
+    /// Positions of a sequence that read.
+    #[must_use]
+    pub fn queries(&self) -> usize {
+        match self {
+            Self::Tiles(plan) => plan.queries(),
+            Self::Trees { tree, texts } => texts * tree.positions(),
+        }
+    }
+
+    /// Pairs that one head reads in a sequence, exactly or by means.
+    #[must_use]
+    pub fn pairs(&self) -> u64 {
+        match self {
+            Self::Tiles(plan) => plan.cost().pairs / plan.sequences() as u64,
+            Self::Trees { tree, texts } => *texts as u64 * tree.pairs(),
+        }
+    }
+
+    /// Floating-point operations of one sequence, forward only; see [`attention_flops`] and [`Tree::flops`].
+    #[must_use]
+    pub fn flops(&self, heads: usize, head_dim: usize) -> u64 {
+        match self {
+            Self::Tiles(plan) => attention_flops(plan, heads, head_dim),
+            Self::Trees { tree, texts } => *texts as u64 * tree.flops(heads, head_dim),
+        }
+    }
+}
+
+/// What the layers of a network read: all the same, or some by another plan than the rest. Clones share the plans.
+#[derive(Debug, Clone)]
+pub struct LayerPlans {
+    rest: Reads,
+    chosen: Option<(Arc<[usize]>, Reads)>,
+}
+
+impl LayerPlans {
+    /// The same for all layers.
+    #[must_use]
+    pub fn all(reads: Reads) -> Self {
+        Self {
+            rest: reads,
+            chosen: None,
+        }
+    }
+
+    /// `reads` for these layers, counted from 0, and `rest` for the others.
+    #[must_use]
+    pub fn some(layers: &[usize], reads: Reads, rest: Reads) -> Self {
+        Self {
+            rest,
+            chosen: Some((layers.into(), reads)),
+        }
+    }
+
+    /// What a layer reads.
+    #[must_use]
+    pub fn of(&self, layer: usize) -> &Reads {
+        match &self.chosen {
+            Some((layers, reads)) if layers.contains(&layer) => reads,
+            _ => &self.rest,
+        }
+    }
+
+    /// Floating-point operations of one sequence in a network of `layers` layers, forward only.
+    #[must_use]
+    pub fn flops(&self, layers: usize, heads: usize, head_dim: usize) -> u64 {
+        (0..layers).map(|layer| self.of(layer).flops(heads, head_dim)).sum()
+    }
+}
+
+impl From<Arc<TilePlan>> for LayerPlans {
+    fn from(plan: Arc<TilePlan>) -> Self {
+        Self::all(Reads::Tiles(plan))
+    }
+}
+
+impl From<TilePlan> for LayerPlans {
+    fn from(plan: TilePlan) -> Self {
+        Arc::new(plan).into()
+    }
+}

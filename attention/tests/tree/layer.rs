@@ -1,0 +1,95 @@
+//! The layer in which a network attends by trees.
+
+use candle_core::{Device, Tensor};
+use drdiff_attention::{
+    AttentionConfig, LayerPlans, NoisyClean, Pattern, PlanKind, Segment, SelfAttention, Shape, TreeConfig, Whole,
+};
+use drdiff_kernels::{Builder, Noise, Rotary, Source, Tape, Value};
+use drdiff_testkit::{Inputs, assert_all_learn, assert_close, relative_rms, tensor, values};
+
+const SHAPE: Shape = Shape {
+    width: 24,
+    heads: 2,
+    kv_heads: 1,
+    head_dim: 16,
+};
+const BATCH: usize = 2;
+const LEN: usize = 21;
+
+fn attention() -> AttentionConfig {
+    AttentionConfig {
+        plan: PlanKind::Tree,
+        layers: vec![1],
+        tree: TreeConfig {
+            branching: vec![4, 3],
+            near: 0,
+        },
+        ..AttentionConfig::default()
+    }
+}
+
+fn builder() -> Builder {
+    Builder::new(Source::Init(Noise::new(8, 0)), &Device::Cpu)
+}
+
+/// Layer 1 over `texts` texts a sequence.
+fn run(layer: &SelfAttention, x: &Value, plan: LayerPlans, texts: usize, which: usize) -> Value {
+    let once = 0..LEN as i64;
+    let positions = (0..texts).flat_map(|_| once.clone()).collect();
+    let rotary = Rotary::new(&[positions], SHAPE.head_dim, 10_000.0, &Device::Cpu).unwrap();
+    let segment = Segment {
+        batch: BATCH,
+        len: texts * LEN,
+        plan,
+        rotary: &rotary,
+        cache: None,
+    };
+    layer.forward(x, &mut [segment], which).unwrap()
+}
+
+fn rows(texts: usize) -> Tensor {
+    let rows = BATCH * texts * LEN;
+    tensor(&Inputs::new(3).numbers(rows * SHAPE.width), &[rows, SHAPE.width]).unwrap()
+}
+
+#[test]
+fn each_half_of_the_training_layout_is_a_tree_of_its_own() {
+    let layer = SelfAttention::new(&builder(), SHAPE, 0.2).unwrap();
+    let attention = attention();
+    let halves = NoisyClean {
+        attention: attention.clone(),
+    };
+    let plan = halves.plan(LEN, LEN).unwrap();
+    let x = rows(2);
+    let both = run(&layer, &Value::constant(&x), plan.clone(), 2, 1);
+    let half = |x: &Tensor, half| {
+        let parts = x.reshape((BATCH, 2, LEN, SHAPE.width)).unwrap();
+        parts
+            .narrow(1, half, 1)
+            .unwrap()
+            .reshape((BATCH * LEN, SHAPE.width))
+            .unwrap()
+    };
+    let alone = Whole { attention }.plan(LEN, 1).unwrap();
+    for which in [0, 1] {
+        let wanted = run(&layer, &Value::constant(&half(&x, which)), alone.clone(), 1, 1);
+        let found = values(&half(both.tensor(), which)).unwrap();
+        assert_close("a half", &found, &values(wanted.tensor()).unwrap());
+    }
+    let dense = run(&layer, &Value::constant(&x), plan, 2, 0);
+    let dense = values(dense.tensor()).unwrap();
+    assert!(relative_rms("a dense layer", &dense, &values(both.tensor()).unwrap()) > 1e-3);
+}
+
+#[test]
+fn every_parameter_learns() {
+    let builder = builder();
+    let layer = SelfAttention::new(&builder, SHAPE, 0.2).unwrap();
+    let (params, _) = builder.finish();
+    let tape = Tape::new();
+    let plan = Whole { attention: attention() }.plan(LEN, 1).unwrap();
+    let out = run(&layer, &tape.constant(&rows(1)), plan, 1, 1);
+    let loss = out.through(|out| Ok(out.sqr()?.sum_all()?)).unwrap();
+    let gradients = tape.backward(&loss).unwrap();
+    assert_all_learn(params.vars(), |parameter| gradients.get(parameter));
+}
