@@ -9,7 +9,7 @@ use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
 use crate::stop::StopStrings;
-use crate::{Event, Output, Request, Result, StopReason, Task};
+use crate::{Error, Event, Output, Request, Result, StopReason, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
 const PREFILL: usize = 256;
