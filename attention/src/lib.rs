@@ -11,6 +11,7 @@ mod layer;
 mod layout;
 mod length_adaptive;
 mod pattern;
+pub mod retrieval;
 
 pub use cache::{CacheShape, KvCache};
 pub use config::{AttentionConfig, PlanKind};

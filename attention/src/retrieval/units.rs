@@ -1,0 +1,166 @@
+//! Which rows choose chunks together, and among which chunks.
+
+use std::ops::Range;
+
+use super::CHUNK;
+use crate::{Error, LengthAdaptive, Result};
+
+/// Rows that choose together: those of one chunk's positions that lie in one block. Smaller than a block, they see each
+/// other, so that what one of them holds may decide what another reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Rows of the sequence.
+    pub rows: Range<usize>,
+    /// The chunks before the local band that may be chosen.
+    pub before: Range<usize>,
+    /// The chunks behind the local band that may be chosen.
+    pub behind: Range<usize>,
+}
+
+impl Unit {
+    /// All chunks that may be chosen, in ascending order.
+    pub fn candidates(&self) -> impl Iterator<Item = usize> + '_ {
+        self.before.clone().chain(self.behind.clone())
+    }
+}
+
+/// The units of a sequence.
+///
+/// A chunk is visible when all of its positions are: it has been encoded as a whole. A last chunk that is not whole is
+/// left to the local band.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Units {
+    rows: usize,
+    memory: Range<usize>,
+    units: Vec<Unit>,
+}
+
+/// A block's rows on their way into units.
+struct Run {
+    /// Rows of the sequence.
+    rows: Range<usize>,
+    /// Position of the first of them in the text.
+    position: usize,
+    /// Positions of the text that the rows see in the memory.
+    seen: usize,
+}
+
+impl Units {
+    /// The units of a text of `len` positions that is denoised whole: chunks to both sides. `local` is the width of the
+    /// band that is read anyway, see [`band`].
+    ///
+    /// # Errors
+    /// If `local` makes no band.
+    pub fn whole(len: usize, local: usize) -> Result<Self> {
+        let run = Run {
+            rows: 0..len,
+            position: 0,
+            seen: len,
+        };
+        Self::new(len, 0..len, std::iter::once(run), |tile| {
+            near(&band(local)?, tile, len, len)
+        })
+    }
+
+    /// The units of the training layout `[noisy | clean]`: the memory is the clean half, of which a noisy block sees the
+    /// chunks that end before it, and a clean block those that end before its own end.
+    ///
+    /// # Errors
+    /// If `local` makes no band or the block size is impossible.
+    pub fn noisy_clean(len: usize, block_size: usize, local: usize) -> Result<Self> {
+        if block_size == 0 || block_size > len {
+            return Err(Error::BlockSize { block_size, len });
+        }
+        let runs = [0, len].into_iter().flat_map(|half| {
+            (0..len).step_by(block_size).map(move |position| {
+                let end = (position + block_size).min(len);
+                Run {
+                    rows: half + position..half + end,
+                    position,
+                    seen: if half == 0 { position } else { end },
+                }
+            })
+        });
+        Self::new(2 * len, len..2 * len, runs, |tile| {
+            near(&band(local)?, tile, block_size, len)
+        })
+    }
+
+    fn new(
+        rows: usize,
+        memory: Range<usize>,
+        runs: impl Iterator<Item = Run>,
+        near: impl Fn(usize) -> Result<Range<usize>>,
+    ) -> Result<Self> {
+        let mut units = Vec::new();
+        for run in runs {
+            let visible = run.seen / CHUNK;
+            let mut row = run.rows.start;
+            while row < run.rows.end {
+                let at = run.position + row - run.rows.start;
+                let end = (row + CHUNK - at % CHUNK).min(run.rows.end);
+                let near = near(at / CHUNK)?;
+                units.push(Unit {
+                    rows: row..end,
+                    before: 0..near.start.min(visible),
+                    behind: near.end.min(visible)..visible,
+                });
+                row = end;
+            }
+        }
+        Ok(Self { rows, memory, units })
+    }
+
+    /// Rows of a sequence.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Chunks of a sequence.
+    #[must_use]
+    pub fn chunks(&self) -> usize {
+        self.memory.len() / CHUNK
+    }
+
+    /// The rows of a sequence that its chunks consist of, chunk after chunk.
+    #[must_use]
+    pub fn memory(&self) -> Range<usize> {
+        self.memory.start..self.memory.start + self.chunks() * CHUNK
+    }
+
+    /// The units, which cover the rows in order.
+    #[must_use]
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// Rows of the largest unit.
+    #[must_use]
+    pub fn widest(&self) -> usize {
+        self.units.iter().map(|unit| unit.rows.len()).max().unwrap_or(0)
+    }
+}
+
+/// The plan of the band beside the retrieved chunks: `local` positions are read to each side, in whole chunks.
+///
+/// # Errors
+/// If `local` is no multiple of a chunk.
+pub fn band(local: usize) -> Result<LengthAdaptive> {
+    let band = LengthAdaptive {
+        dense: local,
+        cell: CHUNK,
+        band: 1,
+        globals: 0,
+        rings: Vec::new(),
+    };
+    band.validate()?;
+    Ok(band)
+}
+
+/// The chunks that the band reads for the rows of one chunk.
+fn near(band: &LengthAdaptive, tile: usize, block: usize, len: usize) -> Result<Range<usize>> {
+    let tiles = band.tiles(tile, block, len.div_ceil(CHUNK));
+    let first = tiles.first().copied().unwrap_or(tile);
+    Ok(first..tiles.last().map_or(tile, |last| last + 1))
+}
