@@ -31,6 +31,9 @@ pub enum Error {
     /// Numbers that make no length-adaptive plan.
     #[error("the attention plan `length_adaptive` cannot have {0}")]
     LengthAdaptive(String),
+    /// Numbers with which chunks cannot be retrieved.
+    #[error("the attention plan `retrieval` cannot have {0}")]
+    Retrieval(String),
     /// A sparse training layout whose halves would share a tile.
     #[error("a text of {len} positions cannot be trained on with a sparse plan; choose a multiple of 64")]
     Halves {

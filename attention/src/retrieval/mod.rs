@@ -9,11 +9,17 @@
 //! that do not hold a token yet.
 
 mod attend;
+mod config;
+mod encoder;
+mod layer;
 mod lists;
 mod select;
 mod units;
 
 pub use attend::{Chunks, Queries, attend};
+pub use config::Retrieval;
+pub use encoder::ChunkEncoder;
+pub use layer::{Field, RetrievalAttention};
 pub use lists::Lists;
 pub use select::{Selection, select};
 pub use units::{Unit, Units, band};

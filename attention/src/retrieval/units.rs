@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use candle_core::{Device, Tensor};
+
 use super::CHUNK;
 use crate::{Error, LengthAdaptive, Result};
 
@@ -127,6 +129,17 @@ impl Units {
     #[must_use]
     pub fn memory(&self) -> Range<usize> {
         self.memory.start..self.memory.start + self.chunks() * CHUNK
+    }
+
+    /// The rows of [`Units::memory`] in a pass of `batch` sequences, `[batch * chunks * 64]` u32.
+    ///
+    /// # Errors
+    /// If the memory on `device` cannot be had.
+    pub fn memory_rows(&self, batch: usize, device: &Device) -> Result<Tensor> {
+        let sequence = |sequence: usize| self.memory().map(move |row| (sequence * self.rows + row) as u32);
+        let rows: Vec<u32> = (0..batch).flat_map(sequence).collect();
+        let count = rows.len();
+        Ok(Tensor::from_vec(rows, count, device)?)
     }
 
     /// The units, which cover the rows in order.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
+mod layer;
 mod naive;
 mod ops;
 mod units;
