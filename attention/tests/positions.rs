@@ -34,6 +34,7 @@ fn attend(positions: Vec<i64>) -> Vec<f64> {
         batch: 1,
         len: LEN,
         plan: Arc::new(plan),
+        units: None,
         rotary: &rotary,
         cache: None,
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use drdiff_attention::retrieval::Units;
 use drdiff_attention::{KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
@@ -9,7 +10,7 @@ use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_solver::{BlockRun, StepReport, Table};
 
 use crate::stop::StopStrings;
-use crate::{Event, Output, Request, Result, StopReason, Task};
+use crate::{Error, Event, Output, Request, Result, StopReason, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
 const PREFILL: usize = 256;
@@ -40,7 +41,7 @@ pub(crate) struct Job {
     pub(crate) position: u64,
     /// Data predictions of the last step, by position of the block, for self-conditioning.
     pub(crate) predictions: Vec<Option<Vec<f64>>>,
-    plan: Option<(PassLayout, Arc<TilePlan>)>,
+    plan: Option<(PassLayout, Plan)>,
     table: Table,
     stream: DecodeStream,
     stop: StopStrings,
@@ -61,7 +62,15 @@ pub(crate) struct Part {
     pub(crate) clean: Vec<u32>,
     /// ... then the block, unless the prompt takes more than this pass.
     pub(crate) block: bool,
-    pub(crate) plan: Arc<TilePlan>,
+    pub(crate) plan: Plan,
+}
+
+/// What the rows of a pass read.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) tiles: Arc<TilePlan>,
+    /// Which rows choose chunks together, if the network retrieves.
+    pub(crate) units: Option<Arc<Units>>,
 }
 
 impl Job {
@@ -74,12 +83,17 @@ impl Job {
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
         };
         let pass = PREFILL.max(block_size) + block_size;
-        let cache = match request.settings.attention.unwrap_or(config.attention.plan) {
+        let (asked, has) = (request.settings.attention, config.attention.plan);
+        let retrieves = |plan| plan == PlanKind::Retrieval;
+        if let Some(asked) = asked.filter(|asked| retrieves(*asked) != retrieves(has)) {
+            return Err(Error::Plan { asked, has });
+        }
+        let text = clean.len() + canvas.len().max(budget);
+        let cache = match asked.unwrap_or(has) {
             // A block, the one before it and what both see lie within the distances known from training.
             PlanKind::Dense => network.cache(context.saturating_sub(2 * block_size).max(1), pass)?,
-            PlanKind::LengthAdaptive => {
-                network.length_adaptive_cache(block_size, pass, clean.len() + canvas.len().max(budget))?
-            }
+            PlanKind::LengthAdaptive => network.length_adaptive_cache(block_size, pass, text)?,
+            PlanKind::Retrieval => network.retrieval_cache(block_size, pass, text)?,
         };
         let noise = Noise::new(request.settings.seed, request.id);
         let run = BlockRun::new(
@@ -131,7 +145,10 @@ impl Job {
         };
         let plan = match &self.plan {
             Some((known, plan)) if *known == layout => plan.clone(),
-            _ => Arc::new(self.cache.plan(layout)?),
+            _ => Plan {
+                tiles: Arc::new(self.cache.plan(layout)?),
+                units: self.cache.units(layout)?,
+            },
         };
         self.plan = Some((layout, plan.clone()));
         Ok(Part { clean, block, plan })
@@ -151,7 +168,9 @@ impl Job {
 
     /// Counts the operations of the coming pass.
     pub(crate) fn count(&mut self, part: &Part, config: &ModelConfig) {
-        self.flops += self.rows(part).flops(config, &part.plan);
+        self.flops += self
+            .rows(part)
+            .flops(config, &part.plan.tiles, part.plan.units.as_deref());
     }
 
     /// The rows of this job in a pass, by what the network does with them.

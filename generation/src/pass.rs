@@ -122,7 +122,8 @@ pub(crate) fn predict(
         .map(|(job, (part, (len, rotary)))| Segment {
             batch: 1,
             len: *len,
-            plan: part.plan.clone(),
+            plan: part.plan.tiles.clone(),
+            units: part.plan.units.clone(),
             rotary,
             cache: Some(&mut job.cache),
         })

@@ -81,17 +81,27 @@ impl ModelConfig {
                 "{heads} heads cannot share {kv_heads} key heads evenly"
             )));
         }
+        if let Some(numbers) = self.attention.retrieves() {
+            numbers.layers(self.layers)?;
+        }
         Ok(self.attention.validate(self.context)?)
     }
 
-    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan and in
-    /// the length of their training sequences.
+    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan, unless
+    /// one of them retrieves, and in the length of their training sequences.
     pub fn fits(&self, other: &Self) -> bool {
-        *other
-            == Self {
-                attention: other.attention.clone(),
-                context: other.context,
-                ..self.clone()
-            }
+        let weights = |config: &Self| {
+            config
+                .attention
+                .retrieves()
+                .map(|numbers| (numbers.groups, numbers.landmark))
+        };
+        weights(self) == weights(other)
+            && *other
+                == Self {
+                    attention: other.attention.clone(),
+                    context: other.context,
+                    ..self.clone()
+                }
     }
 }

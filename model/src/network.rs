@@ -7,6 +7,7 @@ use drdiff_routing::ComputeReport;
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
+use crate::retrieval::Memory;
 use crate::tables::Frozen;
 use crate::{Input, ModelConfig, Result, Tables};
 
@@ -29,6 +30,7 @@ pub struct Network {
     strength: Tensor,
     self_condition: Linear,
     blocks: Vec<Block>,
+    memory: Option<Memory>,
     final_gain: Tensor,
     evidence_map: Linear,
     bias: Tensor,
@@ -45,7 +47,7 @@ impl Network {
         let (width, embed) = (config.width, config.embed);
         let small = Init::Normal(0.02);
         let blocks = (0..config.layers)
-            .map(|layer| Block::new(&builder.scope("blocks").scope(layer), config))
+            .map(|layer| Block::new(&builder.scope("blocks").scope(layer), config, layer))
             .collect::<Result<_>>()?;
         Ok(Self {
             config: config.clone(),
@@ -57,6 +59,7 @@ impl Network {
             strength: builder.tensor("strength", (1, width), small)?,
             self_condition: builder.linear("self_condition", width, embed, Init::Const(0.0))?,
             blocks,
+            memory: Memory::new(&builder.scope("chunk_encoder"), config)?,
             final_gain: builder.tensor("final_norm.gain", width, Init::Const(1.0))?,
             evidence_map: builder.linear("evidence_map", embed, width, small)?,
             bias: builder.tensor("bias", config.vocab, Init::Const(0.0))?,
@@ -104,6 +107,21 @@ impl Network {
     pub fn length_adaptive_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
         let numbers = &self.config.attention.length_adaptive;
         Ok(KvCache::length_adaptive(
+            self.cache_shape(),
+            numbers,
+            (block_size, pass),
+            text,
+        )?)
+    }
+
+    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by this network, which
+    /// retrieves, and takes passes of up to `pass` positions.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn retrieval_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
+        let numbers = &self.config.attention.retrieval;
+        Ok(KvCache::retrieval(
             self.cache_shape(),
             numbers,
             (block_size, pass),
@@ -210,8 +228,13 @@ impl Network {
             x: self.embed(tables, input)?,
             branch: None,
         };
+        let mut fields = Vec::new();
         for (layer, block) in self.blocks.iter().enumerate() {
-            stream = block.forward(&stream, features.as_ref(), segments, layer, report)?;
+            if let Some(memory) = self.memory.as_ref().filter(|memory| memory.layer == layer) {
+                stream = stream.summed()?;
+                fields = memory.read(&stream.x, segments)?;
+            }
+            stream = block.forward(&stream, features.as_ref(), segments, &fields, layer, report)?;
         }
         Ok(Hidden(stream.sum()?))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use drdiff_attention::Segment;
+use drdiff_attention::retrieval::Units;
 use drdiff_kernels::{Rotary, Tape, TilePlan, Value, embedding, mixture};
 use drdiff_model::{Hidden, Network, Tables};
 
@@ -14,6 +15,8 @@ use crate::{Corrupted, Result};
 pub struct Layout<'a> {
     /// Who sees whom among `2 * len` positions.
     pub plan: Arc<TilePlan>,
+    /// Which rows choose chunks together, if the network retrieves.
+    pub units: Option<Arc<Units>>,
     /// Rotations: both halves hold the same positions.
     pub rotary: &'a Rotary,
 }
@@ -59,6 +62,7 @@ fn run(network: &Network, tables: &Tables, rows: &Rows, corrupted: &Corrupted, l
         batch: corrupted.batch,
         len: 2 * corrupted.len,
         plan: layout.plan.clone(),
+        units: layout.units.clone(),
         rotary: layout.rotary,
         cache: None,
     };

@@ -62,7 +62,7 @@ impl<'a> Trainer<'a> {
         Ok(Self {
             optimizer: Optimizer::new(&params, &config.optimizer)?,
             plans: PlanCache::new(NoisyClean {
-                sparse: config.model.attention.sparse().cloned(),
+                sparse: config.model.attention.sparse(),
             }),
             rotary: Rotary::new(&[positions], config.model.head_dim, config.model.rope_base, device)?,
             sampler: corpus.sampler(&config.sampling, len, noise)?,
@@ -129,8 +129,10 @@ impl<'a> Trainer<'a> {
             Some(ready) if ready.key == key => ready,
             _ => self.draw(key)?,
         };
+        let (model, block_size) = (&self.config.model, ready.block_size);
         let layout = Layout {
-            plan: self.plans.get(self.config.model.context, ready.block_size)?,
+            plan: self.plans.get(model.context, block_size)?,
+            units: model.attention.noisy_clean_units(model.context, block_size)?,
             rotary: &self.rotary,
         };
         let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;

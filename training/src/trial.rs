@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use drdiff_attention::retrieval::Units;
 use drdiff_attention::{NoisyClean, Pattern, Segment, Whole, attention_flops};
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape, TilePlan, Value};
@@ -28,6 +29,7 @@ pub struct Trial {
     optimizer: Optimizer,
     layout: TrialLayout,
     plan: Arc<TilePlan>,
+    units: Option<Arc<Units>>,
     rotary: Rotary,
     batch: usize,
     noise: Noise,
@@ -48,11 +50,17 @@ impl Trial {
         let (params, _) = builder.finish();
         let len = config.context;
         let once = 0..len as i64;
-        let sparse = config.attention.sparse().cloned();
-        let (plan, positions) = match layout {
-            TrialLayout::Plain => (Whole { sparse }.plan(len, len)?, once.collect()),
+        let sparse = config.attention.sparse();
+        let attention = &config.attention;
+        let (plan, units, positions) = match layout {
+            TrialLayout::Plain => (
+                Whole { sparse }.plan(len, len)?,
+                attention.whole_units(len)?,
+                once.collect(),
+            ),
             TrialLayout::NoisyClean { block_size } => (
                 NoisyClean { sparse }.plan(len, block_size)?,
+                attention.noisy_clean_units(len, block_size)?,
                 once.clone().chain(once).collect(),
             ),
         };
@@ -65,6 +73,7 @@ impl Trial {
                 },
             )?,
             plan: Arc::new(plan),
+            units,
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, device)?,
             params: params.element_count(),
             step: 0,
@@ -110,7 +119,8 @@ impl Trial {
         let head = c.embed * (c.width + c.vocab);
         let products = 2 * (rows * (c.layers * block) as u64 + (self.tokens() * head) as u64);
         let attention = (self.batch * c.layers) as u64 * attention_flops(&self.plan, c.heads, c.head_dim);
-        3 * (products + attention)
+        let retrieval = self.batch as u64 * c.retrieval_flops(self.units.as_deref());
+        3 * (products + attention + retrieval)
     }
 
     /// Numbers that the network learns.
@@ -126,6 +136,7 @@ impl Trial {
             batch: self.batch,
             len: self.network.config().context,
             plan: self.plan.clone(),
+            units: self.units.clone(),
             rotary: &self.rotary,
             cache: None,
         };
@@ -152,6 +163,7 @@ impl Trial {
         let corrupted = Corrupted::new(tokens, &levels, self.batch, (c.vocab, c.embed), noise);
         let layout = Layout {
             plan: self.plan.clone(),
+            units: self.units.clone(),
             rotary: &self.rotary,
         };
         Ok(loss(&self.network, &corrupted, &layout, false, Some(tape))?.value)

@@ -65,7 +65,7 @@ impl<'a> Bounds<'a> {
         Ok(Self {
             network,
             plans: NoisyClean {
-                sparse: config.attention.sparse().cloned(),
+                sparse: config.attention.sparse(),
             },
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
             len,
@@ -84,8 +84,10 @@ impl<'a> Bounds<'a> {
                 "blocks of {block_size} do not fill windows of {len} tokens; use a divisor of {len}"
             )));
         }
+        let attention = &self.network.config().attention;
         let layout = Layout {
             plan: Arc::new(self.plans.plan(len, block_size)?),
+            units: attention.noisy_clean_units(len, block_size)?,
             rotary: &self.rotary,
         };
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;

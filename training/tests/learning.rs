@@ -5,8 +5,9 @@ mod common;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use common::{config, gradients, number, one_batch};
+use common::{VOCAB, config, gradients, number, one_batch, one_batch_from, retrieving};
 use drdiff_attention::PlanKind;
+use drdiff_kernels::{Builder, Noise, Params, Source, Tape, Value};
 use drdiff_testkit::assert_all_learn;
 use drdiff_training::{OptimizerConfig, Outcome, Run, Trainer, run};
 
@@ -57,19 +58,42 @@ fn the_gradient_of_the_model_is_that_of_its_loss() {
 }
 
 #[test]
+fn a_network_that_retrieves_learns_with_all_of_its_parameters() {
+    let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
+    let (params, forward) = one_batch_from(builder, &retrieving(VOCAB), true);
+    let gradients = gradients(&forward);
+    assert_all_learn(params.vars(), |parameter| gradients.get(parameter));
+    for part in [
+        "chunk_encoder.landmark",
+        "blocks.2.retrieval.null",
+        "blocks.3.retrieval.out",
+    ] {
+        assert!(params.vars().any(|(name, _)| name == part), "{part}");
+    }
+    assert!(!params.vars().any(|(name, _)| name.starts_with("blocks.1.retrieval")));
+    let (first, last) = learn(&params, &forward, 40);
+    assert!(first > 3.0 && last < 1.0, "from {first} to {last}");
+}
+
+#[test]
 fn one_batch_is_learnt_by_heart() {
     let (params, forward) = one_batch(false, false);
+    let (first, last) = learn(&params, &forward, 150);
+    assert!(first > 3.0 && last < 0.05, "from {first} to {last}");
+}
+
+/// The loss before and after some steps.
+fn learn(params: &Params, forward: &impl Fn(&Tape) -> Value, steps: usize) -> (f32, f32) {
     let optimizer = OptimizerConfig {
         ema: 0.0,
         ..Default::default()
     };
-    let mut adam = drdiff_training::Optimizer::new(&params, &optimizer).unwrap();
-    let first = number(&forward);
-    for _ in 0..150 {
-        adam.step(gradients(&forward), 1e-2, &optimizer).unwrap();
+    let mut adam = drdiff_training::Optimizer::new(params, &optimizer).unwrap();
+    let first = number(forward);
+    for _ in 0..steps {
+        adam.step(gradients(forward), 1e-2, &optimizer).unwrap();
     }
-    let last = number(&forward);
-    assert!(first > 3.0 && last < 0.05, "from {first} to {last}");
+    (first, number(forward))
 }
 
 #[test]
@@ -101,6 +125,29 @@ fn a_sparse_run_is_saved_with_its_plan() {
     config.model.attention.plan = PlanKind::Dense;
     assert!(Trainer::new(config.clone(), &corpus, Some(saved()), &Device::Cpu).is_ok());
     config.model.hidden += 1;
+    assert!(Trainer::new(config, &corpus, Some(saved()), &Device::Cpu).is_err());
+}
+
+#[test]
+fn a_run_that_retrieves_is_saved_and_starts_from_its_own_weights_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    let vocab = corpus.tokenizer().vocab_size();
+    let mut config = config(vocab, 3);
+    config.model = retrieving(vocab);
+    let mut trainer = Trainer::new(config.clone(), &corpus, None, &Device::Cpu).unwrap();
+    let options = Run {
+        dir: folder.path(),
+        commit: "test",
+        stop: &AtomicBool::new(false),
+        limit: None,
+    };
+    assert_eq!(run(&mut trainer, &options, &mut |_| {}).unwrap(), Outcome::Finished);
+    let path = folder.path().join(drdiff_training::MODEL_FILE);
+    let saved = || drdiff_model::load_checkpoint(&path, &Device::Cpu).unwrap();
+    config.model.attention.retrieval.top_k += 1;
+    assert!(Trainer::new(config.clone(), &corpus, Some(saved()), &Device::Cpu).is_ok());
+    config.model.attention.plan = PlanKind::Dense;
     assert!(Trainer::new(config, &corpus, Some(saved()), &Device::Cpu).is_err());
 }
 

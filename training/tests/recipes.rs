@@ -5,7 +5,7 @@
 mod common;
 
 use candle_core::{Device, Tensor};
-use common::{gradients, number, one_batch, one_batch_from};
+use common::{VOCAB, gradients, model, number, one_batch, one_batch_from};
 use drdiff_diffusion::{MaskedShare, Weighting};
 use drdiff_kernels::{Builder, Noise, Params, Source, Tape, Value};
 use drdiff_training::{MuonConfig, Optimizer, OptimizerConfig, Trainer};
@@ -39,7 +39,7 @@ fn largest(tensor: &Tensor) -> f32 {
 #[test]
 fn projections_that_begin_at_zero_learn() {
     let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu).zero_residuals();
-    let (params, forward) = one_batch_from(builder, false, false);
+    let (params, forward) = one_batch_from(builder, &model(VOCAB, false), false);
     let projection = |name: &str| name.ends_with("attention.out") || name.ends_with("feed_forward.shared.down");
     let matrices = || {
         params

@@ -7,7 +7,7 @@
 use candle_core::{D, DType, Tensor};
 use drdiff_kernels::{Result as KernelResult, Value, embedding};
 
-use super::Lists;
+use super::{CHUNK, Lists};
 use crate::Result;
 
 /// What the rows of a pass bring.
@@ -40,14 +40,18 @@ pub struct Chunks {
 pub fn attend(queries: Queries<'_>, chunks: &Chunks, lists: &Lists) -> Result<Value> {
     let (positions, groups, head_dim) = chunks.keys.tensor().dims3()?;
     let width = queries.attention.tensor().dim(1)?;
-    if positions == 0 {
+    if lists.is_empty() {
         return Ok(Value::constant(&queries.attention.tensor().zeros_like()?));
     }
-    let memory = (1, positions, groups, head_dim);
     let packed = lists.source.elem_count();
     let q = queries.attention.rows(&lists.source)?;
     let q = q.reshape((1, packed, width / head_dim, head_dim))?;
-    let (k, v) = (chunks.keys.reshape(memory)?, chunks.values.reshape(memory)?);
+    let chosen = |values: &Value| {
+        let each = (positions / CHUNK, CHUNK * groups * head_dim);
+        let read = (1, lists.chosen.elem_count() * CHUNK, groups, head_dim);
+        values.reshape(each)?.rows(&lists.chosen)?.reshape(read)
+    };
+    let (k, v) = (chosen(&chunks.keys)?, chosen(&chunks.values)?);
     let (each, _) = q.tile_attention(&k, &v, &lists.plan, (head_dim as f64).powf(-0.5))?;
     let scores = scores(queries.landmark, &chunks.landmarks, lists)?;
     combine(&each.reshape((packed, width))?, &scores, queries.null, lists)

@@ -80,10 +80,8 @@ impl Retrieval {
     }
 
     /// The plan of the band.
-    ///
-    /// # Errors
-    /// If `local` makes no band.
-    pub fn band(&self) -> Result<LengthAdaptive> {
+    #[must_use]
+    pub fn band(&self) -> LengthAdaptive {
         band(self.local)
     }
 }

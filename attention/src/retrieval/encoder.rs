@@ -5,8 +5,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Rotary, TilePlan, Value, Visibility};
 
-use super::{CHUNK, Chunks};
-use crate::{Result, Segment, SelfAttention, Shape};
+use super::{CHUNK, Chunks, Field};
+use crate::{Error, Result, Segment, SelfAttention, Shape};
 
 /// A transformer layer inside each chunk, with positions that begin anew in each, and the maps behind it.
 ///
@@ -69,6 +69,37 @@ impl ChunkEncoder {
         })
     }
 
+    /// What can be retrieved of the stream `x`, `[rows, width]`, in each segment: of whole texts, or of what a cache has
+    /// and the pass adds to it.
+    ///
+    /// # Errors
+    /// If shapes do not fit, a segment has no units, or a pass that learns has more than one segment or a cache.
+    pub fn read(&self, x: &Value, segments: &mut [Segment<'_>]) -> Result<Vec<Field>> {
+        if x.is_recorded() && (segments.len() > 1 || segments.iter().any(|segment| segment.cache.is_some())) {
+            return Err(Error::Segments);
+        }
+        let device = x.tensor().device();
+        let mut first = 0;
+        let mut fields = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let (batch, units) = (segment.batch, segment.units.clone().ok_or(Error::Units)?);
+            let chunks = match segment.cache.as_deref_mut() {
+                Some(cache) => {
+                    let clean = units.clean();
+                    let clean = x.tensor().narrow(0, first + clean.start, clean.len())?;
+                    cache.chunks(&clean, |rows| {
+                        let all = Tensor::arange(0, rows.dim(0)? as u32, device)?;
+                        self.forward(&Value::constant(rows), &all)
+                    })?
+                }
+                None => self.forward(x, &units.chunk_rows(first, batch, device)?)?,
+            };
+            first += batch * segment.len;
+            fields.push(Field { batch, units, chunks });
+        }
+        Ok(fields)
+    }
+
     /// What can be retrieved of the chunks that the rows `rows`, `[chunks * 64]` u32, of the stream `x`,
     /// `[all, width]`, make up.
     ///
@@ -89,6 +120,7 @@ impl ChunkEncoder {
             len: CHUNK,
             plan: self.inside.clone(),
             rotary: &self.rotary,
+            units: None,
             cache: None,
         };
         let normed = x.rms_norm(attention_gain, self.eps)?;

@@ -1,5 +1,7 @@
 //! The layer that retrieves.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Value};
 
@@ -7,14 +9,14 @@ use super::{Chunks, Lists, Queries, Units, attend, select};
 use crate::{Error, Result, Shape};
 
 /// Rows of a pass that choose among the same chunks: those of a segment.
-#[derive(Debug, Clone, Copy)]
-pub struct Field<'a> {
+#[derive(Debug, Clone)]
+pub struct Field {
     /// Sequences.
     pub batch: usize,
     /// Which rows of each sequence choose together, and among which of its chunks.
-    pub units: &'a Units,
+    pub units: Arc<Units>,
     /// The chunks of all sequences, one sequence after another.
-    pub chunks: &'a Chunks,
+    pub chunks: Chunks,
 }
 
 /// Attention to the chunks that the rows choose.
@@ -69,7 +71,7 @@ impl RetrievalAttention {
     ///
     /// # Errors
     /// If shapes do not fit, or a pass that learns has more than one field.
-    pub fn forward(&self, x: &Value, fields: &[Field<'_>]) -> Result<Value> {
+    pub fn forward(&self, x: &Value, fields: &[Field]) -> Result<Value> {
         let Shape { heads, head_dim, .. } = self.shape;
         let rows = x.tensor().dim(0)?;
         let q = x.linear(&self.query)?.reshape((rows * heads, head_dim))?;
@@ -95,8 +97,9 @@ impl RetrievalAttention {
         Ok(found.linear(&self.out)?)
     }
 
-    fn retrieve(&self, q: &Value, r: &Value, field: &Field<'_>) -> Result<Value> {
-        let Field { batch, units, chunks } = *field;
+    fn retrieve(&self, q: &Value, r: &Value, field: &Field) -> Result<Value> {
+        let Field { batch, units, chunks } = field;
+        let batch = *batch;
         let selection = select(r.tensor(), chunks.landmarks.tensor(), units, batch, self.top_k)?;
         let lists = Lists::new(&selection, units, batch, q.tensor().device())?;
         let queries = Queries {

@@ -1,8 +1,9 @@
 //! A selection turned around: for each chunk the rows that read it, packed into query tiles.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use drdiff_kernels::{TilePlan, Visibility};
-use std::sync::Arc;
 
 use super::{CHUNK, Selection, Units};
 use crate::Result;
@@ -15,6 +16,8 @@ use crate::Result;
 pub struct Lists {
     pub(super) slots: usize,
     pub(super) rows: usize,
+    /// The chosen chunks, each once, counted over the batch: `[chosen]`.
+    pub(super) chosen: Tensor,
     /// The row of each packed pair, `[packed]`.
     pub(super) source: Tensor,
     /// Of each packed pair, `slot * rows + row`; `slots * rows` behind the last pair of a chunk. `[packed]`.
@@ -25,67 +28,85 @@ pub struct Lists {
     pub(super) chunk: Tensor,
     /// What is added to scores: 0, or negative infinity for empty slots. `[slots, rows]` f32.
     pub(super) mask: Tensor,
-    /// Packed pairs to the positions of all chunks.
+    /// Packed pairs to the positions of the chosen chunks.
     pub(super) plan: Arc<TilePlan>,
 }
 
+/// A unit that reads a chunk.
+struct Reader {
+    chunk: u32,
+    slot: usize,
+    first: usize,
+    count: usize,
+}
+
 impl Lists {
-    /// The lists of `selection` for `batch` sequences with these `units`.
+    /// The lists of `selection` for `batch` sequences with these `units`. Takes time for what was chosen and for the
+    /// rows, not for all chunks.
     ///
     /// # Errors
     /// If the memory on `device` cannot be had.
     pub fn new(selection: &Selection, units: &Units, batch: usize, device: &Device) -> Result<Self> {
-        let (slots, rows, chunks) = (selection.slots(), batch * units.rows(), batch * units.chunks());
-        let mut readers = vec![Vec::new(); chunks];
-        for (index, unit) in (0..batch).flat_map(|_| units.units()).enumerate() {
-            let sequence = index / units.units().len();
-            for (slot, chunk) in selection.of(index).iter().enumerate() {
-                let first = sequence * units.rows() + unit.rows.start;
-                readers[sequence * units.chunks() + *chunk as usize].push((slot, first, unit.rows.len()));
-            }
-        }
+        let (slots, rows) = (selection.slots(), batch * units.rows());
+        let readers = readers(selection, units, batch);
+        let (mut chosen, mut tiles) = (Vec::new(), Vec::new());
         let (mut source, mut pair) = (Vec::new(), Vec::new());
         let (mut place, mut chunk) = (vec![0; slots * rows], vec![0; slots * rows]);
         let mut mask = vec![f32::NEG_INFINITY; slots * rows];
-        let mut tiles = Vec::new();
-        for (number, readers) in readers.iter().enumerate() {
-            for &(slot, first, count) in readers {
-                for row in first..first + count {
-                    let at = slot * rows + row;
-                    (place[at], chunk[at], mask[at]) = (source.len() as u32, number as u32, 0.0);
+        for same in readers.chunk_by(|a, b| a.chunk == b.chunk) {
+            chosen.extend(same.first().map(|reader| reader.chunk));
+            for reader in same {
+                for row in reader.first..reader.first + reader.count {
+                    let at = reader.slot * rows + row;
+                    (place[at], chunk[at], mask[at]) = (source.len() as u32, reader.chunk, 0.0);
                     source.push(row as u32);
                     pair.push(at as u32);
                 }
             }
             source.resize(source.len().next_multiple_of(CHUNK), 0);
             pair.resize(source.len(), (slots * rows) as u32);
-            tiles.resize(source.len() / CHUNK, Some(number));
+            tiles.resize(source.len() / CHUNK, chosen.len() - 1);
         }
-        if tiles.is_empty() {
-            // Empty slots point at the first pair, so there is one, which reads nothing.
-            source.resize(CHUNK, 0);
-            pair.resize(CHUNK, (slots * rows) as u32);
-            tiles.push(None);
-        }
-        let packed = source.len();
-        let plan = TilePlan::from_lists(Visibility::dense(packed, chunks * CHUNK), |tile| {
-            tiles[tile].into_iter().collect()
-        })?;
+        let visibility = Visibility::dense(source.len(), chosen.len() * CHUNK);
+        let plan = TilePlan::from_lists(visibility, |tile| vec![tiles[tile]])?;
+        let indices = |indices: Vec<u32>| {
+            let count = indices.len();
+            Tensor::from_vec(indices, count, device)
+        };
         Ok(Self {
             slots,
             rows,
-            source: Tensor::from_vec(source, packed, device)?,
-            pair: Tensor::from_vec(pair, packed, device)?,
-            place: Tensor::from_vec(place, slots * rows, device)?,
-            chunk: Tensor::from_vec(chunk, slots * rows, device)?,
+            chosen: indices(chosen)?,
+            source: indices(source)?,
+            pair: indices(pair)?,
+            place: indices(place)?,
+            chunk: indices(chunk)?,
             mask: Tensor::from_vec(mask, (slots, rows), device)?,
             plan: Arc::new(plan),
         })
     }
 
-    /// Query tiles of the kernel's call.
+    /// Whether nobody chose anything.
     #[must_use]
-    pub fn tiles(&self) -> usize {
-        self.plan.query_tiles()
+    pub fn is_empty(&self) -> bool {
+        self.plan.queries() == 0
     }
+}
+
+/// Who reads what: by chunk, counted over the batch, then by unit.
+fn readers(selection: &Selection, units: &Units, batch: usize) -> Vec<Reader> {
+    let mut readers = Vec::new();
+    for (index, unit) in (0..batch).flat_map(|_| units.units()).enumerate() {
+        let sequence = index / units.units().len();
+        for (slot, chunk) in selection.of(index).iter().enumerate() {
+            readers.push(Reader {
+                chunk: (sequence * units.chunks()) as u32 + chunk,
+                slot,
+                first: sequence * units.rows() + unit.rows.start,
+                count: unit.rows.len(),
+            });
+        }
+    }
+    readers.sort_by_key(|reader| reader.chunk);
+    readers
 }

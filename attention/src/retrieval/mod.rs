@@ -10,6 +10,7 @@
 
 mod attend;
 mod config;
+mod cost;
 mod encoder;
 mod layer;
 mod lists;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{Device, Tensor};
 
 use super::CHUNK;
-use crate::{Error, LengthAdaptive, Result};
+use crate::{Error, LengthAdaptive, PassLayout, Result};
 
 /// Rows that choose together: those of one chunk's positions that lie in one block. Smaller than a block, they see each
 /// other, so that what one of them holds may decide what another reads.
@@ -33,7 +33,10 @@ impl Unit {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Units {
     rows: usize,
-    memory: Range<usize>,
+    /// Positions of the text before the pass.
+    committed: usize,
+    /// The rows that go on from there, which chunks are made of.
+    clean: Range<usize>,
     units: Vec<Unit>,
 }
 
@@ -59,9 +62,7 @@ impl Units {
             position: 0,
             seen: len,
         };
-        Self::new(len, 0..len, std::iter::once(run), |tile| {
-            near(&band(local)?, tile, len, len)
-        })
+        Self::new((0, 0..len), std::iter::once(run), local, (len, len))
     }
 
     /// The units of the training layout `[noisy | clean]`: the memory is the clean half, of which a noisy block sees the
@@ -83,25 +84,51 @@ impl Units {
                 }
             })
         });
-        Self::new(2 * len, len..2 * len, runs, |tile| {
-            near(&band(local)?, tile, block_size, len)
-        })
+        Self::new((0, len..2 * len), runs, local, (block_size, len))
+    }
+
+    /// The units of a generation pass through a text of up to `text` positions in blocks of `block_size`: every row sees
+    /// what its position saw in training, of what has been committed and of the clean rows of the pass.
+    ///
+    /// # Errors
+    /// If `local` makes no band.
+    pub fn pass(layout: PassLayout, (block_size, text): (usize, usize), local: usize) -> Result<Self> {
+        let PassLayout {
+            committed,
+            clean,
+            clean_block,
+            noisy,
+        } = layout;
+        let run = |rows: Range<usize>| Run {
+            position: committed + rows.start,
+            seen: committed + rows.end.min(clean),
+            rows,
+        };
+        let blocks = (0..clean).step_by(clean_block.max(1));
+        let runs = blocks
+            .map(|start| run(start..(start + clean_block).min(clean)))
+            .chain(std::iter::once(run(clean..clean + noisy)));
+        Self::new((committed, 0..clean), runs, local, (block_size, text))
     }
 
     fn new(
-        rows: usize,
-        memory: Range<usize>,
+        (committed, clean): (usize, Range<usize>),
         runs: impl Iterator<Item = Run>,
-        near: impl Fn(usize) -> Result<Range<usize>>,
+        local: usize,
+        (block, len): (usize, usize),
     ) -> Result<Self> {
+        let band = band(local);
+        band.validate()?;
         let mut units = Vec::new();
+        let mut rows = 0;
         for run in runs {
+            rows = run.rows.end;
             let visible = run.seen / CHUNK;
             let mut row = run.rows.start;
             while row < run.rows.end {
                 let at = run.position + row - run.rows.start;
                 let end = (row + CHUNK - at % CHUNK).min(run.rows.end);
-                let near = near(at / CHUNK)?;
+                let near = near(&band, at / CHUNK, block, len);
                 units.push(Unit {
                     rows: row..end,
                     before: 0..near.start.min(visible),
@@ -110,7 +137,12 @@ impl Units {
                 row = end;
             }
         }
-        Ok(Self { rows, memory, units })
+        Ok(Self {
+            rows,
+            committed,
+            clean,
+            units,
+        })
     }
 
     /// Rows of a sequence.
@@ -122,21 +154,33 @@ impl Units {
     /// Chunks of a sequence.
     #[must_use]
     pub fn chunks(&self) -> usize {
-        self.memory.len() / CHUNK
+        (self.committed + self.clean.len()) / CHUNK
     }
 
-    /// The rows of a sequence that its chunks consist of, chunk after chunk.
+    /// Chunks of a sequence that become whole with this pass.
     #[must_use]
-    pub fn memory(&self) -> Range<usize> {
-        self.memory.start..self.memory.start + self.chunks() * CHUNK
+    pub fn fresh(&self) -> usize {
+        self.chunks() - self.committed / CHUNK
     }
 
-    /// The rows of [`Units::memory`] in a pass of `batch` sequences, `[batch * chunks * 64]` u32.
+    /// The rows of a sequence that go on with its text, which chunks are made of.
+    #[must_use]
+    pub fn clean(&self) -> Range<usize> {
+        self.clean.clone()
+    }
+
+    /// The rows of whole texts, `batch` of them from row `first` of a pass on, that lie in chunks:
+    /// `[batch * chunks * 64]` u32.
     ///
     /// # Errors
     /// If the memory on `device` cannot be had.
-    pub fn memory_rows(&self, batch: usize, device: &Device) -> Result<Tensor> {
-        let sequence = |sequence: usize| self.memory().map(move |row| (sequence * self.rows + row) as u32);
+    pub fn chunk_rows(&self, first: usize, batch: usize, device: &Device) -> Result<Tensor> {
+        let chunks = self.clean.start..self.clean.start + self.chunks() * CHUNK;
+        let sequence = |sequence: usize| {
+            chunks
+                .clone()
+                .map(move |row| (first + sequence * self.rows + row) as u32)
+        };
         let rows: Vec<u32> = (0..batch).flat_map(sequence).collect();
         let count = rows.len();
         Ok(Tensor::from_vec(rows, count, device)?)
@@ -156,24 +200,20 @@ impl Units {
 }
 
 /// The plan of the band beside the retrieved chunks: `local` positions are read to each side, in whole chunks.
-///
-/// # Errors
-/// If `local` is no multiple of a chunk.
-pub fn band(local: usize) -> Result<LengthAdaptive> {
-    let band = LengthAdaptive {
+#[must_use]
+pub fn band(local: usize) -> LengthAdaptive {
+    LengthAdaptive {
         dense: local,
         cell: CHUNK,
         band: 1,
         globals: 0,
         rings: Vec::new(),
-    };
-    band.validate()?;
-    Ok(band)
+    }
 }
 
 /// The chunks that the band reads for the rows of one chunk.
-fn near(band: &LengthAdaptive, tile: usize, block: usize, len: usize) -> Result<Range<usize>> {
+fn near(band: &LengthAdaptive, tile: usize, block: usize, len: usize) -> Range<usize> {
     let tiles = band.tiles(tile, block, len.div_ceil(CHUNK));
     let first = tiles.first().copied().unwrap_or(tile);
-    Ok(first..tiles.last().map_or(tile, |last| last + 1))
+    first..tiles.last().map_or(tile, |last| last + 1)
 }

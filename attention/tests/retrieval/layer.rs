@@ -1,9 +1,11 @@
 //! Encoder and layer together: nothing is learned in vain, and nobody sees what lies ahead.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
-use drdiff_attention::Shape;
 use drdiff_attention::retrieval::{ChunkEncoder, Field, RetrievalAttention, Units};
-use drdiff_kernels::{Builder, Noise, Params, Source, Tape, Value};
+use drdiff_attention::{Segment, Shape};
+use drdiff_kernels::{Builder, Noise, Params, Rotary, Source, Tape, TilePlan, Value};
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, tensor, values};
 
 const SHAPE: Shape = Shape {
@@ -29,20 +31,33 @@ fn pair() -> Pair {
 }
 
 impl Pair {
-    fn forward(&self, x: &Value, units: &Units, batch: usize) -> Value {
-        let rows = units.memory_rows(batch, &Device::Cpu).unwrap();
-        let chunks = self.encoder.forward(x, &rows).unwrap();
-        let field = Field {
+    fn forward(&self, x: &Value, units: &[Units], batch: usize) -> Value {
+        self.layer.forward(x, &self.fields(x, units, batch)).unwrap()
+    }
+
+    /// What each of these texts, `batch` of each, can retrieve.
+    fn fields(&self, x: &Value, units: &[Units], batch: usize) -> Vec<Field> {
+        let plan = Arc::new(TilePlan::from_tiles(1, 1, |_, _| true));
+        let rotary = Rotary::new(&[vec![0]], SHAPE.head_dim, 10_000.0, &Device::Cpu).unwrap();
+        let segment = |units: &Units| Segment {
             batch,
-            units,
-            chunks: &chunks,
+            len: units.rows(),
+            plan: plan.clone(),
+            units: Some(Arc::new(units.clone())),
+            rotary: &rotary,
+            cache: None,
         };
-        self.layer.forward(x, &[field]).unwrap()
+        let mut segments: Vec<Segment<'_>> = units.iter().map(segment).collect();
+        self.encoder.read(x, &mut segments).unwrap()
     }
 
     fn numbers(&self, x: &[f64], units: &Units, batch: usize) -> Vec<f64> {
         let x = tensor(x, &[batch * units.rows(), SHAPE.width]).unwrap();
-        values(self.forward(&Value::constant(&x), units, batch).tensor()).unwrap()
+        values(
+            self.forward(&Value::constant(&x), std::slice::from_ref(units), batch)
+                .tensor(),
+        )
+        .unwrap()
     }
 }
 
@@ -53,7 +68,7 @@ fn every_parameter_learns() {
         let tape = Tape::new();
         let shape = [2 * units.rows(), SHAPE.width];
         let x = tensor(&Inputs::new(4).numbers(shape[0] * shape[1]), &shape).unwrap();
-        let y = pair.forward(&tape.constant(&x), &units, 2);
+        let y = pair.forward(&tape.constant(&x), std::slice::from_ref(&units), 2);
         let dy: Tensor = tensor(&Inputs::new(5).numbers(shape[0] * shape[1]), &shape).unwrap();
         let loss = y.through(|y| Ok((y * dy)?.sum_all()?)).unwrap();
         let gradients = tape.backward(&loss).unwrap();
@@ -113,22 +128,8 @@ fn segments_side_by_side_are_those_alone() {
     let all = Value::constant(&tensor(&x, &[520, SHAPE.width]).unwrap());
     let mut alone = pair.numbers(&x[..counts[0]], &units[0], 1);
     alone.extend(pair.numbers(&x[counts[0]..], &units[1], 1));
-    let rows = |units: &Units, first: u32| {
-        let rows: Vec<u32> = units.memory().map(|row| row as u32 + first).collect();
-        Tensor::from_slice(&rows, rows.len(), &Device::Cpu).unwrap()
-    };
-    let chunks = [rows(&units[0], 0), rows(&units[1], 320)].map(|rows| pair.encoder.forward(&all, &rows).unwrap());
-    let fields: Vec<Field<'_>> = units
-        .iter()
-        .zip(&chunks)
-        .map(|(units, chunks)| Field {
-            batch: 1,
-            units,
-            chunks,
-        })
-        .collect();
-    let got = pair.layer.forward(&all, &fields).unwrap();
+    let got = pair.forward(&all, &units, 1);
     assert_close("segments", &values(got.tensor()).unwrap(), &alone);
     let learning = Tape::new().constant(all.tensor());
-    assert!(pair.layer.forward(&learning, &fields).is_err());
+    assert!(pair.layer.forward(&learning, &pair.fields(&all, &units, 1)).is_err());
 }

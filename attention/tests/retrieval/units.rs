@@ -30,7 +30,7 @@ fn candidates_are_the_visible_chunks_outside_the_band() {
             let len = 640;
             let units = Units::noisy_clean(len, block, local).unwrap();
             let visibility = noisy_clean(len, block).unwrap();
-            let sparse = Some(band(local).unwrap());
+            let sparse = Some(band(local));
             let plan = NoisyClean { sparse }.plan(len, block).unwrap();
             for unit in units.units() {
                 let candidates: Vec<usize> = unit.candidates().collect();
@@ -53,7 +53,7 @@ fn candidates_are_the_visible_chunks_outside_the_band() {
 fn a_whole_text_has_candidates_to_both_sides() {
     let (len, local) = (700, 128);
     let units = Units::whole(len, local).unwrap();
-    let sparse = Some(band(local).unwrap());
+    let sparse = Some(band(local));
     let plan = Whole { sparse }.plan(len, 1).unwrap();
     assert_eq!(units.chunks(), 10, "the last 60 positions are no chunk");
     for (tile, unit) in units.units().iter().enumerate() {

@@ -45,6 +45,7 @@ fn run(
         batch: 1,
         len: index.len(),
         plan: Arc::new(TilePlan::new(&[pass(layout)?])?),
+        units: None,
         rotary: &rotary,
         cache: cache.take(),
     };

@@ -5,4 +5,6 @@
 mod batch;
 mod common;
 mod engine;
+mod passes;
+mod retrieval;
 mod sparse;
