@@ -5,11 +5,11 @@ mod common;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use common::{VOCAB, config, gradients, number, one_batch, one_batch_from, retrieving};
+use common::{VOCAB, config, gradients, learn, number, one_batch, one_batch_from, retrieving};
 use drdiff_attention::PlanKind;
-use drdiff_kernels::{Builder, Noise, Params, Source, Tape, Value};
+use drdiff_kernels::{Builder, Noise, Source};
 use drdiff_testkit::assert_all_learn;
-use drdiff_training::{OptimizerConfig, Outcome, Run, Trainer, run};
+use drdiff_training::{Outcome, Run, Trainer, run};
 
 #[test]
 fn every_parameter_gets_a_finite_gradient_that_is_not_zero() {
@@ -71,29 +71,17 @@ fn a_network_that_retrieves_learns_with_all_of_its_parameters() {
         assert!(params.vars().any(|(name, _)| name == part), "{part}");
     }
     assert!(!params.vars().any(|(name, _)| name.starts_with("blocks.1.retrieval")));
-    let (first, last) = learn(&params, &forward, 40);
+    let first = number(&forward);
+    let last = learn(&params, &forward, None, 40);
     assert!(first > 3.0 && last < 1.0, "from {first} to {last}");
 }
 
 #[test]
 fn one_batch_is_learnt_by_heart() {
     let (params, forward) = one_batch(false, false);
-    let (first, last) = learn(&params, &forward, 150);
+    let first = number(&forward);
+    let last = learn(&params, &forward, None, 150);
     assert!(first > 3.0 && last < 0.05, "from {first} to {last}");
-}
-
-/// The loss before and after some steps.
-fn learn(params: &Params, forward: &impl Fn(&Tape) -> Value, steps: usize) -> (f32, f32) {
-    let optimizer = OptimizerConfig {
-        ema: 0.0,
-        ..Default::default()
-    };
-    let mut adam = drdiff_training::Optimizer::new(params, &optimizer).unwrap();
-    let first = number(forward);
-    for _ in 0..steps {
-        adam.step(gradients(forward), 1e-2, &optimizer).unwrap();
-    }
-    (first, number(forward))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use drdiff_training::data::{Corpus, PrepareOptions, TokenizerChoice, prepare};
 use tempfile::TempDir;
 
-pub(crate) use network::{LEN, VOCAB, config, gradients, model, number, one_batch, one_batch_from, retrieving};
+pub(crate) use network::{LEN, VOCAB, config, gradients, learn, model, number, one_batch, one_batch_from, retrieving};
 
 /// A vocabulary that the small texts below can fill.
 pub(crate) const VOCABULARY: usize = 600;

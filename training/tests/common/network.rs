@@ -10,7 +10,7 @@ use drdiff_attention::{NoisyClean, Pattern, PlanKind};
 use drdiff_diffusion::{LevelMixture, Levels};
 use drdiff_kernels::{Builder, Gradients, Noise, Params, Rotary, Source, Tape, Value};
 use drdiff_model::{ModelConfig, Network};
-use drdiff_training::{Corrupted, Layout, OptimizerConfig, TrainConfig, loss};
+use drdiff_training::{Corrupted, Layout, MuonConfig, Optimizer, OptimizerConfig, TrainConfig, loss};
 
 pub(crate) const LEN: usize = 32;
 
@@ -126,4 +126,18 @@ pub(crate) fn gradients(forward: &impl Fn(&Tape) -> Value) -> Gradients {
 
 pub(crate) fn number(forward: &impl Fn(&Tape) -> Value) -> f32 {
     forward(&Tape::new()).tensor().to_scalar().unwrap()
+}
+
+/// The loss of one batch after `steps` steps at a rate of 5e-3.
+pub(crate) fn learn(params: &Params, forward: &impl Fn(&Tape) -> Value, muon: Option<MuonConfig>, steps: usize) -> f32 {
+    let config = OptimizerConfig {
+        ema: 0.0,
+        muon,
+        ..Default::default()
+    };
+    let mut optimizer = Optimizer::new(params, &config).unwrap();
+    for _ in 0..steps {
+        optimizer.step(gradients(forward), 5e-3, &config).unwrap();
+    }
+    number(forward)
 }
