@@ -1,8 +1,11 @@
 //! Which plan a network attends by.
 
+use std::sync::Arc;
+
 use drdiff_kernels::TILE;
 use serde::{Deserialize, Serialize};
 
+use crate::retrieval::{Retrieval, Units};
 use crate::{Error, LengthAdaptive, Result, tree};
 
 /// The plans there are.
@@ -16,11 +19,13 @@ pub enum PlanKind {
     LengthAdaptive,
     /// Siblings of a tree of positions share their weights: time linear in the text, which is read whole.
     Tree,
+    /// A band, and chunks that are chosen by what they hold.
+    Retrieval,
 }
 
 impl PlanKind {
     /// Every kind, in the order in which they are listed to users.
-    pub const ALL: [Self; 3] = [Self::Dense, Self::LengthAdaptive, Self::Tree];
+    pub const ALL: [Self; 4] = [Self::Dense, Self::LengthAdaptive, Self::Tree, Self::Retrieval];
 
     /// The name in configurations and on the command line.
     #[must_use]
@@ -29,6 +34,7 @@ impl PlanKind {
             Self::Dense => "dense",
             Self::LengthAdaptive => "length_adaptive",
             Self::Tree => "tree",
+            Self::Retrieval => "retrieval",
         }
     }
 }
@@ -65,6 +71,8 @@ pub struct AttentionConfig {
     pub length_adaptive: LengthAdaptive,
     /// Numbers of the tree.
     pub tree: TreeConfig,
+    /// Numbers of retrieval.
+    pub retrieval: Retrieval,
 }
 
 impl AttentionConfig {
@@ -81,6 +89,7 @@ impl AttentionConfig {
         match self.plan {
             PlanKind::Dense | PlanKind::Tree => Ok(()),
             PlanKind::LengthAdaptive => self.length_adaptive.check_halves(context),
+            PlanKind::Retrieval => self.retrieval.validate(context),
         }
     }
 
@@ -93,6 +102,30 @@ impl AttentionConfig {
             return Err(Error::TreeBlocks { block_size, len });
         }
         Ok(())
+    }
+
+    /// The numbers of retrieval, if that is the plan.
+    #[must_use]
+    pub fn retrieves(&self) -> Option<&Retrieval> {
+        (self.plan == PlanKind::Retrieval).then_some(&self.retrieval)
+    }
+
+    /// The units of the training layout `[noisy | clean]` of `len` text positions, if the plan retrieves.
+    ///
+    /// # Errors
+    /// If the block size or the numbers are impossible.
+    pub fn noisy_clean_units(&self, len: usize, block_size: usize) -> Result<Option<Arc<Units>>> {
+        let units = |numbers: &Retrieval| Units::noisy_clean(len, block_size, numbers.local).map(Arc::new);
+        self.retrieves().map(units).transpose()
+    }
+
+    /// The units of a text of `len` positions that is denoised whole, if the plan retrieves.
+    ///
+    /// # Errors
+    /// If the numbers are impossible.
+    pub fn whole_units(&self, len: usize) -> Result<Option<Arc<Units>>> {
+        let units = |numbers: &Retrieval| Units::whole(len, numbers.local).map(Arc::new);
+        self.retrieves().map(units).transpose()
     }
 }
 

@@ -60,6 +60,12 @@ pub enum Error {
     /// A plan of some layers where all share a cache.
     #[error("a plan for some layers only (`attention.layers`) cannot write; write with another plan, such as `dense`")]
     LayersWrite,
+    /// Numbers with which chunks cannot be retrieved.
+    #[error("the attention plan `retrieval` cannot have {0}")]
+    Retrieval(String),
+    /// A pass without units through a network that retrieves.
+    #[error("a network that retrieves chunks needs the units of each pass; plan the pass with `retrieval`")]
+    Units,
     /// A sparse training layout whose halves would share a tile.
     #[error("a text of {len} positions cannot be trained on with a sparse plan; choose a multiple of 64")]
     Halves {

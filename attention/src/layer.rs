@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Rotary, SelfAttend, Value, qk_norm_rope, tile_attention};
 
+use crate::retrieval::Units;
 use crate::{Error, KvCache, LayerPlans, Reads, Result, Tree, tree_attention};
 
 /// Sizes of one attention layer.
@@ -40,6 +41,8 @@ pub struct Segment<'a> {
     /// out. If it has more queries than the segment has positions, the first of them are padding (see
     /// [`KvCache::plan`]).
     pub plan: LayerPlans,
+    /// Which rows choose chunks together, if the network retrieves.
+    pub units: Option<Arc<Units>>,
     /// Rotations of the segment's positions.
     pub rotary: &'a Rotary,
     /// Committed keys and values; needs `batch == 1`.

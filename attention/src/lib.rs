@@ -12,6 +12,7 @@ mod layers;
 mod layout;
 mod length_adaptive;
 mod pattern;
+pub mod retrieval;
 mod tree;
 
 pub use cache::{CacheShape, KvCache};

@@ -74,6 +74,7 @@ fn layer_plans(
         PlanKind::Dense => return Ok(dense()?.into()),
         PlanKind::LengthAdaptive => tiles(length_adaptive(&attention.length_adaptive)?),
         PlanKind::Tree => tree()?,
+        PlanKind::Retrieval => tiles(length_adaptive(&attention.retrieval.band())?),
     };
     Ok(match attention.layers.as_slice() {
         [] => LayerPlans::all(reads),

@@ -32,6 +32,7 @@ fn attend(positions: Vec<i64>) -> Vec<f64> {
         batch: 1,
         len: LEN,
         plan: plan.into(),
+        units: None,
         rotary: &rotary,
         cache: None,
     };

@@ -1,5 +1,7 @@
 //! What can go wrong while writing text.
 
+use drdiff_attention::PlanKind;
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +47,16 @@ pub enum Error {
         token: u32,
         /// Size of the model's vocabulary.
         vocab: usize,
+    },
+    /// A plan that the weights were not trained for.
+    #[error(
+        "the model attends by the plan `{}` and cannot by `{}`; leave the attention plan to the model", has.name(), asked.name()
+    )]
+    Plan {
+        /// What was asked for.
+        asked: PlanKind,
+        /// The plan of the model.
+        has: PlanKind,
     },
     /// The network's numbers are not usable.
     #[error(

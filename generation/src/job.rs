@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use drdiff_attention::retrieval::Units;
 use drdiff_attention::{Error as AttentionError, KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
@@ -43,7 +44,7 @@ pub(crate) struct Job {
     pub(crate) position: u64,
     /// Data predictions of the last step, by position of the block, for self-conditioning.
     pub(crate) predictions: Vec<Option<Vec<f64>>>,
-    plan: Option<(PassLayout, Arc<TilePlan>)>,
+    plan: Option<(PassLayout, Plan)>,
     table: Table,
     stream: DecodeStream,
     stop: StopStrings,
@@ -66,7 +67,15 @@ pub(crate) struct Part {
     pub(crate) unprompted: Option<Vec<u32>>,
     /// ... then the block, unless the prompt takes more than this pass.
     pub(crate) block: bool,
-    pub(crate) plan: Arc<TilePlan>,
+    pub(crate) plan: Plan,
+}
+
+/// What the rows of a pass read.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) tiles: Arc<TilePlan>,
+    /// Which rows choose chunks together, if the network retrieves.
+    pub(crate) units: Option<Arc<Units>>,
 }
 
 impl Part {
@@ -86,15 +95,21 @@ impl Job {
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
         };
         let pass = PREFILL.max(block_size) + block_size;
-        let cache = || match request.settings.attention.unwrap_or(config.attention.plan) {
+        let (asked, has) = (request.settings.attention, config.attention.plan);
+        let retrieves = |plan| plan == PlanKind::Retrieval;
+        if let Some(asked) = asked.filter(|asked| retrieves(*asked) != retrieves(has)) {
+            return Err(Error::Plan { asked, has });
+        }
+        let text = clean.len() + canvas.len().max(budget);
+        let cache = || match asked.unwrap_or(has) {
             // A block, the one before it and what both see lie within the distances known from training.
             PlanKind::Dense => Ok(network.cache(context.saturating_sub(2 * block_size).max(1), pass)?),
-            PlanKind::LengthAdaptive if config.attention.layers.is_empty() => {
-                let most = clean.len() + canvas.len().max(budget);
-                Ok(network.length_adaptive_cache(block_size, pass, most)?)
-            }
             // All layers share what the cache keeps.
-            PlanKind::LengthAdaptive => Err(Error::from(AttentionError::LayersWrite)),
+            PlanKind::LengthAdaptive | PlanKind::Retrieval if !config.attention.layers.is_empty() => {
+                Err(Error::from(AttentionError::LayersWrite))
+            }
+            PlanKind::LengthAdaptive => Ok(network.length_adaptive_cache(block_size, pass, text)?),
+            PlanKind::Retrieval => Ok(network.retrieval_cache(block_size, pass, text)?),
             PlanKind::Tree => Err(AttentionError::TreeParts.into()),
         };
         let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
@@ -180,7 +195,10 @@ impl Job {
         };
         let plan = match &self.plan {
             Some((known, plan)) if *known == layout => plan.clone(),
-            _ => Arc::new(self.cache.plan(layout)?),
+            _ => Plan {
+                tiles: Arc::new(self.cache.plan(layout)?),
+                units: self.cache.units(layout)?,
+            },
         };
         self.plan = Some((layout, plan.clone()));
         let absorbed = self.vocab() as u32;
@@ -215,7 +233,8 @@ impl Job {
 
     /// Counts the operations of the coming pass.
     pub(crate) fn count(&mut self, part: &Part, config: &ModelConfig) {
-        self.flops += self.rows(part).flops(config, &part.plan) * self.views() as u64;
+        let flops = self.rows(part).flops(config, &part.plan.tiles, part.plan.units.as_deref());
+        self.flops += flops * self.views() as u64;
     }
 
     /// The rows of this job in a pass, by what the network does with them.

@@ -132,7 +132,8 @@ pub(crate) fn predict(
         .map(|((cache, part), (len, rotary))| Segment {
             batch: 1,
             len: *len,
-            plan: part.plan.clone().into(),
+            plan: part.plan.tiles.clone().into(),
+            units: part.plan.units.clone(),
             rotary,
             cache: Some(cache),
         })

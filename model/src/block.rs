@@ -1,22 +1,24 @@
 //! One pre-norm block: attention, then the feed-forward half.
 
 use candle_core::Tensor;
-use drdiff_attention::{Segment, SelfAttention, Shape as AttentionShape};
+use drdiff_attention::retrieval::Field;
+use drdiff_attention::{Segment, SelfAttention};
 use drdiff_kernels::{Builder, Init, Value};
 use drdiff_routing::{ComputeReport, FeedForward, Groups, Routing, Shape as FeedForwardShape};
 
 use crate::noise_embedding::Modulation;
+use crate::retrieval::{Retriever, shape};
 use crate::{ModelConfig, Result};
 
 /// RMS norm with a gain and, if the network is conditioned on noise, a modulation.
-struct Norm {
+pub(crate) struct Norm {
     gain: Tensor,
     eps: f64,
     modulation: Option<Modulation>,
 }
 
 impl Norm {
-    fn new(builder: &Builder, config: &ModelConfig) -> Result<Self> {
+    pub(crate) fn new(builder: &Builder, config: &ModelConfig) -> Result<Self> {
         let modulation = config
             .noise_conditioning
             .then(|| Modulation::new(builder, config.width))
@@ -75,6 +77,12 @@ pub(crate) struct Branch {
 }
 
 impl Stream {
+    /// The same stream with nothing left to add.
+    pub(crate) fn summed(&self) -> Result<Self> {
+        let x = self.sum()?;
+        Ok(Self { x, branch: None })
+    }
+
     pub(crate) fn sum(&self) -> Result<Value> {
         Ok(match &self.branch {
             None => self.x.clone(),
@@ -87,24 +95,20 @@ impl Stream {
     }
 }
 
-/// `x + attention(norm(x))`, then `x + feed_forward(norm(x))`.
+/// `x + attention(norm(x))`, then `x + feed_forward(norm(x))`, or `x + feed_forward(norm(x + retrieved))`.
 pub(crate) struct Block {
     attention_norm: Norm,
     attention: SelfAttention,
+    retriever: Option<Retriever>,
     feed_forward_norm: Norm,
     feed_forward: FeedForward,
 }
 
 impl Block {
+    /// The block `layer` of the network.
     pub(crate) fn new(builder: &Builder, config: &ModelConfig, layer: usize) -> Result<Self> {
         // Residual branches are scaled down with depth, so that the stream's variance does not grow with it (GPT-2).
         let depth = (2.0 * config.layers as f64).sqrt();
-        let attention = AttentionShape {
-            width: config.width,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-        };
         let attention_std = ((config.heads * config.head_dim) as f64).powf(-0.5) / depth;
         let feed_forward = FeedForwardShape {
             width: config.width,
@@ -114,7 +118,8 @@ impl Block {
         let routing = Some(&config.routing).filter(|routing| routing.routes(layer, config.layers));
         Ok(Self {
             attention_norm: Norm::new(&builder.scope("attention_norm"), config)?,
-            attention: SelfAttention::new(&builder.scope("attention"), attention, attention_std)?,
+            attention: SelfAttention::new(&builder.scope("attention"), shape(config), attention_std)?,
+            retriever: Retriever::new(builder, config, layer, attention_std)?,
             feed_forward_norm: Norm::new(&builder.scope("feed_forward_norm"), config)?,
             feed_forward: FeedForward::new(&builder.scope("feed_forward"), feed_forward, routing, hidden_std)?,
         })
@@ -124,7 +129,7 @@ impl Block {
         &self,
         stream: &Stream,
         features: Option<&Value>,
-        (segments, groups): (&mut [Segment<'_>], &Groups),
+        (segments, fields, groups): (&mut [Segment<'_>], &[Field], &Groups),
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Stream, Option<Routing>)> {
@@ -132,9 +137,29 @@ impl Block {
         let delta = self.attention.forward(&normed, segments, layer)?;
         let branch = Some(self.attention_norm.branch(delta, features)?);
         let stream = Stream { x, branch };
-        let (x, normed) = self.feed_forward_norm.forward(&stream, features)?;
+        let (x, normed) = self.before_feed_forward(&stream, features, fields)?;
         let (delta, routing) = self.feed_forward.forward(&normed, groups, layer, report)?;
         let branch = Some(self.feed_forward_norm.branch(delta, features)?);
         Ok((Stream { x, branch }, routing))
+    }
+
+    /// The stream, and what the feed-forward half reads of it. What is retrieved is read here and goes no further.
+    fn before_feed_forward(
+        &self,
+        stream: &Stream,
+        features: Option<&Value>,
+        fields: &[Field],
+    ) -> Result<(Value, Value)> {
+        let Some(Retriever { norm, attention }) = &self.retriever else {
+            return self.feed_forward_norm.forward(stream, features);
+        };
+        let (x, normed) = norm.forward(stream, features)?;
+        let found = norm.branch(attention.forward(&normed, fields)?, features)?;
+        let beside = Stream {
+            x: x.clone(),
+            branch: Some(found),
+        };
+        let (_, normed) = self.feed_forward_norm.forward(&beside, features)?;
+        Ok((x, normed))
     }
 }

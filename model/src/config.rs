@@ -86,13 +86,23 @@ impl ModelConfig {
             )));
         }
         self.routing.validate(self.layers)?;
+        if let Some(numbers) = self.attention.retrieves() {
+            numbers.layers(self.layers)?;
+        }
         Ok(self.attention.validate(self.context, self.layers)?)
     }
 
-    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan, in
-    /// the length of their training sequences, and in how rows and experts find each other.
+    /// Whether the weights of a network of this shape fit one of the other: they may differ in the attention plan, unless
+    /// one of them retrieves, in the length of their training sequences, and in how rows and experts find each other.
     pub fn fits(&self, other: &Self) -> bool {
-        self.routing.fits(&other.routing, self.layers)
+        let weights = |config: &Self| {
+            config
+                .attention
+                .retrieves()
+                .map(|numbers| (numbers.groups, numbers.landmark))
+        };
+        weights(self) == weights(other)
+            && self.routing.fits(&other.routing, self.layers)
             && *other
                 == Self {
                     routing: other.routing.clone(),

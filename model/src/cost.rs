@@ -1,9 +1,11 @@
 //! What a pass costs, in floating-point operations.
 
 use drdiff_attention::attention_flops;
+use drdiff_attention::retrieval::Units;
 use drdiff_kernels::TilePlan;
 
 use crate::ModelConfig;
+use crate::retrieval::shape;
 
 /// The rows that one sequence has in a generation pass, by what the network does with them.
 ///
@@ -27,9 +29,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Operations of the pass in a network of this shape, with the attention plan of the pass.
+    /// Operations of the pass in a network of this shape, with the attention plan of the pass and, if the network
+    /// retrieves, its units.
     #[must_use]
-    pub fn flops(&self, config: &ModelConfig, plan: &TilePlan) -> u64 {
+    pub fn flops(&self, config: &ModelConfig, plan: &TilePlan, units: Option<&Units>) -> u64 {
         let ModelConfig {
             vocab,
             width,
@@ -46,7 +49,19 @@ impl Rows {
         let feed_forward = 3 * width * hidden;
         let block = 2 * (qkv + out + feed_forward) * self.all;
         let ends = 2 * embed * (width * (self.open + self.soft + self.conditioned) + vocab * (self.open + self.data));
-        (layers * block + ends) as u64 + layers as u64 * attention_flops(plan, heads, head_dim)
+        let products = (layers * block + ends) as u64 + layers as u64 * attention_flops(plan, heads, head_dim);
+        products + config.retrieval_flops(units)
+    }
+}
+
+impl ModelConfig {
+    /// Operations of retrieval in a forward pass of one sequence with these units: none if the network does not retrieve.
+    #[must_use]
+    pub fn retrieval_flops(&self, units: Option<&Units>) -> u64 {
+        match (self.attention.retrieves(), units) {
+            (Some(numbers), Some(units)) => numbers.flops(shape(self), self.layers, units),
+            _ => 0,
+        }
     }
 }
 
@@ -94,6 +109,6 @@ mod tests {
         let linear = 4 * 2 * (4 * 8 + 4 * 4 + 4 * 10 + 5 * 4);
         // 2 rows to evidence and 1 from it (4 x 3); logits and data prediction of 2 rows (3 x 11).
         let ends = 2 * 12 * 3 + 2 * 33 * 4;
-        assert_eq!(rows.flops(&config, &plan), 2 * (attention + linear) + ends);
+        assert_eq!(rows.flops(&config, &plan, None), 2 * (attention + linear) + ends);
     }
 }

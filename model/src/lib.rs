@@ -13,6 +13,7 @@ mod input;
 mod load;
 mod network;
 mod noise_embedding;
+mod retrieval;
 mod tables;
 mod tokenizer;
 

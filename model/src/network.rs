@@ -7,6 +7,7 @@ use drdiff_routing::{ComputeReport, Routing};
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
+use crate::retrieval::Memory;
 use crate::tables::Frozen;
 use crate::{Input, ModelConfig, Result, Tables};
 
@@ -53,6 +54,7 @@ pub struct Network {
     strength: Tensor,
     self_condition: Linear,
     blocks: Vec<Block>,
+    memory: Option<Memory>,
     final_gain: Tensor,
     evidence_map: Linear,
     bias: Tensor,
@@ -81,6 +83,7 @@ impl Network {
             strength: builder.tensor("strength", (1, width), small)?,
             self_condition: builder.linear("self_condition", width, embed, Init::Const(0.0))?,
             blocks,
+            memory: Memory::new(&builder.scope("chunk_encoder"), config)?,
             final_gain: builder.tensor("final_norm.gain", width, Init::Const(1.0))?,
             evidence_map: builder.linear("evidence_map", embed, width, small)?,
             bias: builder.tensor("bias", config.vocab, Init::Const(0.0))?,
@@ -128,6 +131,21 @@ impl Network {
     pub fn length_adaptive_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
         let numbers = &self.config.attention.length_adaptive;
         Ok(KvCache::length_adaptive(
+            self.cache_shape(),
+            numbers,
+            (block_size, pass),
+            text,
+        )?)
+    }
+
+    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by this network, which
+    /// retrieves, and takes passes of up to `pass` positions.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn retrieval_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
+        let numbers = &self.config.attention.retrieval;
+        Ok(KvCache::retrieval(
             self.cache_shape(),
             numbers,
             (block_size, pass),
@@ -234,9 +252,13 @@ impl Network {
             x: self.embed(tables, input)?,
             branch: None,
         };
-        let mut routings = Vec::new();
+        let (mut routings, mut fields) = (Vec::new(), Vec::new());
         for (layer, block) in self.blocks.iter().enumerate() {
-            let place = (&mut *segments, &input.groups);
+            if let Some(memory) = self.memory.as_ref().filter(|memory| memory.layer == layer) {
+                stream = stream.summed()?;
+                fields = memory.read(&stream.x, segments)?;
+            }
+            let place = (&mut *segments, fields.as_slice(), &input.groups);
             let (next, routing) = block.forward(&stream, features.as_ref(), place, layer, report)?;
             stream = next;
             routings.extend(routing.map(|routing| (layer, routing)));

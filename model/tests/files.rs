@@ -86,6 +86,22 @@ fn a_configuration_without_routing_is_dense() {
 }
 
 #[test]
+fn a_network_that_retrieves_has_weights_of_its_own() {
+    let mut config = config();
+    (config.context, config.layers) = (256, 4);
+    let dense = config.clone();
+    config.attention.plan = drdiff_attention::PlanKind::Retrieval;
+    assert!(config.validate().is_ok() && !config.fits(&dense) && !dense.fits(&config));
+    let mut other = config.clone();
+    other.attention.retrieval.top_k = 3;
+    assert!(other.fits(&config));
+    other.attention.retrieval.landmark = 3;
+    assert!(!other.fits(&config));
+    other.attention.retrieval.groups = 3;
+    assert!(other.validate().unwrap_err().to_string().contains("at most 2"));
+}
+
+#[test]
 fn a_checkpoint_gives_back_what_was_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

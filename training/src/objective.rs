@@ -1,6 +1,9 @@
 //! One forward pass of training: corrupted rows to a loss.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
+use drdiff_attention::retrieval::Units;
 use drdiff_attention::{LayerPlans, Segment};
 use drdiff_kernels::{Rotary, Tape, Value, embedding, mixture};
 use drdiff_model::{Hidden, Network, Tables};
@@ -12,6 +15,8 @@ use crate::{Corrupted, Result, RoutingLoad};
 pub struct Layout<'a> {
     /// Who sees whom among `2 * len` positions.
     pub plan: LayerPlans,
+    /// Which rows choose chunks together, if the network retrieves.
+    pub units: Option<Arc<Units>>,
     /// Rotations: both halves hold the same positions.
     pub rotary: &'a Rotary,
 }
@@ -108,6 +113,7 @@ pub(crate) fn run(
         batch: corrupted.batch,
         len: 2 * corrupted.len,
         plan: layout.plan.clone(),
+        units: layout.units.clone(),
         rotary: layout.rotary,
         cache: None,
     };

@@ -153,8 +153,10 @@ impl<'a> Trainer<'a> {
             Some(ready) if ready.key == key => ready,
             _ => self.draw(key)?,
         };
+        let (model, block_size) = (&self.config.model, ready.block_size);
         let layout = Layout {
-            plan: self.plans.get(self.config.model.context, ready.block_size)?,
+            plan: self.plans.get(model.context, block_size)?,
+            units: model.attention.noisy_clean_units(model.context, block_size)?,
             rotary: &self.rotary,
         };
         if let (Some(lesson), Some(teacher), Some(distill)) = (&ready.lesson, &self.teacher, &self.config.distill) {

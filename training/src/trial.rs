@@ -1,6 +1,9 @@
 //! Training steps on random tokens, to be timed: no corpus, nothing read back.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
+use drdiff_attention::retrieval::Units;
 use drdiff_attention::{LayerPlans, NoisyClean, Pattern, Segment, Whole};
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape};
@@ -27,6 +30,7 @@ pub struct Trial {
     optimizer: Optimizer,
     layout: TrialLayout,
     plan: LayerPlans,
+    units: Option<Arc<Units>>,
     rotary: Rotary,
     batch: usize,
     noise: Noise,
@@ -48,10 +52,21 @@ impl Trial {
         let len = config.context;
         let once = 0..len as i64;
         let attention = config.attention.clone();
-        let (plan, positions) = match layout {
-            TrialLayout::Plain => (Whole { attention }.plan(len, len)?, once.collect()),
+        let (plan, units, positions) = match layout {
+            TrialLayout::Plain => (
+                Whole {
+                    attention: attention.clone(),
+                }
+                .plan(len, len)?,
+                attention.whole_units(len)?,
+                once.collect(),
+            ),
             TrialLayout::NoisyClean { block_size } => (
-                NoisyClean { attention }.plan(len, block_size)?,
+                NoisyClean {
+                    attention: attention.clone(),
+                }
+                .plan(len, block_size)?,
+                attention.noisy_clean_units(len, block_size)?,
                 once.clone().chain(once).collect(),
             ),
         };
@@ -64,6 +79,7 @@ impl Trial {
                 },
             )?,
             plan,
+            units,
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, device)?,
             params: params.element_count(),
             step: 0,
@@ -109,7 +125,8 @@ impl Trial {
         let head = c.embed * (c.width + c.vocab);
         let products = 2 * (rows * (c.layers * block) as u64 + (self.tokens() * head) as u64);
         let attention = self.batch as u64 * self.plan.flops(c.layers, c.heads, c.head_dim);
-        3 * (products + attention)
+        let retrieval = self.batch as u64 * c.retrieval_flops(self.units.as_deref());
+        3 * (products + attention + retrieval)
     }
 
     /// Numbers that the network learns.
@@ -125,6 +142,7 @@ impl Trial {
             batch: self.batch,
             len: self.network.config().context,
             plan: self.plan.clone(),
+            units: self.units.clone(),
             rotary: &self.rotary,
             cache: None,
         };
@@ -160,6 +178,7 @@ impl Trial {
         );
         let layout = Layout {
             plan: self.plan.clone(),
+            units: self.units.clone(),
             rotary: &self.rotary,
         };
         let loss = loss(&self.network, &corrupted, &layout, false, Some(tape))?;

@@ -89,6 +89,7 @@ impl<'a> Bounds<'a> {
         let attention = plan.flops(model.layers, model.heads, model.head_dim);
         let layout = Layout {
             plan,
+            units: model.attention.noisy_clean_units(len, block_size)?,
             rotary: &self.rotary,
         };
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;

@@ -5,10 +5,11 @@ mod common;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use common::{config, gradients, number, one_batch};
+use common::{VOCAB, config, gradients, learn, number, one_batch, one_batch_from, retrieving};
 use drdiff_attention::{AttentionConfig, PlanKind, TreeConfig};
+use drdiff_kernels::{Builder, Noise, Source};
 use drdiff_testkit::assert_all_learn;
-use drdiff_training::{OptimizerConfig, Outcome, Run, Trainer, run};
+use drdiff_training::{Outcome, Run, Trainer, run};
 
 #[test]
 fn every_parameter_gets_a_finite_gradient_that_is_not_zero() {
@@ -57,18 +58,29 @@ fn the_gradient_of_the_model_is_that_of_its_loss() {
 }
 
 #[test]
+fn a_network_that_retrieves_learns_with_all_of_its_parameters() {
+    let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
+    let (params, forward) = one_batch_from(builder, &retrieving(VOCAB), true);
+    let gradients = gradients(&forward);
+    assert_all_learn(params.vars(), |parameter| gradients.get(parameter));
+    for part in [
+        "chunk_encoder.landmark",
+        "blocks.2.retrieval.null",
+        "blocks.3.retrieval.out",
+    ] {
+        assert!(params.vars().any(|(name, _)| name == part), "{part}");
+    }
+    assert!(!params.vars().any(|(name, _)| name.starts_with("blocks.1.retrieval")));
+    let first = number(&forward);
+    let last = learn(&params, &forward, None, 40);
+    assert!(first > 3.0 && last < 1.0, "from {first} to {last}");
+}
+
+#[test]
 fn one_batch_is_learnt_by_heart() {
     let (params, forward) = one_batch(false, false);
-    let optimizer = OptimizerConfig {
-        ema: 0.0,
-        ..Default::default()
-    };
-    let mut adam = drdiff_training::Optimizer::new(&params, &optimizer).unwrap();
     let first = number(&forward);
-    for _ in 0..150 {
-        adam.step(gradients(&forward), 1e-2, &optimizer).unwrap();
-    }
-    let last = number(&forward);
+    let last = learn(&params, &forward, None, 150);
     assert!(first > 3.0 && last < 0.05, "from {first} to {last}");
 }
 
@@ -125,6 +137,29 @@ fn a_run_by_trees_learns_whole_texts() {
     let mut trainer = Trainer::new(config, &corpus, None, &Device::Cpu).unwrap();
     assert!(trainer.step().unwrap().loss.to_scalar::<f32>().unwrap().is_finite());
     assert!(trainer.validate().unwrap()[0].nats.is_finite());
+}
+
+#[test]
+fn a_run_that_retrieves_is_saved_and_starts_from_its_own_weights_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = common::Stories::write().prepare(&common::options());
+    let vocab = corpus.tokenizer().vocab_size();
+    let mut config = config(vocab, 3);
+    config.model = retrieving(vocab);
+    let mut trainer = Trainer::new(config.clone(), &corpus, None, &Device::Cpu).unwrap();
+    let options = Run {
+        dir: folder.path(),
+        commit: "test",
+        stop: &AtomicBool::new(false),
+        limit: None,
+    };
+    assert_eq!(run(&mut trainer, &options, &mut |_| {}).unwrap(), Outcome::Finished);
+    let path = folder.path().join(drdiff_training::MODEL_FILE);
+    let saved = || drdiff_model::load_checkpoint(&path, &Device::Cpu).unwrap();
+    config.model.attention.retrieval.top_k += 1;
+    assert!(Trainer::new(config.clone(), &corpus, Some(saved()), &Device::Cpu).is_ok());
+    config.model.attention.plan = PlanKind::Dense;
+    assert!(Trainer::new(config, &corpus, Some(saved()), &Device::Cpu).is_err());
 }
 
 #[test]

@@ -5,24 +5,10 @@
 mod common;
 
 use candle_core::{Device, Tensor};
-use common::{gradients, number, one_batch, one_batch_from};
+use common::{VOCAB, learn, model, number, one_batch, one_batch_from};
 use drdiff_diffusion::{MaskedShare, Weighting};
-use drdiff_kernels::{Builder, Noise, Params, Source, Tape, Value};
-use drdiff_training::{MuonConfig, Optimizer, OptimizerConfig, PromptDropout, Trainer};
-
-/// The loss of one batch after `steps` steps at a rate of 5e-3.
-fn learn(params: &Params, forward: &impl Fn(&Tape) -> Value, muon: Option<MuonConfig>, steps: usize) -> f32 {
-    let config = OptimizerConfig {
-        ema: 0.0,
-        muon,
-        ..Default::default()
-    };
-    let mut optimizer = Optimizer::new(params, &config).unwrap();
-    for _ in 0..steps {
-        optimizer.step(gradients(forward), 5e-3, &config).unwrap();
-    }
-    number(forward)
-}
+use drdiff_kernels::{Builder, Noise, Source};
+use drdiff_training::{MuonConfig, PromptDropout, Trainer};
 
 #[test]
 fn muon_learns_one_batch_by_heart() {
@@ -39,7 +25,7 @@ fn largest(tensor: &Tensor) -> f32 {
 #[test]
 fn projections_that_begin_at_zero_learn() {
     let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu).zero_residuals();
-    let (params, forward) = one_batch_from(builder, &common::model(common::VOCAB, false), false);
+    let (params, forward) = one_batch_from(builder, &model(VOCAB, false), false);
     let projection = |name: &str| name.ends_with("attention.out") || name.ends_with("feed_forward.shared.down");
     let matrices = || {
         params

@@ -1,12 +1,17 @@
 //! Keys and values of committed positions.
 
+mod chunks;
 mod tiles;
 mod window;
+
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::TilePlan;
 
-use crate::{LengthAdaptive, PassLayout, Result};
+use crate::retrieval::{Chunks, Retrieval, Units};
+use crate::{Error, LengthAdaptive, PassLayout, Result};
+use chunks::Store;
 use tiles::Tiles;
 use window::Window;
 
@@ -30,11 +35,12 @@ pub struct CacheShape<'a> {
 /// Clean positions never see later ones, so what is committed here never changes: the cache is exact. A pass writes
 /// its own keys behind the committed ones ([`KvCache::extend`]); only [`KvCache::commit`] makes some of them stay.
 /// Each position is written once; what no later query can read is overwritten, so memory and the cost of a pass stay
-/// constant however long the text grows.
+/// constant however long the text grows; what is kept to be retrieved grows with the text.
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
     slots: Slots,
+    chunks: Option<Store>,
 }
 
 /// Which slot holds which position.
@@ -77,6 +83,23 @@ impl KvCache {
         Self::with(shape, Slots::Tiles(Tiles::new(plan.clone(), block_size, pass, text)))
     }
 
+    /// Sees the band of `plan` in every layer and keeps the chunks of a text of up to `text` positions in blocks of
+    /// `block_size` to be retrieved; takes passes of up to `pass`. The chunks' memory grows with the text (on a CPU as
+    /// it is written to), the cost of a pass only by the landmarks that are scored.
+    ///
+    /// # Errors
+    /// If the plan's numbers are impossible or the memory cannot be had.
+    pub fn retrieval(
+        shape: CacheShape<'_>,
+        plan: &Retrieval,
+        (block_size, pass): (usize, usize),
+        text: usize,
+    ) -> Result<Self> {
+        let band = Self::length_adaptive(shape, &plan.band(), (block_size, pass), text)?;
+        let chunks = Some(Store::new(shape, plan, block_size, text)?);
+        Ok(Self { chunks, ..band })
+    }
+
     fn with(shape: CacheShape<'_>, slots: Slots) -> Result<Self> {
         let capacity = match &slots {
             Slots::Window(window) => window.capacity(),
@@ -86,7 +109,11 @@ impl KvCache {
         let layers = (0..shape.layers)
             .map(|_| Ok((zeros()?, zeros()?)))
             .collect::<Result<_>>()?;
-        Ok(Self { layers, slots })
+        Ok(Self {
+            layers,
+            slots,
+            chunks: None,
+        })
     }
 
     /// Committed positions that the next pass is planned with ([`PassLayout::committed`]): those of the window, or all.
@@ -97,9 +124,10 @@ impl KvCache {
         }
     }
 
-    /// Bytes that keys and values take up, all layers together.
+    /// Bytes that keys and values take up, all layers together, and the chunks that can be retrieved.
     pub fn bytes(&self) -> usize {
-        let tensors = self.layers.iter().flat_map(|(keys, values)| [keys, values]);
+        let layers = self.layers.iter().flat_map(|(keys, values)| [keys, values]);
+        let tensors = layers.chain(self.chunks.iter().flat_map(Store::tensors));
         tensors.map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum()
     }
 
@@ -113,6 +141,25 @@ impl KvCache {
             Slots::Window(_) => Ok(TilePlan::new(&[crate::pass(layout)?])?),
             Slots::Tiles(tiles) => tiles.plan(layout),
         }
+    }
+
+    /// The units of the next pass, if there is anything to retrieve from.
+    ///
+    /// # Errors
+    /// If the layout is impossible.
+    pub fn units(&self, layout: PassLayout) -> Result<Option<Arc<Units>>> {
+        self.chunks.as_ref().map(|chunks| chunks.units(layout)).transpose()
+    }
+
+    /// All chunks that the current pass can retrieve, of which `encode` makes those that its `clean` rows of the stream,
+    /// `[clean, width]`, make whole.
+    ///
+    /// # Errors
+    /// If the cache is none for retrieval, the rows do not fit, or `encode` fails.
+    pub fn chunks(&mut self, clean: &Tensor, encode: impl FnOnce(&Tensor) -> Result<Chunks>) -> Result<Chunks> {
+        let store = self.chunks.as_mut().ok_or(Error::Units)?;
+        let fresh = store.extend(clean)?.map(|rows| encode(&rows)).transpose()?;
+        store.all(fresh.as_ref())
     }
 
     /// Writes keys and values `[1, T, G, D]` of the current pass behind the committed ones and returns views
@@ -129,7 +176,7 @@ impl KvCache {
         let (keys, values) = &self.layers[layer];
         for (slots, new) in [(keys, k), (values, v)] {
             for piece in &pieces {
-                write(slots, &new.narrow(1, piece.from, piece.len)?, piece.slot)?;
+                write(slots, &new.narrow(1, piece.from, piece.len)?, 1, piece.slot)?;
             }
         }
         Ok((keys.narrow(1, first, count)?, values.narrow(1, first, count)?))
@@ -149,10 +196,10 @@ impl KvCache {
         };
         if let Some((first, kept)) = moved {
             for slots in self.layers.iter().flat_map(|(keys, values)| [keys, values]) {
-                write(slots, &slots.narrow(1, first, kept)?.force_contiguous()?, 0)?;
+                write(slots, &slots.narrow(1, first, kept)?.force_contiguous()?, 1, 0)?;
             }
         }
-        Ok(())
+        self.chunks.as_mut().map_or(Ok(()), |chunks| chunks.commit(positions))
     }
 }
 
@@ -160,14 +207,13 @@ impl KvCache {
     clippy::disallowed_methods,
     reason = "the cache holds committed blocks, which carry no gradient"
 )]
-fn write(slots: &Tensor, new: &Tensor, at: usize) -> Result<()> {
-    Ok(slots.slice_set(&new.contiguous()?, 1, at)?)
+fn write(slots: &Tensor, new: &Tensor, dim: usize, at: usize) -> Result<()> {
+    Ok(slots.slice_set(&new.contiguous()?, dim, at)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
 
     fn tensor(xs: &[f32]) -> Tensor {
         Tensor::from_slice(xs, (1, xs.len(), 1, 1), &Device::Cpu).unwrap()

@@ -43,6 +43,7 @@ fn run(
         batch: 1,
         len: index.len(),
         plan: TilePlan::new(&[pass(layout)?])?.into(),
+        units: None,
         rotary: &rotary,
         cache: cache.take(),
     };

@@ -6,4 +6,6 @@ mod batch;
 mod common;
 mod engine;
 mod guidance;
+mod passes;
+mod retrieval;
 mod sparse;

@@ -11,7 +11,9 @@ use drdiff_training::data::{Corpus, PrepareOptions, TokenizerChoice, prepare};
 use tempfile::TempDir;
 
 pub(crate) use files::{assert_same, bits};
-pub(crate) use network::{LEN, VOCAB, config, gradients, model, number, one_batch, one_batch_from, one_batch_of};
+pub(crate) use network::{
+    LEN, VOCAB, config, gradients, learn, model, number, one_batch, one_batch_from, one_batch_of, retrieving,
+};
 
 /// A vocabulary that the small texts below can fill.
 pub(crate) const VOCABULARY: usize = 600;

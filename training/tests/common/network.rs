@@ -4,13 +4,18 @@
 use std::collections::BTreeMap;
 
 use candle_core::Device;
+use drdiff_attention::retrieval::Retrieval;
+use drdiff_attention::{NoisyClean, Pattern, PlanKind};
 use drdiff_diffusion::{LevelMixture, Levels};
-use drdiff_kernels::{Builder, Gradients, Noise, Params, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_kernels::{Builder, Gradients, Noise, Params, Rotary, Source, Tape, Value};
 use drdiff_model::{ModelConfig, Network};
-use drdiff_training::{Corrupted, Layout, OptimizerConfig, TrainConfig, loss};
+use drdiff_training::{Corrupted, Layout, MuonConfig, Optimizer, OptimizerConfig, TrainConfig, loss};
 
 pub(crate) const LEN: usize = 32;
+
+/// Tokens and block size of [`one_batch`].
 pub(crate) const VOCAB: usize = 40;
+const BLOCK: usize = 8;
 
 pub(crate) fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
     ModelConfig {
@@ -59,12 +64,26 @@ pub(crate) fn config(vocab: usize, steps: u64) -> TrainConfig {
     }
 }
 
+/// A small network that retrieves chunks in the upper two of its four layers, conditioned on noise.
+pub(crate) fn retrieving(vocab: usize) -> ModelConfig {
+    let mut config = model(vocab, true);
+    (config.context, config.layers) = (256, 4);
+    config.attention.plan = PlanKind::Retrieval;
+    config.attention.retrieval = Retrieval {
+        top_k: 3,
+        local: 64,
+        groups: 2,
+        landmark: 8,
+    };
+    config
+}
+
 /// A small network with the loss of one batch that has absorbed, soft and anchored positions.
 pub(crate) fn one_batch(noise_conditioning: bool, conditioned: bool) -> (Params, impl Fn(&Tape) -> Value) {
     one_batch_of(&model(VOCAB, noise_conditioning), conditioned)
 }
 
-/// [`one_batch`] for a network of this shape, whose vocabulary is [`VOCAB`].
+/// [`one_batch`] of a network of this shape.
 pub(crate) fn one_batch_of(model: &ModelConfig, conditioned: bool) -> (Params, impl Fn(&Tape) -> Value + use<>) {
     let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
     one_batch_from(builder, model, conditioned)
@@ -73,27 +92,29 @@ pub(crate) fn one_batch_of(model: &ModelConfig, conditioned: bool) -> (Params, i
 /// [`one_batch_of`] with parameters out of `builder`.
 pub(crate) fn one_batch_from(
     builder: Builder,
-    model: &ModelConfig,
+    config: &ModelConfig,
     conditioned: bool,
 ) -> (Params, impl Fn(&Tape) -> Value + use<>) {
-    let vocab = VOCAB;
-    let network = Network::new(&builder, model, candle_core::DType::F32).unwrap();
+    let network = Network::new(&builder, config, candle_core::DType::F32).unwrap();
     let (params, _) = builder.finish();
-    let tokens: Vec<u32> = (0..2 * LEN as u32).map(|i| i * i % vocab as u32).collect();
+    let (vocab, len, sizes) = (config.vocab, config.context, (config.vocab, config.embed));
+    let tokens: Vec<u32> = (0..2 * len as u32).map(|i| i * i % vocab as u32).collect();
     let kinds = [(0.0, 1.0), (f32::INFINITY, 0.0), (2.0, 1.0), (0.0, 1.0)];
-    let (snr, weight) = (0..2 * LEN).map(|i| kinds[i % kinds.len()]).unzip();
+    let (snr, weight) = (0..2 * len).map(|i| kinds[i % kinds.len()]).unzip();
     let levels = Levels { snr, weight };
-    let plan = std::sync::Arc::new(TilePlan::new(&[drdiff_attention::noisy_clean(LEN, 8).unwrap()]).unwrap());
-    let positions = (0..LEN as i64).chain(0..LEN as i64).collect();
+    let attention = config.attention.clone();
+    let plan = NoisyClean { attention }.plan(len, BLOCK).unwrap();
+    let units = config.attention.noisy_clean_units(len, BLOCK).unwrap();
+    let positions = (0..len as i64).chain(0..len as i64).collect();
     let rotary = Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap();
     let forward = move |tape: &Tape| {
-        let corrupted =
-            Corrupted::new(&tokens, &levels, 2, (vocab, 32), (Noise::new(2, 0), 3)).in_blocks(&levels, 8, 1.0);
+        let corrupted = Corrupted::new(&tokens, &levels, 2, sizes, (Noise::new(2, 0), 3)).in_blocks(&levels, BLOCK, 1.0);
         loss(
             &network,
             &corrupted,
             &Layout {
-                plan: plan.clone().into(),
+                plan: plan.clone(),
+                units: units.clone(),
                 rotary: &rotary,
             },
             conditioned,
@@ -113,4 +134,18 @@ pub(crate) fn gradients(forward: &impl Fn(&Tape) -> Value) -> Gradients {
 
 pub(crate) fn number(forward: &impl Fn(&Tape) -> Value) -> f32 {
     forward(&Tape::new()).tensor().to_scalar().unwrap()
+}
+
+/// The loss of one batch after `steps` steps at a rate of 5e-3.
+pub(crate) fn learn(params: &Params, forward: &impl Fn(&Tape) -> Value, muon: Option<MuonConfig>, steps: usize) -> f32 {
+    let config = OptimizerConfig {
+        ema: 0.0,
+        muon,
+        ..Default::default()
+    };
+    let mut optimizer = Optimizer::new(params, &config).unwrap();
+    for _ in 0..steps {
+        optimizer.step(gradients(forward), 5e-3, &config).unwrap();
+    }
+    number(forward)
 }

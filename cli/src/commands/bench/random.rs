@@ -124,6 +124,7 @@ fn time(
             batch: 1,
             len: n,
             plan: plan.clone().into(),
+            units: None,
             rotary: &rotary,
             cache: None,
         };

@@ -1,0 +1,65 @@
+//! What retrieval costs.
+
+use super::encoder::hidden;
+use super::{CHUNK, Retrieval, Units};
+use crate::Shape;
+
+impl Retrieval {
+    /// Floating-point operations, forward only, of what a network of `depth` layers does for retrieval in a pass of one
+    /// sequence: encoding the pass's own chunks, choosing, and attending in each layer that retrieves. Two for each pair
+    /// of numbers that are multiplied and added.
+    #[must_use]
+    pub fn flops(&self, shape: Shape, depth: usize, units: &Units) -> u64 {
+        let Shape {
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+        } = shape;
+        let (all, shared) = (heads * head_dim, kv_heads * head_dim);
+        let reading = 2 * CHUNK * all;
+        let maps = width * (2 * all + 2 * shared) + 3 * width * hidden(width) + 2 * width * shared;
+        let encoded = units.fresh() * CHUNK;
+        let encoder = encoded * (maps + reading) + encoded / CHUNK * (reading + all * self.landmark);
+
+        let mut layer = units.rows() * width * (2 * all + self.landmark);
+        for unit in units.units() {
+            let candidates = unit.candidates().count();
+            let chosen = candidates.min(self.top_k);
+            layer += candidates * self.landmark;
+            layer += unit.rows.len() * chosen * (reading + self.landmark + all);
+        }
+        let layers = self.layers(depth).map_or(0, |layers| layers.len());
+        2 * (encoder + layers * layer) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_counted_by_hand() {
+        let shape = Shape {
+            width: 3,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 2,
+        };
+        let numbers = Retrieval {
+            top_k: 1,
+            local: 64,
+            groups: 2,
+            landmark: 5,
+        };
+        // 4 chunks: the first two and the last two see beyond the band, the outer ones 2 chunks, the inner ones 1.
+        let units = Units::whole(256, 64).unwrap();
+        // Queries, keys, values (8 numbers) and back (4); gate and value (2 x 64) and back; keys and values (4).
+        let maps = 3 * 8 + 4 * 3 + 3 * 128 + 64 * 3 + 3 * 4;
+        // Attention within 64 positions: 2 products over 2 heads of 2.
+        let reading = 64 * 4 * 2;
+        let encoder = 256 * (maps + reading) + 4 * (reading + 4 * 5);
+        let layer = 256 * (3 * 4 + 4 * 3 + 3 * 5) + (2 + 1 + 1 + 2) * 5 + 256 * (reading + 5 + 4);
+        assert_eq!(numbers.flops(shape, 4, &units), 2 * (encoder + 2 * layer) as u64);
+    }
+}

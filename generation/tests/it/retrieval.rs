@@ -1,0 +1,67 @@
+//! Writing with a network that retrieves: a block finds the chunks that it found in training.
+
+use crate::common::{attending, network, request, tokenizer, write_one};
+use crate::passes::{LEN, assert_written, trained};
+use drdiff_attention::retrieval::Retrieval;
+use drdiff_attention::{AttentionConfig, PlanKind};
+use drdiff_generation::{Engine, Task};
+use drdiff_testkit::relative_rms;
+
+fn attention(top_k: usize) -> AttentionConfig {
+    AttentionConfig {
+        plan: PlanKind::Retrieval,
+        retrieval: Retrieval {
+            top_k,
+            local: 64,
+            groups: 1,
+            landmark: 16,
+        },
+        ..AttentionConfig::default()
+    }
+}
+
+#[test]
+fn writing_block_after_block_retrieves_what_training_retrieved() {
+    let network = attending(attention(2), LEN);
+    let other = attending(attention(1), LEN);
+    let embed = network.config().embed;
+    for (block, start) in [(16, 0), (24, 5), (64, 2), (100, 0), (128, 1), (320, 0), (LEN, 0)] {
+        let wanted = trained(&network, &attention(2), block);
+        let fewer = trained(&other, &attention(1), block);
+        let last = (LEN - 16) * embed..;
+        assert!(
+            relative_rms("fewer", &fewer[last.clone()], &wanted[last]) > 1e-4 || block == LEN,
+            "the second chunk matters, block {block}"
+        );
+        let mut cache = network.retrieval_cache(block, 640 + block, LEN).unwrap();
+        assert_written(&network, &mut cache, (block, start), &wanted);
+    }
+}
+
+#[test]
+fn a_retrieving_text_goes_on_as_if_its_start_had_been_the_prompt() {
+    let network = || attending(attention(2), 192);
+    let whole = request(0, &"A tale. ".repeat(20), 640);
+    let mut rest = whole.clone();
+    let ids = write_one(network(), whole).ids;
+    let Task::Continue(prompt) = &mut rest.task else {
+        unreachable!()
+    };
+    prompt.extend(&ids[..560]);
+    rest.settings.tokens = 80;
+    assert_eq!(write_one(network(), rest).ids, ids[560..]);
+}
+
+#[test]
+fn weights_decide_whether_a_text_can_be_written_by_retrieval() {
+    let refusal = |network, plan| {
+        let mut request = request(0, "A tale.", 16);
+        request.settings.attention = Some(plan);
+        let mut engine = Engine::new(network, tokenizer(), 1).unwrap();
+        engine.submit(request).unwrap_err().to_string()
+    };
+    let message = refusal(attending(attention(2), 192), PlanKind::Dense);
+    assert!(message.contains("`retrieval` and cannot by `dense`"), "{message}");
+    let message = refusal(network(), PlanKind::Retrieval);
+    assert!(message.contains("`dense` and cannot by `retrieval`"), "{message}");
+}
