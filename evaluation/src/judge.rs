@@ -1,12 +1,12 @@
-//! An autoregressive judge: a Llama in GGUF, such as SmolLM2, that says how likely it finds a text.
+//! An autoregressive judge: a Llama, such as SmolLM2, that says how likely it finds a text.
 
+mod folder;
+mod gguf;
 mod llama;
 mod vocabulary;
 
-use std::fs::File;
 use std::path::Path;
 
-use candle_core::quantized::gguf_file;
 use tokenizers::Tokenizer;
 
 use self::llama::Llama;
@@ -14,6 +14,29 @@ use crate::sweep::{Judge, Result, Surprise, SweepError};
 
 /// Longest text that is read at once, in tokens with its prompt.
 const CONTEXT: usize = 2048;
+
+/// What files hold.
+struct Parts {
+    hash: String,
+    network: Llama,
+    tokenizer: Tokenizer,
+    start: u32,
+}
+
+fn unfit(path: &Path, reason: &str) -> SweepError {
+    SweepError::Config(format!(
+        "{} cannot be a judge ({reason}); name a Llama with a byte-level vocabulary, such as SmolLM2: a GGUF file, or a folder with config.json, tokenizer.json and safetensors",
+        path.display()
+    ))
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> SweepError {
+    SweepError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    }
+}
 
 /// A Llama on a CPU.
 pub struct LlamaJudge {
@@ -26,35 +49,28 @@ pub struct LlamaJudge {
 }
 
 impl LlamaJudge {
-    /// Reads weights and vocabulary from one GGUF file.
+    /// Reads weights and vocabulary from one GGUF file, or from a folder as Hugging Face keeps models.
     ///
     /// # Errors
-    /// If the file cannot be read, is no GGUF of the Llama family, or has no byte-level BPE vocabulary.
+    /// If a file cannot be read, is no Llama, or has no byte-level BPE vocabulary.
     pub fn open(path: &Path) -> Result<Self> {
-        let wrong = |reason: String| {
-            SweepError::Config(format!(
-                "{} cannot be a judge ({reason}); name a GGUF file of a Llama with a byte-level vocabulary, such as SmolLM2",
-                path.display()
-            ))
+        let Parts {
+            hash,
+            network,
+            tokenizer,
+            start,
+        } = match path.is_dir() {
+            true => folder::read(path)?,
+            false => gguf::read(path)?,
         };
-        let unreadable = |source| SweepError::File {
-            action: "read",
-            path: path.to_owned(),
-            source,
+        // A folder's name may hold dots that are no extension.
+        let name = match path.is_dir() {
+            true => path.file_name(),
+            false => path.file_stem(),
         };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(&mut file).map_err(unreadable)?;
-        std::io::Seek::rewind(&mut file).map_err(unreadable)?;
-        let content = gguf_file::Content::read(&mut file).map_err(|e| wrong(first_line(&e)))?;
-        let (tokenizer, start) = vocabulary::read(&content).map_err(wrong)?;
-        let name = path
-            .file_stem()
-            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        let network = Llama::read(&content, &mut file).map_err(|e| wrong(first_line(&e)))?;
         Ok(Self {
-            name,
-            hash: hasher.finalize().to_hex().to_string(),
+            name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            hash,
             network,
             tokenizer,
             start,

@@ -19,6 +19,7 @@ fn report(judge: Option<&str>) -> Report {
     Report {
         rows,
         judge: judge.map(str::to_owned),
+        features: None,
         reference: None,
         device: "cpu".to_owned(),
         prompts: vec!["Once <b> upon & a time".to_owned(), String::new()],
@@ -59,6 +60,7 @@ fn row(block_size: usize, steps: usize, temperature: f64, judged: bool) -> Row {
             entropy: 4.3 + 0.02 / nfe + 0.9 * (temperature - 1.0),
             distinct: 0.8,
             repeated: 0.05 / nfe.sqrt(),
+            distances: None,
         },
         samples: vec![Sample {
             prompt: 0,

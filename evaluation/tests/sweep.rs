@@ -9,9 +9,10 @@ mod common;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use drdiff_evaluation::features::{FeatureError, Features};
 use drdiff_evaluation::report::Report;
 use drdiff_evaluation::sweep::{
-    self, CellResult, Grid, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
+    self, CellResult, Grid, Human, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
     Surprise, SweepConfig, TEXTS,
 };
 use drdiff_generation::Engine;
@@ -254,6 +255,63 @@ impl Judge for Constant {
     }
 }
 
+/// How often each of the first letters is there.
+struct Letters;
+
+impl Features for Letters {
+    fn name(&self) -> &str {
+        "letters"
+    }
+
+    fn hash(&self) -> &str {
+        "letters"
+    }
+
+    fn embed(&self, text: &str) -> std::result::Result<Vec<f32>, FeatureError> {
+        let count = |byte: u8| text.bytes().filter(|other| other % 4 == byte).count() as f32;
+        Ok((0..4).map(count).collect())
+    }
+}
+
+#[test]
+fn cells_with_enough_texts_are_compared_with_human_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.grid.steps = vec![1];
+    config.grid.block_size = vec![8];
+    config.texts = 5;
+    run(dir.path(), &config, usize::MAX);
+    let lines = |count: usize| -> String {
+        let line = |n: usize| {
+            serde_json::json!({ "text": format!("story {n} of many {}", "abc".repeat(n % 7)) }).to_string() + "\n"
+        };
+        (0..count).map(line).collect()
+    };
+    let path = dir.path().join("human.jsonl");
+    std::fs::write(&path, lines(39)).unwrap();
+    let told = Human::read(&path, &common::tokenizer(), 12, &Letters)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        told.contains("39 documents of 12 tokens or more") && told.contains("need 40"),
+        "{told}"
+    );
+    std::fs::write(&path, lines(40)).unwrap();
+    let human = Human::read(&path, &common::tokenizer(), 12, &Letters).unwrap();
+
+    let (runner, id) = (runner(dir.path(), &config), model());
+    let plan = config.plan().unwrap();
+    let mut result = CellResult::new(&runner, &plan.cells[0], &id, None).unwrap();
+    assert_eq!(result.row().reading.distances, None);
+    result.measure(&human).unwrap();
+    let distances = result.row().reading.distances.unwrap();
+    assert_eq!(distances.texts, 20);
+    assert!(distances.frechet > distances.frechet_floor, "{distances:?}");
+    let texts = runner.texts(&plan.cells[0], &id);
+    assert_eq!(human.distances(&texts[..19]).unwrap(), None);
+}
+
 #[test]
 fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     let dir = tempfile::tempdir().unwrap();
@@ -280,6 +338,7 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     let report = Report {
         rows: results.iter().map(CellResult::row).collect(),
         judge: Some(judge.name().to_owned()),
+        features: None,
         reference: None,
         device: "cpu".to_owned(),
         prompts: config.prompts.clone(),

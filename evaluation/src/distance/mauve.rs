@@ -84,6 +84,13 @@ mod tests {
     }
 
     #[test]
+    fn the_area_is_that_of_the_authors_program() {
+        // mauve-text 0.4.0, both areas' mean over 4,001 mixtures.
+        let area = frontier_area(&[0.5, 0.3, 0.2], &[0.1, 0.6, 0.3]);
+        assert_close_within("area", &[area], &[0.665_044_338_228_385_7], STEP);
+    }
+
+    #[test]
     fn equal_histograms_leave_the_whole_square() {
         assert!((frontier_area(&[0.3, 0.7], &[0.3, 0.7]) - 1.0).abs() < 1e-12);
     }

@@ -1,11 +1,8 @@
 //! The network of a judge: a Llama whose logits are wanted at every position, for one text at a time.
 
-use std::io::{Read, Seek};
-
-use candle_core::quantized::gguf_file::Content;
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
-use candle_nn::rotary_emb::rope_i;
+use candle_nn::rotary_emb::{rope, rope_i};
 
 /// Rows of logits that are made at once, so that a long text does not need the memory for all of them.
 const CHUNK: usize = 64;
@@ -22,58 +19,82 @@ struct Layer {
     down: Tensor,
 }
 
+/// Sizes of the network and how its positions turn.
+pub(super) struct Sizes {
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) eps: f32,
+    pub(super) rope_base: f64,
+    pub(super) pairs: Pairs,
+}
+
+/// Which two numbers of a head make a pair that turns together.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pairs {
+    /// Number `2i` with its neighbour: GGUF files of this architecture.
+    Neighbours,
+    /// Number `i` of the first half with number `i` of the second: checkpoints of Hugging Face.
+    Halves,
+}
+
+/// The tensors of a network; those of layers have the layer's number.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Weight {
+    Embedding,
+    Norm,
+    Output,
+    AttentionNorm(usize),
+    Query(usize),
+    Key(usize),
+    Value(usize),
+    Out(usize),
+    FeedForwardNorm(usize),
+    Gate(usize),
+    Up(usize),
+    Down(usize),
+}
+
 /// Weights in f32: read once, they are multiplied with whole texts, where quantised products gain nothing.
 pub(super) struct Llama {
     embedding: Tensor,
     layers: Vec<Layer>,
     norm: Tensor,
     output: Tensor,
-    heads: usize,
-    kv_heads: usize,
-    eps: f32,
-    rope_base: f64,
+    sizes: Sizes,
 }
 
 impl Llama {
-    /// Reads the tensors of a GGUF file of the architecture `llama`.
-    pub(super) fn read<R: Read + Seek>(content: &Content, file: &mut R) -> Result<Self> {
-        let number = |key: &str| match content.metadata.get(key) {
-            Some(value) => value.to_u32().map(|value| value as usize),
-            None => candle_core::bail!("it has no `{key}`"),
+    /// Builds the network of what `read` finds; without an output map, one table serves both ends, as in small models.
+    pub(super) fn new(sizes: Sizes, mut read: impl FnMut(Weight) -> Result<Option<Tensor>>) -> Result<Self> {
+        let mut need = |weight| match read(weight)? {
+            Some(tensor) => Ok(tensor),
+            None => candle_core::bail!("a tensor is missing ({weight:?})"),
         };
-        let float = |key: &str| content.metadata.get(key).and_then(|value| value.to_f32().ok());
-        let mut tensor = |name: &str| content.tensor(file, name, &Device::Cpu)?.dequantize(&Device::Cpu);
-        let embedding = tensor("token_embd.weight")?;
-        let layers = (0..number("llama.block_count")?).map(|layer| {
-            let mut of = |name: &str| tensor(&format!("blk.{layer}.{name}.weight"));
-            Ok(Layer {
-                attention_norm: of("attn_norm")?,
-                q: of("attn_q")?,
-                k: of("attn_k")?,
-                v: of("attn_v")?,
-                out: of("attn_output")?,
-                feed_forward_norm: of("ffn_norm")?,
-                gate: of("ffn_gate")?,
-                up: of("ffn_up")?,
-                down: of("ffn_down")?,
-            })
-        });
-        let layers = layers.collect::<Result<_>>()?;
-        let norm = tensor("output_norm.weight")?;
-        // Small models use one table for both ends.
-        let output = match content.tensor_infos.contains_key("output.weight") {
-            true => tensor("output.weight")?,
-            false => embedding.clone(),
-        };
+        let embedding = need(Weight::Embedding)?;
+        let mut layers = Vec::with_capacity(sizes.layers);
+        for layer in 0..sizes.layers {
+            layers.push(Layer {
+                attention_norm: need(Weight::AttentionNorm(layer))?,
+                q: need(Weight::Query(layer))?,
+                k: need(Weight::Key(layer))?,
+                v: need(Weight::Value(layer))?,
+                out: need(Weight::Out(layer))?,
+                feed_forward_norm: need(Weight::FeedForwardNorm(layer))?,
+                gate: need(Weight::Gate(layer))?,
+                up: need(Weight::Up(layer))?,
+                down: need(Weight::Down(layer))?,
+            });
+        }
+        let norm = need(Weight::Norm)?;
+        let output = read(Weight::Output)?.unwrap_or_else(|| embedding.clone());
         Ok(Self {
             embedding,
             layers,
             norm,
             output,
-            heads: number("llama.attention.head_count")?,
-            kv_heads: number("llama.attention.head_count_kv")?,
-            eps: float("llama.attention.layer_norm_rms_epsilon").unwrap_or(1e-5),
-            rope_base: float("llama.rope.freq_base").map_or(10_000.0, f64::from),
+            sizes,
         })
     }
 
@@ -89,7 +110,7 @@ impl Llama {
         let x = rms_norm(
             &x.narrow(0, from, ids.len() - from)?.contiguous()?,
             &self.norm,
-            self.eps,
+            self.sizes.eps,
         )?;
         let mut rows = Vec::with_capacity(x.dim(0)?);
         for first in (0..x.dim(0)?).step_by(CHUNK) {
@@ -100,38 +121,46 @@ impl Llama {
     }
 
     fn attention(&self, x: &Tensor, layer: &Layer, (cos, sin): &(Tensor, Tensor), mask: &Tensor) -> Result<Tensor> {
-        let (len, width) = x.dims2()?;
-        let head_dim = width / self.heads;
-        let x = rms_norm(x, &layer.attention_norm, self.eps)?;
+        let Sizes {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.sizes;
+        let len = x.dim(0)?;
+        let x = rms_norm(x, &layer.attention_norm, self.sizes.eps)?;
         let split = |x: Tensor, heads: usize| x.reshape((1, len, heads, head_dim))?.transpose(1, 2)?.contiguous();
-        let q = rope_i(&split(linear(&x, &layer.q)?, self.heads)?, cos, sin)?;
-        let k = rope_i(&split(linear(&x, &layer.k)?, self.kv_heads)?, cos, sin)?;
-        let v = split(linear(&x, &layer.v)?, self.kv_heads)?;
+        let turn = |x: &Tensor| match self.sizes.pairs {
+            Pairs::Neighbours => rope_i(x, cos, sin),
+            Pairs::Halves => rope(x, cos, sin),
+        };
+        let q = turn(&split(linear(&x, &layer.q)?, heads)?)?;
+        let k = turn(&split(linear(&x, &layer.k)?, kv_heads)?)?;
+        let v = split(linear(&x, &layer.v)?, kv_heads)?;
         // Each key head serves a group of query heads.
-        let group = self.heads / self.kv_heads;
+        let group = heads / kv_heads;
         let repeated = |x: Tensor| {
-            let wide = x.unsqueeze(2)?.expand((1, self.kv_heads, group, len, head_dim))?;
-            wide.reshape((1, self.heads, len, head_dim))
+            let wide = x.unsqueeze(2)?.expand((1, kv_heads, group, len, head_dim))?;
+            wide.reshape((1, heads, len, head_dim))
         };
         let scores = (q.matmul(&repeated(k)?.t()?)? * (head_dim as f64).powf(-0.5))?;
         let weights = softmax_last_dim(&scores.broadcast_add(mask)?)?;
-        let mixed = weights.matmul(&repeated(v)?)?.transpose(1, 2)?.reshape((len, width))?;
-        linear(&mixed, &layer.out)
+        let mixed = weights.matmul(&repeated(v)?)?.transpose(1, 2)?;
+        linear(&mixed.reshape((len, heads * head_dim))?, &layer.out)
     }
 
     fn feed_forward(&self, x: &Tensor, layer: &Layer) -> Result<Tensor> {
-        let x = rms_norm(x, &layer.feed_forward_norm, self.eps)?;
+        let x = rms_norm(x, &layer.feed_forward_norm, self.sizes.eps)?;
         linear(
             &(silu(&linear(&x, &layer.gate)?)? * linear(&x, &layer.up)?)?,
             &layer.down,
         )
     }
 
-    /// Cosines and sines of the angles `position * base^(-2i / head_dim)`, each `[len, head_dim / 2]`. GGUF files of this
-    /// architecture hold queries and keys with the two numbers of a pair side by side.
+    /// Cosines and sines of the angles `position * base^(-2i / head_dim)`, each `[len, head_dim / 2]`.
     fn rotation(&self, len: usize) -> Result<(Tensor, Tensor)> {
-        let half = self.embedding.dim(D::Minus1)? / self.heads / 2;
-        let angle = |position: usize, i: usize| position as f64 * self.rope_base.powf(-(i as f64) / half as f64);
+        let half = self.sizes.head_dim / 2;
+        let angle = |position: usize, i: usize| position as f64 * self.sizes.rope_base.powf(-(i as f64) / half as f64);
         let angles: Vec<f64> = (0..len)
             .flat_map(|position| (0..half).map(move |i| angle(position, i)))
             .collect();

@@ -36,6 +36,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The judge's name, if there was one.
     pub judge: Option<String>,
+    /// Name of the features that distances are measured in, if they were.
+    pub features: Option<String>,
     /// Human text, if some was given.
     pub reference: Option<Reference>,
     /// Where it ran.

@@ -1,5 +1,6 @@
 //! A row of a report: one cell of a sweep, what it cost and how its texts read.
 
+use crate::distance::Distances;
 use crate::sweep::{Setting, label};
 use crate::table::Value;
 
@@ -30,6 +31,8 @@ pub struct Reading {
     pub distinct: f64,
     /// Share of 4-grams that were there before in the same text.
     pub repeated: f64,
+    /// How far the texts are from human text, where that was measured.
+    pub distances: Option<Distances>,
 }
 
 /// A text of a row.

@@ -18,10 +18,17 @@ pub(super) fn results(report: &Report, bands: &[Band]) -> String {
     let measures = ["passes / token", "passes / text", "ms / token", "operations / token"];
     let reading = ["entropy", "distinct-2", "repeated 4-grams", "texts"];
     let perplexity = judged.then_some("perplexity");
+    let far = report.features.is_some();
+    let distances = if far {
+        &["Fréchet (human)", "MAUVE (human)"][..]
+    } else {
+        &[]
+    };
     for name in settings
         .chain(measures)
         .chain(perplexity)
         .chain(reading)
+        .chain(distances.iter().copied())
         .chain(judged.then_some(""))
     {
         add(&mut html, format_args!("<th>{}</th>", escape(name)));
@@ -41,7 +48,7 @@ pub(super) fn results(report: &Report, bands: &[Band]) -> String {
                 &mut html,
                 format_args!(
                     "<tr class=\"group\"><th colspan=\"{}\">Group {}{main}: entropy {:.2} to {:.2}</th></tr>\n",
-                    names.len() + 10,
+                    names.len() + 10 + distances.len(),
                     number + 1,
                     entropy(band.rows.first()),
                     entropy(band.rows.last())
@@ -91,6 +98,17 @@ fn line(html: &mut String, report: &Report, index: usize, names: &[&str], band: 
             row.texts
         ),
     );
+    if report.features.is_some() {
+        let [frechet, mauve] = match reading.distances {
+            Some(d) => [[d.frechet, d.frechet_floor], [d.mauve, d.mauve_ceiling]]
+                .map(|[own, human]| format!("{own:.3} ({human:.3})")),
+            None => ["–", "–"].map(str::to_owned),
+        };
+        add(
+            html,
+            format_args!("<td class=\"n\">{frechet}</td><td class=\"n\">{mauve}</td>"),
+        );
+    }
     if let Some((band, _)) = band {
         let words = [
             (band.cheapest == index).then_some("cheapest within 5 %"),

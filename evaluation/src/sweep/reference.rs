@@ -10,7 +10,7 @@ use crate::metrics::Counts;
 use crate::report::Reference;
 
 /// Documents that are read at most: enough to know a mean to a hundredth of a nat.
-const DOCUMENTS: usize = 500;
+pub(super) const DOCUMENTS: usize = 500;
 
 /// Entropy of the documents of a `.txt`, `.jsonl` or `.jsonl.zst` file, each cut to its first `tokens` tokens (see
 /// [`openings`]).

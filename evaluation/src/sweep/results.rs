@@ -1,9 +1,12 @@
 //! From the texts of a sweep to its table and its report.
 
 use super::cell::Cell;
+use super::error::Result;
+use super::human::Human;
 use super::judged::Judged;
 use super::runner::Runner;
 use super::text::{ModelId, TextRecord};
+use crate::distance::Distances;
 use crate::metrics::Counts;
 use crate::report::{Band, Costs, Reading, Report, Row, Sample};
 use crate::table::{Table, Value};
@@ -16,6 +19,7 @@ pub struct CellResult<'a> {
     texts: Vec<&'a TextRecord>,
     counts: Counts,
     perplexity: Option<(f64, Option<f64>)>,
+    distances: Option<Distances>,
 }
 
 impl<'a> CellResult<'a> {
@@ -30,7 +34,17 @@ impl<'a> CellResult<'a> {
             model,
             texts,
             counts,
+            distances: None,
         })
+    }
+
+    /// Measures how far the texts are from human text, if there are enough of them.
+    ///
+    /// # Errors
+    /// If a text cannot be read.
+    pub fn measure(&mut self, human: &Human<'_>) -> Result<()> {
+        self.distances = human.distances(&self.texts)?;
+        Ok(())
     }
 
     fn sum(&self, of: impl Fn(&TextRecord) -> f64) -> f64 {
@@ -60,6 +74,7 @@ impl<'a> CellResult<'a> {
                 entropy: self.counts.entropy,
                 distinct: self.counts.distinct[1],
                 repeated: self.counts.repeated_4.all,
+                distances: self.distances,
             },
             samples: self.texts.iter().map(|text| sample(text)).collect(),
         }
@@ -77,6 +92,7 @@ impl<'a> CellResult<'a> {
         let band = bands.iter().position(|band| band.rows.contains(&index));
         let in_band = |of: &dyn Fn(&Band) -> bool| band.map(|band| of(&bands[band]));
         let sum = |of: &dyn Fn(&TextRecord) -> usize| -> usize { self.texts.iter().map(|text| of(text)).sum() };
+        let distance = |of: &dyn Fn(&Distances) -> f64| self.distances.as_ref().map(of);
         let [first, second, third, fourth] = counts.repeated_4.by_quarter;
         let mut columns = self.cell.columns();
         columns.extend([
@@ -109,6 +125,11 @@ impl<'a> CellResult<'a> {
             ("repeated_4_grams_q2", second.into()),
             ("repeated_4_grams_q3", third.into()),
             ("repeated_4_grams_q4", fourth.into()),
+            ("features", report.features.as_deref().into()),
+            ("frechet", distance(&|d| d.frechet).into()),
+            ("frechet_human", distance(&|d| d.frechet_floor).into()),
+            ("mauve", distance(&|d| d.mauve).into()),
+            ("mauve_human", distance(&|d| d.mauve_ceiling).into()),
             ("group", band.map(|band| band + 1).into()),
             ("is_best", in_band(&|band| band.best == index).into()),
             ("is_cheapest", in_band(&|band| band.cheapest == index).into()),

@@ -44,8 +44,8 @@ pub(crate) struct EvalArgs {
     /// Tokens of a window [default: the model's context]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(super) window: Option<usize>,
-    /// Language model that reads the texts, as GGUF; without one nothing is ranked
-    #[arg(long, value_name = "FILE")]
+    /// Llama that reads the texts, in GGUF or as a folder with safetensors; without one nothing is ranked
+    #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,
     /// Human text to stand beside: the openings of its documents, as long as the texts are
     #[arg(long, value_name = "FILE")]
@@ -65,6 +65,9 @@ pub(crate) struct EvalArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(super) json: bool,
+    /// Write the JSON object to this file too
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
     /// No progress on stderr
     #[arg(short, long)]
     pub(super) quiet: bool,

@@ -14,7 +14,7 @@ use drdiff_evaluation::metrics::{Memorisation, Memory};
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
 use drdiff_kernels::device;
-use drdiff_model::{Network, Tokenizer};
+use drdiff_model::{Network, Tokenizer, write_atomically};
 use drdiff_training::data::{documents, text_windows};
 use drdiff_training::{BlockBound, Bounds};
 use serde::Serialize;
@@ -82,6 +82,9 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
         .zip(rows)
         .map(|(rank, row)| Ranked { rank, row })
         .collect();
+    if let Some(path) = &args.out {
+        write_atomically(path, (serde_json::to_string_pretty(&measured)? + "\n").as_bytes())?;
+    }
     let mut out = Out::default();
     if args.json {
         out.json(&measured)?;

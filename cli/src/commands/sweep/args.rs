@@ -32,12 +32,15 @@ pub(crate) struct SweepArgs {
     /// Change one setting, such as settings.tokens=200; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
-    /// Language model that reads the texts, as GGUF; without one nothing is ranked
-    #[arg(long, value_name = "FILE")]
+    /// Llama that reads the texts, in GGUF or as a folder with safetensors; without one nothing is ranked
+    #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,
     /// Human text to compare entropy with: .jsonl, .jsonl.zst or .txt
     #[arg(long, value_name = "FILE")]
     pub(super) reference: Option<PathBuf>,
+    /// Folder of all-MiniLM-L6-v2, for distances of cells with 20 texts or more to the reference
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) features: Option<PathBuf>,
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, value_parser = device::parse, default_value = "cpu")]
     pub(super) device: DeviceKind,

@@ -6,13 +6,15 @@ mod models;
 mod progress;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::report::{Report, verdict};
 use drdiff_evaluation::sweep::{
-    self, CellResult, Judge, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig, TextRecord,
+    self, CellResult, Human, Judge, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig,
+    TextRecord,
 };
 use drdiff_kernels::device;
 
@@ -38,6 +40,18 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         None => return Err(usage("there is no folder for the report; name one with -o")),
     };
     let mut judge = args.judge.as_deref().map(LlamaJudge::open).transpose()?;
+    let features = args.features.as_deref().map(MiniLm::open).transpose();
+    let features = features.map_err(|error| usage(error.to_string()))?;
+    let human = match (&features, &config.reference, models.first()) {
+        (Some(features), Some(path), Some(model)) => Some(Human::read(
+            path,
+            model.engine.tokenizer(),
+            config.settings.tokens,
+            features,
+        )?),
+        (Some(_), None, _) => return Err(usage("distances need human text; name some with --reference")),
+        _ => None,
+    };
     let reference = match (&config.reference, models.first()) {
         (Some(path), Some(model)) => Some(sweep::reference(
             path,
@@ -71,14 +85,24 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         },
         None => None,
     };
-    let results: Vec<CellResult<'_>> = plan
+    let mut results: Vec<CellResult<'_>> = plan
         .cells
         .iter()
         .filter_map(|cell| CellResult::new(&runner, cell, id_of(&ids, &cell.model)?, judged.as_ref()))
         .collect();
+    for (index, result) in results.iter_mut().enumerate() {
+        let Some(human) = &human else { break };
+        if stop.load(Ordering::Relaxed) {
+            view.end("interrupted; the same command goes on from here");
+            return Ok(Exit::Interrupted);
+        }
+        view.measuring(index, plan.cells.len());
+        result.measure(human)?;
+    }
     let report = Report {
         rows: results.iter().map(CellResult::row).collect(),
         judge: judge.as_ref().map(|judge| judge.name().to_owned()),
+        features: human.as_ref().map(|human| human.features().to_owned()),
         reference,
         device: crate::device::name(args.device),
         prompts,

@@ -76,6 +76,13 @@ impl View {
         }
     }
 
+    /// The texts of so many cells have been compared with human text.
+    pub(super) fn measuring(&self, done: usize, cells: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("distances {done}/{cells}"));
+        }
+    }
+
     /// Takes the changing line away and says how it ended.
     pub(super) fn end(&self, sentence: &str) {
         if let Some(bar) = &self.bar {
