@@ -110,6 +110,12 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
     if updates == 0 {
         return Err(usage("a block of one step has no grid; give --steps of at least 2"));
     }
+    if args.solver.is_stochastic() {
+        return Err(usage(format!(
+            "the error of {} is mostly its noise; fit a grid for ddim or dpmpp-2m",
+            args.solver
+        )));
+    }
     let source = Source::find(args.model.as_deref())?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let windows = text_windows(&args.text, &tokenizer, args.window, args.windows)?;

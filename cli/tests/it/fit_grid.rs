@@ -59,7 +59,7 @@ fn a_grid_is_fitted_and_used() {
     write("tima").fails(2, &["cannot read the grid tima", "log-snr"]);
     write(text.to_str().unwrap()).fails(2, &["is no grid", "drdiff fit-grid"]);
     fit(&["--steps", "1"]).fails(2, &["--steps of at least 2"]);
-    fit(&["--solver", "sde-2m"]).fails(2, &["solver without noise"]);
+    fit(&["--solver", "sde-2m"]).fails(2, &["sde-2m", "dpmpp-2m"]);
 }
 
 #[test]
