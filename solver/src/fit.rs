@@ -125,22 +125,29 @@ impl PathMeasure {
         for step in 1..steps {
             let last = &layers[step - 1];
             let mut next = vec![vec![(f64::INFINITY, usize::MAX); n]; n];
-            for from in step..n {
-                for to in from + 1..n {
-                    for before in 0..from {
-                        let so_far = last[before][from].0;
-                        if so_far < next[from][to].0 {
-                            let error = so_far + self.squared_error(solver, Some(before), from, to);
-                            if error < next[from][to].0 {
-                                next[from][to] = (error, before);
-                            }
-                        }
-                    }
+            for (from, cells) in next.iter_mut().enumerate().skip(step) {
+                for (to, cell) in cells.iter_mut().enumerate().skip(from + 1) {
+                    *cell = self.extend(last, (from, to), solver);
                 }
             }
             layers.push(next);
         }
         Ok(self.trace(&layers))
+    }
+
+    /// The least error of a grid whose last step leads from point `from` to point `to`, and the point before `from`.
+    fn extend(&self, last: &[Vec<(f64, usize)>], (from, to): (usize, usize), solver: SolverConfig) -> (f64, usize) {
+        let mut best = (f64::INFINITY, usize::MAX);
+        for (before, cells) in last.iter().enumerate().take(from) {
+            let so_far = cells[from].0;
+            if so_far < best.0 {
+                let error = so_far + self.squared_error(solver, Some(before), from, to);
+                if error < best.0 {
+                    best = (error, before);
+                }
+            }
+        }
+        best
     }
 
     /// Walks back from the best way to the last point.
