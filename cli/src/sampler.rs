@@ -2,6 +2,7 @@
 //! they are only shown.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
@@ -12,6 +13,7 @@ use drdiff_generation::{Overrides, Settings};
 use drdiff_solver::{CommitSchedule, Process, SolverConfig, SolverName};
 
 use crate::attention::plans;
+use crate::commands::fit_grid::GridFile;
 use crate::output::remark;
 use crate::settings::resolve;
 
@@ -31,6 +33,9 @@ pub(crate) struct SamplerArgs {
     #[arg(long, value_parser = solvers())]
     #[arg(help = shown("Solver of the processes with soft levels", default().sampler.solver))]
     solver: Option<SolverName>,
+    /// Levels that soft positions pass: time, log-snr, quadratic, or a file of drdiff fit-grid
+    #[arg(long, value_name = "NAME|FILE")]
+    grid: Option<String>,
     /// Order of the solver, 1 to 3
     #[arg(long, value_name = "N")]
     order: Option<usize>,
@@ -90,13 +95,20 @@ impl SamplerArgs {
             attention: self.attention,
             stop: None,
         };
-        let settings = typed.apply(&configured)?;
+        let mut settings = typed.apply(&configured)?;
+        if let Some(grid) = &self.grid {
+            let config = &mut settings.sampler.grid;
+            match grid.parse() {
+                Ok(spacing) => (config.spacing, config.table) = (spacing, Vec::new()),
+                Err(_) => config.table = GridFile::read(Path::new(grid))?.log_snr,
+            }
+        }
         // Wrong settings are told before a prompt is typed or a model loaded.
         settings.sampler.validate()?;
         let unused = match settings.sampler.process {
-            Process::Absorbing if self.solver.is_some() || self.order.is_some() => {
-                Some("the absorbing process uses no solver; choose --process gaussian or soft-absorbing for one")
-            }
+            Process::Absorbing if self.solver.is_some() || self.order.is_some() || self.grid.is_some() => Some(
+                "the absorbing process uses no solver and no grid; choose --process gaussian or soft-absorbing for one",
+            ),
             Process::Gaussian if self.commit.is_some() => {
                 Some("the gaussian process decides all tokens of a block at its end; --commit has no effect")
             }

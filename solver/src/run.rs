@@ -77,7 +77,7 @@ impl BlockRun {
             table.row(*token)?;
         }
         let dim = table.dim();
-        let grid = TimeGrid::new(config.schedule, config.grid)?;
+        let grid = TimeGrid::new(config.schedule, config.grid.clone())?;
         let place = |token: &Option<u32>| Place {
             pinned: token.is_some(),
             progress: 0.0,

@@ -10,6 +10,7 @@ mod config;
 mod data;
 mod eval;
 mod files;
+mod fit_grid;
 mod fixture;
 mod generate;
 mod infill;

@@ -29,6 +29,11 @@ impl Cell {
         let only = |applies: bool, value: Value| if applies { value } else { value.emptied() };
         let guidance = &sampler.guidance;
         let reabsorb = sampler.reabsorb.filter(|_| decides);
+        let spacing = if sampler.grid.table.is_empty() {
+            sampler.grid.spacing.name()
+        } else {
+            "fitted"
+        };
         vec![
             ("model", Value::from(self.model.as_str())),
             ("process", process.name().into()),
@@ -43,7 +48,7 @@ impl Cell {
             ("top_p", sampler.sampling.top_p.into()),
             ("score_temperature", only(soft, sampler.score_temperature.into())),
             ("schedule", only(soft, json(&sampler.schedule).into())),
-            ("spacing", only(soft, sampler.grid.spacing.name().into())),
+            ("spacing", only(soft, spacing.into())),
             ("min_log_snr", only(soft, sampler.grid.min_log_snr.into())),
             ("max_log_snr", only(soft, sampler.grid.max_log_snr.into())),
             ("lower_order_final", only(soft, sampler.lower_order_final.into())),
@@ -54,6 +59,7 @@ impl Cell {
             ("reabsorb_below", reabsorb.map(|reabsorb| reabsorb.below).into()),
             ("reabsorb_per_step", reabsorb.map(|reabsorb| reabsorb.per_step).into()),
             ("self_condition", settings.self_condition.into()),
+            ("style_guidance", settings.style_guidance.into()),
             ("stop_at_end", settings.stop_at_end.into()),
             ("tokens", settings.tokens.into()),
         ]

@@ -1,6 +1,6 @@
 //! Tokens drawn where the hidden rows are: no distribution travels to the host.
 
-use super::mixture::probabilities;
+use super::mixture::{join, probabilities};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 
@@ -32,23 +32,26 @@ pub fn categorical(h: &Tensor, table: &Tensor, bias: &Tensor, u: &Tensor) -> Res
         return Err(Error::shape(NAME, problem));
     }
     let table = table.to_dtype(h.dtype())?;
-    let mut tokens = vec![Tensor::zeros(0, DType::U32, h.device())?];
+    let groups = vocab.div_ceil(GROUP);
+    let sums = [running(groups, h.device())?, running(GROUP, h.device())?];
+    let mut tokens = Vec::new();
     for start in (0..rows).step_by(CHUNK) {
         let count = CHUNK.min(rows - start);
         let h = h.narrow(0, start, count)?.contiguous()?;
         let p = probabilities(h.matmul(&table.t()?)?.to_dtype(DType::F32)?, &bias)?;
-        tokens.push(invert(&p, &u.narrow(0, start, count)?)?);
+        tokens.push(invert(&p, &u.narrow(0, start, count)?, &sums)?);
     }
-    Ok(Tensor::cat(&tokens, 0)?)
+    join(&tokens, 0, DType::U32, h.device())
 }
 
-/// The token at which the running sum of each row of `p`, `[C, V]`, passes the share `u` of its total.
-fn invert(p: &Tensor, u: &Tensor) -> Result<Tensor> {
+/// The token at which the running sum of each row of `p`, `[C, V]`, passes the share `u` of its total. `sums` make running sums
+/// over groups and inside of one.
+fn invert(p: &Tensor, u: &Tensor, [over_groups, inside_group]: &[Tensor; 2]) -> Result<Tensor> {
     let (rows, vocab) = p.dims2()?;
     let groups = vocab.div_ceil(GROUP);
     let p = p.to_dtype(DType::F64)?.pad_with_zeros(1, 0, groups * GROUP - vocab)?;
     let p = p.reshape((rows, groups, GROUP))?;
-    let ends = p.sum(2)?.matmul(&running(groups, p.device())?)?;
+    let ends = p.sum(2)?.matmul(over_groups)?;
     let goal = (ends.narrow(1, groups - 1, 1)? * u.unsqueeze(1)?)?;
     let group = passed(&ends, &goal)?;
     // Sums before each group, so that the first one has something to look up, too.
@@ -58,7 +61,7 @@ fn invert(p: &Tensor, u: &Tensor) -> Result<Tensor> {
     let inside = p
         .reshape((rows * groups, GROUP))?
         .index_select(&(first + group.squeeze(1)?)?, 0)?;
-    let token = passed(&inside.matmul(&running(GROUP, p.device())?)?, &rest)?.squeeze(1)?;
+    let token = passed(&inside.matmul(inside_group)?, &rest)?.squeeze(1)?;
     let token = (group.squeeze(1)?.affine(GROUP as f64, 0.0)? + token)?;
     Ok(token.minimum((vocab - 1) as u32)?)
 }

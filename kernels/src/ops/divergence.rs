@@ -4,7 +4,7 @@
 //! remembered as the few hundred numbers that it was computed from. As in the fused cross-entropy, gradients are made with the loss.
 
 use super::cross_entropy::{Gradients, Parts};
-use super::mixture::probabilities;
+use super::mixture::{join, probabilities};
 use crate::{Error, Result};
 use candle_core::{D, DType, Tensor};
 
@@ -92,14 +92,11 @@ pub(crate) fn divergence_parts(
             dtable = (dtable + gradient.t()?.matmul(&h)?.to_dtype(DType::F32)?)?;
         }
     }
-    let nats = match all_nats.len() {
-        0 => Tensor::zeros(0, DType::F32, device)?,
-        _ => Tensor::cat(&all_nats, 0)?,
-    };
+    let nats = join(&all_nats, 0, DType::F32, device)?;
     let loss = (&nats * weights)?.sum_all()?;
     let gradients = if learned && rows > 0 {
         Some(Gradients {
-            h: Tensor::cat(&dh, 0)?,
+            h: join(&dh, (0, width), h.dtype(), device)?,
             table: dtable,
             bias: dbias,
         })

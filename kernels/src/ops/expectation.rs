@@ -1,7 +1,7 @@
 //! The mean of given vectors under the predicted distribution, with a gradient through the probabilities.
 
 use super::cross_entropy::Gradients;
-use super::mixture::probabilities;
+use super::mixture::{join, probabilities};
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 
@@ -50,16 +50,16 @@ impl Expectation {
 
     /// The means, `[N, e]` f32.
     pub(crate) fn forward(&self) -> Result<Tensor> {
-        let mut means = vec![Tensor::zeros((0, self.values.dim(1)?), DType::F32, self.h.device())?];
+        let mut means = Vec::new();
         for (start, count) in self.chunks()? {
             means.push(self.chunk(start, count)?.1.matmul(&self.values)?);
         }
-        Ok(Tensor::cat(&means, 0)?)
+        join(&means, (0, self.values.dim(1)?), DType::F32, self.h.device())
     }
 
     /// Gradients of `h`, `table` and `bias`; probabilities are made again: `dl = p (dx values^T - <p, dx values^T>)`.
     pub(crate) fn backward(&self, dx: &Tensor) -> Result<Gradients> {
-        let mut dh = vec![Tensor::zeros((0, self.h.dim(1)?), self.h.dtype(), self.h.device())?];
+        let mut dh = Vec::new();
         let mut table = self.table.to_dtype(DType::F32)?.zeros_like()?;
         let mut bias = self.bias.zeros_like()?;
         for (start, count) in self.chunks()? {
@@ -73,7 +73,7 @@ impl Expectation {
             table = (table + dl.t()?.matmul(&h)?.to_dtype(DType::F32)?)?;
         }
         Ok(Gradients {
-            h: Tensor::cat(&dh, 0)?,
+            h: join(&dh, (0, self.h.dim(1)?), self.h.dtype(), self.h.device())?,
             table,
             bias,
         })

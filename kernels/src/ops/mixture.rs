@@ -1,7 +1,7 @@
 //! The mean embedding under the predicted distribution: what solvers and self-conditioning read.
 
 use crate::{Error, Result};
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Shape, Tensor};
 
 const NAME: &str = "mixture";
 /// Rows whose logits exist at one time.
@@ -26,8 +26,13 @@ pub fn mixture(h: &Tensor, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let p = probabilities(h.matmul(&cast.t()?)?, &bias)?;
         parts.push(p.matmul(&cast)?.to_dtype(DType::F32)?);
     }
-    match parts.as_slice() {
-        [] => Ok(Tensor::zeros((0, width), DType::F32, h.device())?),
+    join(&parts, (0, width), DType::F32, h.device())
+}
+
+/// Chunks one below another, or a tensor of shape `empty` if there are none.
+pub(super) fn join(parts: &[Tensor], empty: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+    match parts {
+        [] => Ok(Tensor::zeros(empty, dtype, device)?),
         [one] => Ok(one.clone()),
         many => Ok(Tensor::cat(many, 0)?),
     }

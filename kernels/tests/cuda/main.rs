@@ -8,6 +8,7 @@
 
 mod attention;
 mod compare;
+mod heads;
 mod merge;
 mod rows;
 mod taped;

@@ -18,6 +18,8 @@ pub(crate) struct Commits {
     /// What is read after each pass but the last: for every row of the `[noisy | clean]` layout a row of what was read
     /// first, followed by the tokens drawn so far.
     pub(super) picks: Vec<Vec<u32>>,
+    /// Logits are divided by it before tokens are drawn.
+    pub(super) temperature: f64,
     /// Levels of the text positions after each pass but the last, for networks that read the mean noise.
     pub(super) levels: Vec<Levels>,
     /// For each place its index in `kept`, all passes one after another.
@@ -31,7 +33,7 @@ impl Commits {
         levels: &Levels,
         len: usize,
         (block_size, span): (usize, usize),
-        passes: usize,
+        (passes, temperature): (usize, f64),
         (noise, key): (Noise, u64),
     ) -> Self {
         let mut stream = noise.stream(Purpose::Commit, key, 0);
@@ -59,7 +61,10 @@ impl Commits {
         }
         kept.retain(|places| !places.is_empty());
         kept.iter_mut().for_each(|places| places.sort_unstable());
-        Self::new(levels, kept, &rows, (noise, key))
+        Self {
+            temperature,
+            ..Self::new(levels, kept, &rows, (noise, key))
+        }
     }
 
     fn new(levels: &Levels, kept: Vec<Vec<u32>>, rows: &[(u32, usize)], (noise, key): (Noise, u64)) -> Self {
@@ -67,6 +72,7 @@ impl Commits {
         let (mut now, mut reading) = (levels.clone(), (0..width).collect::<Vec<_>>());
         let mut commits = Self {
             draws: Vec::new(),
+            temperature: 1.0,
             picks: Vec::new(),
             levels: Vec::new(),
             order: vec![0; rows.len()],
@@ -111,7 +117,7 @@ mod tests {
     }
 
     fn commits(levels: &Levels, block_size: usize, span: usize, passes: usize) -> Commits {
-        Commits::draw(levels, LEN, (block_size, span), passes, (Noise::new(5, 0), 1))
+        Commits::draw(levels, LEN, (block_size, span), (passes, 1.0), (Noise::new(5, 0), 1))
     }
 
     #[test]
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn the_order_depends_on_the_key_alone() {
         let levels = levels(2, 12);
-        let with = |key| Commits::draw(&levels, LEN, (12, 6), 2, (Noise::new(5, 0), key));
+        let with = |key| Commits::draw(&levels, LEN, (12, 6), (2, 1.0), (Noise::new(5, 0), key));
         assert_eq!(with(1), with(1));
         assert_ne!(with(1).kept, with(2).kept);
     }

@@ -57,6 +57,8 @@ pub struct DistillConfig {
     pub rounds: Vec<usize>,
     /// Steps that the teacher takes for one of the student's.
     pub teacher_steps: usize,
+    /// Logits are divided by it before the teacher draws tokens, above 0; targets keep temperature 1.
+    pub temperature: f64,
     /// What is minimised.
     pub loss: DistillLoss,
     /// Share of plain cross-entropy on the true tokens in the loss, in `[0, 1)`.
@@ -76,6 +78,7 @@ impl Default for DistillConfig {
         Self {
             rounds: vec![32, 16, 8, 4],
             teacher_steps: 2,
+            temperature: 1.0,
             loss: DistillLoss::default(),
             plain: 0.1,
             refresh: Refresh::default(),
@@ -107,6 +110,12 @@ impl DistillConfig {
         }
         if self.teacher_steps == 0 {
             return wrong("`distill.teacher_steps` is 0; give it at least 1, usually 2".to_owned());
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return wrong(format!(
+                "`distill.temperature` is {}; it must be above 0, and 1 draws what the teacher believes",
+                self.temperature
+            ));
         }
         if !(0.0..1.0).contains(&self.plain) {
             return wrong(format!(
@@ -200,6 +209,7 @@ mod tests {
         };
         assert!(message(|c| c.rounds.clear()).contains("distill.rounds"));
         assert!(message(|c| c.teacher_steps = 0).contains("teacher_steps"));
+        assert!(message(|c| c.temperature = 0.0).contains("temperature"));
         assert!(message(|c| c.plain = 1.0).contains("plain"));
         assert!(message(|c| c.lessons.gaussian = -1.0).contains("lessons"));
         assert!(message(|c| c.anchors = vec![0.2, 0.4]).contains("anchors"));

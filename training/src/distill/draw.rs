@@ -38,7 +38,8 @@ pub(crate) fn draw(
     if u < absorbing {
         let levels = only(1.0, 0.0).draw(&noise, key, batch, len, block_size)?;
         let span = (block_size, distill.span(block_size, student_steps));
-        let commits = Commits::draw(&levels, len, span, distill.teacher_steps, (noise, key));
+        let teacher = (distill.teacher_steps, distill.temperature);
+        let commits = Commits::draw(&levels, len, span, teacher, (noise, key));
         Ok((levels, Lesson::Absorbing(commits)))
     } else if u < absorbing + gaussian {
         let levels = only(0.0, 1.0).draw(&noise, key, batch, len, block_size)?;

@@ -71,7 +71,9 @@ impl Work<'_> {
             let h = self.predict(&rows)?;
             if let Some(draws) = commits.draws.get(pass) {
                 let u = Tensor::from_slice(draws, draws.len(), device)?;
-                reading.push(categorical(&h, self.tables.unit().tensor(), self.teacher.bias(), &u)?);
+                let colder = |logits: &Tensor| logits.affine(commits.temperature.recip(), 0.0);
+                let (cold, bias) = (colder(&h)?, colder(self.teacher.bias())?);
+                reading.push(categorical(&cold, self.tables.unit().tensor(), &bias, &u)?);
                 rows.input.index = Tensor::cat(&reading, 0)?.index_select(&vector(&commits.picks[pass])?, 0)?;
                 rows.input.mean_signal = signal(self.teacher, &commits.levels[pass], self.corrupted.len)?;
             }

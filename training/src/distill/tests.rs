@@ -108,7 +108,7 @@ fn one_step_knows_marginals_and_the_teacher_draws_jointly() {
     let toy = trained_on_pairs();
     let levels = absorbed(2 * PAIRS);
     let corrupted = toy.corrupt(&pairs(PAIRS, 900), &levels, 900);
-    let lesson = |passes| Commits::draw(&levels, 2, (2, 2), passes, (NOISE, 900));
+    let lesson = |passes| Commits::draw(&levels, 2, (2, 2), (passes, 1.0), (NOISE, 900));
 
     // In one step both letters are drawn from even odds: half of the texts would be "ab" or "ba".
     let (_, alone) = toy.teach(&corrupted, &Lesson::Absorbing(lesson(1)));
@@ -138,6 +138,23 @@ fn one_step_knows_marginals_and_the_teacher_draws_jointly() {
     }
     let ones = drawn.iter().filter(|token| **token == 1).count();
     assert!((PAIRS * 4 / 10..PAIRS * 6 / 10).contains(&ones), "{ones} of {PAIRS}");
+
+    // On average the targets are what one step knows: tokens of one step stay independent, whatever is learned.
+    let mean = p.iter().map(|p| p[0]).sum::<f32>() / (2 * PAIRS) as f32;
+    assert!((mean - 0.5).abs() < 0.1, "{mean}");
+
+    // A cold teacher always draws the likelier letter first, and teaches texts of that letter alone.
+    let (_, bias) = toy.params.vars().find(|(name, _)| *name == "bias").unwrap();
+    let likelier = Tensor::new(&[1.0f32, 0.0, 0.0, 0.0, 0.0, 0.0], &Device::Cpu).unwrap();
+    bias.set(&(bias.as_tensor() + likelier).unwrap()).unwrap();
+    let cold = Commits::draw(&levels, 2, (2, 2), (2, 0.05), (NOISE, 900));
+    let (_, target) = toy.teach(&corrupted, &Lesson::Absorbing(cold.clone()));
+    let p = rows_of(&target.probabilities(0, 2 * PAIRS).unwrap());
+    assert!(cold.kept[1].iter().all(|place| p[*place as usize][0] > 0.9));
+    assert!(
+        cold.kept[0].iter().all(|place| p[*place as usize][0] < 0.9),
+        "targets are not cold themselves"
+    );
 }
 
 /// Windows of 8 tokens in blocks of 4, and one lesson of each kind.
@@ -149,7 +166,7 @@ fn lessons() -> (Toy, Vec<(Corrupted, Lesson, DistillConfig)>) {
         weight: vec![1.0; batch * len],
     };
     let schedule = ScheduleConfig::default();
-    let commits = Commits::draw(&absorbed(batch * len), len, (4, 4), 2, (NOISE, 1));
+    let commits = Commits::draw(&absorbed(batch * len), len, (4, 4), (2, 1.0), (NOISE, 1));
     let with = |levels: &Levels, lesson, change: fn(&mut DistillConfig)| {
         let mut config = DistillConfig {
             plain: 0.0,
@@ -236,7 +253,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_from_one_pass() {
     let toy = Toy::new(8, 4, 2);
     let levels = absorbed(16);
     let corrupted = toy.corrupt(&[1; 16], &levels, 0);
-    let lesson = Lesson::Absorbing(Commits::draw(&levels, 8, (4, 4), 1, (NOISE, 0)));
+    let lesson = Lesson::Absorbing(Commits::draw(&levels, 8, (4, 4), (1, 1.0), (NOISE, 0)));
     let (rows, target) = toy.teach(&corrupted, &lesson);
     for kind in [DistillLoss::Kl, DistillLoss::Mse] {
         let config = DistillConfig {

@@ -1,0 +1,118 @@
+//! The vocabulary head with what learns from distributions, and tokens drawn from it.
+
+use crate::compare::{DTYPES, compare_runs, gpu, numbers, on_cpu};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use drdiff_kernels::{Noise, Purpose, SoftTarget, Tape, Value, categorical};
+use drdiff_testkit::Inputs;
+
+const SHAPES: [(usize, usize, usize); 3] = [(5, 70, 8), (70, 8192, 64), (2100, 300, 32)];
+
+/// Hidden rows, table, bias and weights of some shape, and a target of two parts.
+struct Case {
+    h: Tensor,
+    table: Tensor,
+    bias: Tensor,
+    weights: Tensor,
+    parts: [Tensor; 2],
+}
+
+impl Case {
+    fn new((rows, vocab, width): (usize, usize, usize)) -> Result<Self> {
+        let mut inputs = Inputs::new((rows + vocab) as u64);
+        // Rows short enough that a distribution is neither flat nor a single token.
+        let mut matrix = |rows| (numbers(&mut inputs, &[rows, width])? * 0.5)?.to_dtype(DType::F32);
+        Ok(Self {
+            h: matrix(rows)?,
+            table: matrix(vocab)?,
+            parts: [matrix(rows)?, matrix(rows)?],
+            bias: numbers(&mut Inputs::new(1), &[vocab])?,
+            // All of one sign: terms that cancel would leave nothing but rounding.
+            weights: numbers(&mut Inputs::new(2), &[rows])?.abs()?,
+        })
+    }
+
+    /// The result of `op` and the gradients of hidden rows, table and bias.
+    fn run(
+        &self,
+        (device, dtype): (&Device, DType),
+        op: impl Fn(&Value, &Value, &Tensor, &SoftTarget) -> Value,
+    ) -> Result<Vec<Vec<f64>>> {
+        let place = |x: &Tensor, dtype| x.to_device(device)?.to_dtype(dtype);
+        let vars = [
+            Var::from_tensor(&place(&self.h, dtype)?)?,
+            Var::from_tensor(&place(&self.table, DType::F32)?)?,
+            Var::from_tensor(&place(&self.bias, DType::F32)?)?,
+        ];
+        let share = Tensor::full(0.5f32, self.h.dim(0)?, device)?;
+        let part = |h: &Tensor| Ok((place(h, dtype)?, share.clone()));
+        let target = SoftTarget {
+            parts: self.parts.iter().map(part).collect::<Result<_>>()?,
+            table: place(&self.table, DType::F32)?,
+            bias: place(&self.bias, DType::F32)?,
+        };
+        let tape = Tape::new();
+        let [h, table] = [&vars[0], &vars[1]].map(|var| tape.enter(var.as_tensor()));
+        let loss = op(&h, &table, vars[2].as_tensor(), &target);
+        let gradients = tape.backward(&loss).unwrap();
+        let of = |var: &Var| on_cpu(gradients.get(var.as_tensor()).unwrap());
+        std::iter::once(on_cpu(loss.tensor()))
+            .chain(vars.iter().map(of))
+            .collect()
+    }
+}
+
+#[test]
+fn divergence() -> Result<()> {
+    for dtype in DTYPES {
+        for shape in SHAPES {
+            let case = Case::new(shape)?;
+            compare_runs(&format!("divergence {shape:?}"), dtype, |device, dtype| {
+                let weights = case.weights.to_device(device)?;
+                case.run((device, dtype), |h, table, bias, target| {
+                    h.divergence(table, bias, target, &weights).unwrap().0
+                })
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn mean_vectors() -> Result<()> {
+    for dtype in DTYPES {
+        for shape in SHAPES {
+            let case = Case::new(shape)?;
+            compare_runs(&format!("mean vectors {shape:?}"), dtype, |device, dtype| {
+                let factors = numbers(&mut Inputs::new(3), &[shape.0, shape.2])?
+                    .abs()?
+                    .to_device(device)?;
+                case.run((device, dtype), |h, table, bias, target| {
+                    let x = h.expectation(table, bias, &target.table).unwrap();
+                    x.through(|x| Ok((x.sqr()? * &factors)?.sum_all()?)).unwrap()
+                })
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn tokens_are_those_of_the_cpu() -> Result<()> {
+    for shape in SHAPES {
+        let case = Case::new(shape)?;
+        let noise = Noise::new(6, 0);
+        let u: Vec<f64> = (0..shape.0 as u64)
+            .map(|at| noise.uniform(Purpose::Sample, 0, at))
+            .collect();
+        let draw = |device: &Device| -> Result<Vec<u32>> {
+            let [h, table, bias] = [&case.h, &case.table, &case.bias].map(|x| x.to_device(device).unwrap());
+            let u = Tensor::from_slice(&u, u.len(), device)?;
+            categorical(&h, &table, &bias, &u).unwrap().to_vec1()
+        };
+        let (cpu, gpu) = (draw(&Device::Cpu)?, draw(&gpu())?);
+        // A draw may lie where rounding decides between two tokens.
+        let differ = cpu.iter().zip(&gpu).filter(|(a, b)| a != b).count();
+        assert!(differ <= 1 + shape.0 / 500, "{shape:?}: {differ} of {} differ", shape.0);
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! How a network's data prediction changes along the path from noise to text: what fitted grids are made of.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use drdiff_attention::{NoisyClean, Pattern};
+use drdiff_diffusion::Levels;
+use drdiff_kernels::{Noise, Rotary, mixture};
+use drdiff_model::{Network, Soft};
+
+use crate::data::Window;
+use crate::objective::{evidence, run};
+use crate::rows::signal;
+use crate::{Corrupted, Error, Layout, Result};
+
+/// Key of the noise that walks begin with: the same for every model, so that grids can be compared.
+const NOISE: Noise = Noise::new(0x5eed, 2);
+/// Rows whose products are summed in f64 at a time.
+const CHUNK: usize = 256;
+
+/// Inner products of the data predictions at the points `log_snr` (ascending) of the Gaussian process, `[n * n]`, the mean over all
+/// positions of `windows`, `batch` of them in a pass.
+///
+/// The walk begins from noise at the first point and follows the deterministic solver of order 1 through all others. All blocks of
+/// `block_size` walk at once, each behind the true text, as when it is written.
+///
+/// # Errors
+/// If there are no windows or points, windows differ in length, or an operation fails. `watch` is told the windows done.
+pub fn path_products(
+    network: &Network,
+    windows: &[Window],
+    (block_size, batch): (usize, usize),
+    log_snr: &[f64],
+    watch: &mut dyn FnMut(usize),
+) -> Result<Vec<f64>> {
+    let n = log_snr.len();
+    let len = windows.first().map_or(0, |window| window.ids.len());
+    if n == 0 || block_size == 0 || windows.iter().any(|window| window.ids.len() != len) || len == 0 {
+        return Err(Error::Config(
+            "a path needs points, blocks, and windows of one length; give at least one of each".to_owned(),
+        ));
+    }
+    let config = network.config();
+    let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
+    let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?;
+    let plans = NoisyClean {
+        sparse: config.attention.sparse().cloned(),
+    };
+    let layout = Layout {
+        plan: Arc::new(plans.plan(len, block_size)?),
+        rotary: &rotary,
+    };
+    let mut products = vec![0.0; n * n];
+    for (part, windows_here) in windows.chunks(batch.max(1)).enumerate() {
+        let done = part * batch.max(1);
+        watch(done);
+        let tokens: Vec<u32> = windows_here
+            .iter()
+            .flat_map(|window| window.ids.iter().copied())
+            .collect();
+        let walk = walk(network, &tokens, len, &layout, (log_snr, done as u64))?;
+        for (sum, product) in products.iter_mut().zip(products_of(&walk)?) {
+            *sum += product / (windows.len() * len) as f64;
+        }
+    }
+    Ok(products)
+}
+
+/// Data predictions at all points, `[positions, embed]` f32 each.
+fn walk(
+    network: &Network,
+    tokens: &[u32],
+    len: usize,
+    layout: &Layout<'_>,
+    (log_snr, key): (&[f64], u64),
+) -> Result<Vec<Tensor>> {
+    let config = network.config();
+    let at = |log_snr: f64| Levels {
+        snr: vec![log_snr.exp() as f32; tokens.len()],
+        weight: vec![1.0; tokens.len()],
+    };
+    let sizes = (config.vocab, config.embed);
+    let corrupted = Corrupted::new(tokens, &at(log_snr[0]), tokens.len() / len, sizes, (NOISE, key));
+    let tables = network.tables(None)?;
+    let mut rows = corrupted.place(network, &tables)?;
+    let mut walk = Vec::with_capacity(log_snr.len());
+    for point in 0..log_snr.len() {
+        let h = evidence(network, &run(network, &tables, &rows, &corrupted, layout)?, &rows)?;
+        let x_hat = mixture(h.tensor(), tables.unit().tensor(), network.bias())?;
+        if let (Some(next), Some(soft)) = (log_snr.get(point + 1), &rows.input.soft) {
+            // y' / r' = y / r + (r' - r) x_hat with r = sqrt(s), see the soft lessons of distillation.
+            let (r, to) = ((0.5 * log_snr[point]).exp(), (0.5 * next).exp());
+            let moved = (soft.evidence.affine(to / r, 0.0)? + x_hat.affine(to * (to - r), 0.0)?)?;
+            rows.input.soft = Some(Soft::new(moved)?);
+            rows.input.mean_signal = signal(network, &at(*next), len)?;
+        }
+        walk.push(x_hat);
+    }
+    Ok(walk)
+}
+
+/// Inner products of the points, summed over all rows.
+fn products_of(walk: &[Tensor]) -> Result<Vec<f64>> {
+    let n = walk.len();
+    let (rows, width) = walk[0].dims2()?;
+    let mut sum = vec![0.0; n * n];
+    for start in (0..rows).step_by(CHUNK) {
+        let count = CHUNK.min(rows - start);
+        let chunk = |x: &Tensor| {
+            x.narrow(0, start, count)?
+                .to_dtype(DType::F64)?
+                .reshape((1, count * width))
+        };
+        let points = Tensor::cat(&walk.iter().map(chunk).collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+        let products = points.matmul(&points.t()?)?.flatten_all()?.to_vec1::<f64>()?;
+        sum.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use drdiff_kernels::{Builder, Source};
+    use drdiff_model::ModelConfig;
+
+    use super::*;
+
+    fn network(noise_conditioning: bool) -> Network {
+        let config: ModelConfig = serde_json::from_value(serde_json::json!({
+            "vocab": 12, "width": 16, "embed": 16, "layers": 2, "heads": 1, "kv_heads": 1, "head_dim": 16,
+            "hidden": 32, "context": 16, "noise_conditioning": noise_conditioning
+        }))
+        .unwrap();
+        let builder = Builder::new(Source::Init(Noise::new(4, 0)), &Device::Cpu);
+        Network::new(&builder, &config, DType::F32).unwrap()
+    }
+
+    fn windows(count: u32) -> Vec<Window> {
+        let window = |w| Window {
+            ids: (0..16).map(|i| (i * i + 5 * w) % 12).collect(),
+            bytes: 16,
+        };
+        (0..count).map(window).collect()
+    }
+
+    #[test]
+    fn products_are_those_of_mean_embeddings_and_grow_clear() {
+        let points: Vec<f64> = (0..7).map(|i| -9.0 + 2.5 * f64::from(i)).collect();
+        for conditioned in [false, true] {
+            let found = path_products(&network(conditioned), &windows(2), (4, 2), &points, &mut |_| {}).unwrap();
+            for i in 0..7 {
+                assert!((0..7).all(|j| (found[7 * i + j] - found[7 * j + i]).abs() < 1e-12));
+                // Means of unit vectors are at most of length one.
+                assert!((0.0..=1.0 + 1e-6).contains(&found[8 * i]));
+            }
+            assert!(found[48] > 0.9, "a token is clear in the end: {}", found[48]);
+            assert!(found[0] < 0.5, "and open in the beginning: {}", found[0]);
+        }
+    }
+
+    #[test]
+    fn impossible_paths_are_refused() {
+        let network = network(false);
+        let none = |windows: &[Window], size, points: &[f64]| {
+            path_products(&network, windows, (size, 1), points, &mut |_| {}).is_err()
+        };
+        assert!(none(&[], 4, &[0.0]) && none(&windows(1), 0, &[0.0]) && none(&windows(1), 4, &[]));
+    }
+}
