@@ -129,6 +129,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::EmptyGap
         | GenerationError::NoGap
         | GenerationError::EmptyStop
+        | GenerationError::Compute(_)
         | GenerationError::UnknownToken { .. }
         | GenerationError::Vocabulary { .. } => Exit::Usage,
         GenerationError::Batch(error) => of_batch(error),

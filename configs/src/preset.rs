@@ -28,6 +28,7 @@ macro_rules! embedded {
 const PRESETS: &[Preset] = embedded![
     "train" / "tiny",
     "train" / "small",
+    "train" / "routed",
     "generate" / "default",
     "sweep" / "quick",
     "sweep" / "steps",

@@ -25,6 +25,9 @@ pub enum Error {
     /// A stop string that is found everywhere.
     #[error("a stop string is empty; leave it out, or write the text at which to stop")]
     EmptyStop,
+    /// A share of the compute that makes no sense, or that the network cannot serve.
+    #[error("{0}")]
+    Compute(String),
     /// The tokenizer belongs to another network.
     #[error("the tokenizer has {has} tokens, the network {needs}; use the tokenizer that the network was trained with")]
     Vocabulary {
@@ -81,7 +84,12 @@ impl Error {
     /// Whether the request is to blame, so that others can still be served.
     pub(crate) fn is_of_request(&self) -> bool {
         match self {
-            Self::Length { .. } | Self::UnknownToken { .. } | Self::EmptyGap | Self::NoGap | Self::EmptyStop => true,
+            Self::Length { .. }
+            | Self::UnknownToken { .. }
+            | Self::EmptyGap
+            | Self::NoGap
+            | Self::EmptyStop
+            | Self::Compute(_) => true,
             Self::Solver(error) => matches!(
                 error,
                 drdiff_solver::Error::UnknownName { .. }

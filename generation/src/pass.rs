@@ -9,6 +9,7 @@ use drdiff_routing::{ComputeReport, Groups};
 use drdiff_solver::Prediction;
 
 use crate::Result;
+use crate::compute::Span;
 use crate::job::{Job, Part};
 
 /// Rows of a pass, gathered job after job.
@@ -93,26 +94,36 @@ impl Rows {
     }
 }
 
-/// Runs the network once over the parts of all jobs and returns, for each job, the prediction of its open positions.
+/// Runs the network once over the parts of all jobs and returns, for each job, where its rows were and the prediction of
+/// its open positions.
 pub(crate) fn predict(
     network: &Network,
     jobs: &mut [&mut Job],
     parts: &[Part],
     report: &mut ComputeReport,
-) -> Result<Vec<Option<Prediction>>> {
+) -> Result<Vec<(Span, Option<Prediction>)>> {
     let config = network.config();
     let mut rows = Rows::default();
     let mut rotaries = Vec::with_capacity(jobs.len());
-    let mut open_counts = Vec::with_capacity(jobs.len());
+    let mut spans = Vec::with_capacity(jobs.len());
     for (job, part) in jobs.iter().zip(parts) {
-        let before = rows.open.len();
+        let (first_row, first_group) = (rows.index.len(), rows.groups.len());
+        let (first_open, first_routed) = (rows.open.len(), rows.groups.members());
+        let share = job.share(&config.routing);
         part.clean.iter().for_each(|token| rows.clean(*token));
         let mut len = part.clean.len();
         if part.block {
-            rows.block(job, config.routing.budget.max, config.vocab as u32, config.embed);
+            rows.block(job, share, config.vocab as u32, config.embed);
             len += job.block_len();
         }
-        open_counts.push(rows.open.len() - before);
+        spans.push(Span {
+            rows: first_row..rows.index.len(),
+            block: first_row + part.clean.len(),
+            groups: first_group..rows.groups.len(),
+            routed: rows.groups.members() - first_routed,
+            open: rows.open.len() - first_open,
+            share,
+        });
         let first = job.position as i64;
         let positions: Vec<i64> = (first..first + len as i64).collect();
         rotaries.push((
@@ -135,7 +146,7 @@ pub(crate) fn predict(
     let hidden = network.forward(&network.tables(None)?, &input, &mut segments, report)?;
     drop(segments);
     if rows.open.is_empty() {
-        return Ok(jobs.iter().map(|_| None).collect());
+        return Ok(spans.into_iter().map(|span| (span, None)).collect());
     }
     let device = network.device();
     let open = Tensor::from_slice(&rows.open, rows.open.len(), device)?;
@@ -155,32 +166,32 @@ pub(crate) fn predict(
     } else {
         None
     };
-    split(jobs, parts, &open_counts, &logits, data.as_ref())
+    split(parts, spans, &logits, data.as_ref())
 }
 
 fn split(
-    jobs: &[&mut Job],
     parts: &[Part],
-    open_counts: &[usize],
+    spans: Vec<Span>,
     logits: &Tensor,
     data: Option<&Tensor>,
-) -> Result<Vec<Option<Prediction>>> {
+) -> Result<Vec<(Span, Option<Prediction>)>> {
     let mut first = 0;
-    let mut predictions = Vec::with_capacity(jobs.len());
-    for (part, count) in parts.iter().zip(open_counts) {
+    let mut predictions = Vec::with_capacity(parts.len());
+    for (part, span) in parts.iter().zip(spans) {
         if !part.block {
-            predictions.push(None);
+            predictions.push((span, None));
             continue;
         }
-        let own = logits.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
+        let count = span.open;
+        let own = logits.narrow(0, first, count)?.flatten_all()?.to_vec1::<f32>()?;
         let data = match data {
             Some(data) => {
-                let rows = data.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
+                let rows = data.narrow(0, first, count)?.flatten_all()?.to_vec1::<f32>()?;
                 rows.into_iter().map(f64::from).collect()
             }
             None => Vec::new(),
         };
-        predictions.push(Some(Prediction { logits: own, data }));
+        predictions.push((span, Some(Prediction { logits: own, data })));
         first += count;
     }
     Ok(predictions)

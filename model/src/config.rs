@@ -85,7 +85,8 @@ impl ModelConfig {
                 "{heads} heads cannot share {kv_heads} key heads evenly"
             )));
         }
-        self.routing.validate(self.layers)?;
+        let routing = self.routing.validate(self.layers);
+        routing.map_err(|error| Error::Config(error.to_string()))?;
         Ok(self.attention.validate(self.context)?)
     }
 

@@ -42,16 +42,16 @@ impl ExpertChoice {
         (each as usize).min(group.open)
     }
 
-    /// The chosen rows (`[n]` u32) and their experts, group size by group size.
+    /// The chosen members (`[n]` u32) and their experts, group size by group size.
     #[expect(
         clippy::disallowed_methods,
         reason = "rows of at most 64 columns, and an order has no gradient"
     )]
     fn choose(&self, probabilities: &Tensor, groups: &Groups) -> Result<Option<(Tensor, Vec<u32>)>> {
         let (experts, device) = (self.config.experts, probabilities.device());
-        // Open rows come before settled ones, whatever their probability.
-        let open = groups.per_row(|open, _| if open { 2.0 } else { 0.0 });
-        let ranks = probabilities.broadcast_add(&Tensor::from_vec(open, (groups.rows(), 1), device)?)?;
+        // Open members come before settled ones, whatever their probability.
+        let open = groups.per_member(|open, _| if open { 2.0 } else { 0.0 });
+        let ranks = probabilities.broadcast_add(&Tensor::from_vec(open, (groups.members(), 1), device)?)?;
         let mut sizes: BTreeMap<usize, Vec<&Group>> = BTreeMap::new();
         for group in groups.iter().filter(|group| group.open > 0) {
             sizes.entry(group.len).or_default().push(group);
@@ -106,17 +106,20 @@ impl Router for ExpertChoice {
         let taken = groups.iter().map(|group| experts * self.capacity(group)).collect();
         let mut counts = vec![0; experts];
         let mut chosen = None;
-        if let Some((rows, of)) = self.choose(probabilities.tensor(), groups)? {
-            let device = rows.device();
+        if let Some((members, of)) = self.choose(probabilities.tensor(), groups)? {
+            let device = members.device();
             let mut order: Vec<u32> = (0..of.len() as u32).collect();
             order.sort_by_key(|at| of[*at as usize]);
             let sorted: Vec<u32> = order.iter().map(|at| of[*at as usize]).collect();
             sorted.iter().for_each(|expert| counts[*expert as usize] += 1);
-            let rows = rows.index_select(&Tensor::from_vec(order, of.len(), device)?, 0)?;
+            let members = members.index_select(&Tensor::from_vec(order, of.len(), device)?, 0)?;
             let width = Tensor::full(experts as u32, of.len(), device)?;
-            let cells = ((&rows * width)? + Tensor::from_vec(sorted, of.len(), device)?)?;
-            let gates = probabilities.reshape((groups.rows() * experts, 1))?.rows(&cells)?;
-            chosen = Some(Chosen { rows, gates });
+            let cells = ((&members * width)? + Tensor::from_vec(sorted, of.len(), device)?)?;
+            let gates = probabilities.reshape((groups.members() * experts, 1))?.rows(&cells)?;
+            chosen = Some(Chosen {
+                rows: groups.member_rows(device)?.index_select(&members, 0)?,
+                gates,
+            });
         }
         Ok(Some(Routing {
             chosen,

@@ -61,11 +61,12 @@ impl FeedForward {
             let grouped = groups.rows();
             return Err(Error::Groups { rows, grouped });
         }
-        report.add(layer, rows as u64, shared + rows as u64 * router.flops_per_row());
+        report.add(layer, rows as u64, shared);
         let Some(routing) = router.route(x, groups)? else {
             return Ok((out, None));
         };
-        report.add_routed(layer, experts.flops_per_row(), &routing)?;
+        let costs = [router.flops_per_row(), experts.flops_per_row()];
+        report.add_routed(layer, costs, groups, &routing)?;
         let Some(Chosen { rows, gates }) = &routing.chosen else {
             return Ok((out, Some(routing)));
         };

@@ -27,13 +27,17 @@ impl Head {
         2 * self.weight.elem_count() as u64
     }
 
-    /// Scores `[rows, experts]` f32. No gradient flows to `hidden`, so that routing cannot bend the trunk (DrDiff, arXiv
+    /// Scores of the members of `groups`, `[members, experts]` f32; `hidden` holds all rows. No gradient flows to `hidden`, so that routing cannot bend the trunk (DrDiff, arXiv
     /// 2509.02785: the gate reads a stop-gradient of the state).
     pub(crate) fn scores(&self, hidden: &Value, groups: &Groups) -> Result<Value> {
-        let rows = hidden.tensor().dim(0)?;
-        let signal = groups.per_row(|_, signal| signal - 0.5);
-        let signal = Tensor::from_vec(signal, (rows, 1), hidden.tensor().device())?;
-        Ok(hidden.through(|hidden| {
+        let device = hidden.tensor().device();
+        let members = match groups.members() == groups.rows() {
+            true => hidden.clone(),
+            false => hidden.rows(&groups.member_rows(device)?)?,
+        };
+        let signal = groups.per_member(|_, signal| signal - 0.5);
+        let signal = Tensor::from_vec(signal, (groups.members(), 1), device)?;
+        Ok(members.through(|hidden| {
             let x = hidden.detach().to_dtype(DType::F32)?;
             let scores = x.matmul(&self.weight.to_dtype(DType::F32)?.t()?)?;
             let level = signal.matmul(&self.signal.to_dtype(DType::F32)?)?;
@@ -58,8 +62,8 @@ pub(crate) fn aux_loss(
     load: Option<&Tensor>,
 ) -> Result<Value> {
     let share = (groups.open_rows().max(1) as f64).recip();
-    let rows = groups.per_row(|open, _| if open { share } else { 0.0 });
-    let rows = Tensor::from_vec(rows, (groups.rows(), 1), scores.tensor().device())?;
+    let rows = groups.per_member(|open, _| if open { share } else { 0.0 });
+    let rows = Tensor::from_vec(rows, (groups.members(), 1), scores.tensor().device())?;
     Ok(scores.through(|scores| {
         let most = scores.detach().max_keepdim(1)?;
         let sum = scores.broadcast_sub(&most)?.exp()?.sum_keepdim(1)?;
@@ -78,8 +82,8 @@ pub(crate) fn aux_loss(
 /// Mean entropy of the softmax over experts, open rows only, divided by its largest value; a scalar.
 pub(crate) fn entropy(scores: &Tensor, groups: &Groups) -> Result<Tensor> {
     let share = (groups.open_rows().max(1) as f64).recip();
-    let rows = groups.per_row(|open, _| if open { share } else { 0.0 });
-    let rows = Tensor::from_vec(rows, groups.rows(), scores.device())?;
+    let rows = groups.per_member(|open, _| if open { share } else { 0.0 });
+    let rows = Tensor::from_vec(rows, groups.members(), scores.device())?;
     let p = softmax(scores)?;
     let nats = (&p * (&p + 1e-9)?.log()?)?.sum(1)?.mul(&rows)?.sum_all()?;
     let most = (scores.dim(1)? as f64).ln().max(f64::MIN_POSITIVE);

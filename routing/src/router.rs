@@ -40,7 +40,7 @@ pub trait Router: Send + Sync {
     /// If a tensor operation fails.
     fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>>;
 
-    /// Floating-point operations of the scores of one row.
+    /// Floating-point operations of the scores of one member of a group.
     fn flops_per_row(&self) -> u64;
 }
 

@@ -17,10 +17,10 @@ pub(crate) struct TokenChoice {
     config: RoutingConfig,
 }
 
-/// A row that goes through an expert.
+/// A member of a group that goes through an expert.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Pair {
-    row: usize,
+    member: usize,
     expert: usize,
     /// The expert's share of the softmax.
     share: f64,
@@ -34,8 +34,8 @@ impl TokenChoice {
         })
     }
 
-    /// The experts that one row asks for.
-    fn wanted(&self, row: usize, scores: &[f32]) -> Vec<Pair> {
+    /// The experts that one member asks for.
+    fn wanted(&self, member: usize, scores: &[f32]) -> Vec<Pair> {
         let idle = self.config.kind == RouterKind::Threshold;
         let most = scores
             .iter()
@@ -45,7 +45,7 @@ impl TokenChoice {
         let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - most).exp()).collect();
         let total = weights.iter().sum::<f64>() + if idle { f64::from(-most).exp() } else { 0.0 };
         let pair = |(expert, weight): (usize, &f64)| Pair {
-            row,
+            member,
             expert,
             share: weight / total,
         };
@@ -59,24 +59,24 @@ impl TokenChoice {
         pairs
     }
 
-    /// What the groups take, by expert and row, and how much each of them.
+    /// What the groups take, by expert and member, and how much each of them.
     fn choose(&self, scores: &[Vec<f32>], groups: &Groups) -> (Vec<Pair>, Vec<usize>) {
         let (mut chosen, mut taken) = (Vec::new(), Vec::with_capacity(groups.len()));
         for group in groups.iter() {
             let mut pairs: Vec<Pair> = groups
                 .open_of(group)
-                .flat_map(|row| self.wanted(row, &scores[row]))
+                .flat_map(|member| self.wanted(member, &scores[member]))
                 .collect();
             pairs.sort_by(|a, b| b.share.total_cmp(&a.share));
             pairs.truncate((pairs.len() as f64 * group.budget - 1e-9).ceil().max(0.0) as usize);
             taken.push(pairs.len());
             chosen.extend(pairs);
         }
-        chosen.sort_by_key(|pair| (pair.expert, pair.row));
+        chosen.sort_by_key(|pair| (pair.expert, pair.member));
         (chosen, taken)
     }
 
-    /// Weights of all experts for all rows, of which the chosen ones count.
+    /// Weights of all experts for all members, of which the chosen ones count.
     fn weights(&self, scores: &Value, chosen: &[Pair]) -> Result<Value> {
         let (rows, experts) = scores.tensor().dims2()?;
         let device = scores.tensor().device();
@@ -90,7 +90,7 @@ impl TokenChoice {
         }
         let mut barred = vec![-1e9f32; rows * experts];
         for pair in chosen {
-            barred[pair.row * experts + pair.expert] = 0.0;
+            barred[pair.member * experts + pair.expert] = 0.0;
         }
         let barred = Tensor::from_vec(barred, (rows, experts), device)?;
         Ok(scores.through(|scores| Ok(softmax(&(scores + &barred)?)?))?)
@@ -115,13 +115,13 @@ impl Router for TokenChoice {
         let total = pairs.len();
         let mut chosen = None;
         if total > 0 {
-            let cells = pairs.iter().map(|pair| (pair.row * experts + pair.expert) as u32);
+            let cells = pairs.iter().map(|pair| (pair.member * experts + pair.expert) as u32);
             let cells = Tensor::from_vec(cells.collect::<Vec<u32>>(), total, device)?;
-            let rows: Vec<u32> = pairs.iter().map(|pair| pair.row as u32).collect();
+            let rows: Vec<u32> = pairs.iter().map(|pair| groups.row_of(pair.member)).collect();
             let weights = self.weights(&scores, &pairs)?;
             chosen = Some(Chosen {
                 rows: Tensor::from_vec(rows, total, device)?,
-                gates: weights.reshape((groups.rows() * experts, 1))?.rows(&cells)?,
+                gates: weights.reshape((groups.members() * experts, 1))?.rows(&cells)?,
             });
         }
         let load: Vec<f32> = counts.iter().map(|count| *count as f32 / total.max(1) as f32).collect();

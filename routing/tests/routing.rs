@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor, Var};
-use drdiff_kernels::{Builder, Linear, Noise, Source, Tape, Value};
+use drdiff_kernels::{Builder, Linear, Noise, QuantizedMatrix, Source, Tape, Value};
 use drdiff_routing::{ComputeReport, FeedForward, Groups, RouterKind, RoutingConfig, Shape, grouped_linear};
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, assert_gradient, tensor, values};
 
@@ -85,15 +86,42 @@ fn a_grouped_product_is_its_naive_twin_and_so_is_its_gradient() {
 }
 
 #[test]
+fn a_quantised_stack_is_its_experts_one_by_one() {
+    let (experts, outputs, inputs) = (3, 32, 64);
+    let mut draw = Inputs::new(9);
+    let numbers = draw.numbers(experts * outputs * inputs);
+    let quantised = |numbers: &[f64]| {
+        let dense = tensor(numbers, &[numbers.len() / inputs, inputs]).unwrap();
+        let tensor = QTensor::quantize(&dense, GgmlDType::Q8_0).unwrap();
+        QuantizedMatrix::new(tensor).unwrap()
+    };
+    let counts = [2, 0, 5];
+    let x = tensor(&draw.numbers(7 * inputs), &[7, inputs]).unwrap();
+    let y = grouped_linear(&Value::constant(&x), &Linear::Quantized(quantised(&numbers)), &counts).unwrap();
+    let first = quantised(&numbers[..outputs * inputs]);
+    let last = quantised(&numbers[2 * outputs * inputs..]);
+    let want = [
+        first.forward(&x.narrow(0, 0, 2).unwrap()),
+        last.forward(&x.narrow(0, 2, 5).unwrap()),
+    ];
+    let want = Tensor::cat(&want.map(Result::unwrap), 0).unwrap();
+    assert_eq!(values(y.tensor()).unwrap(), values(&want).unwrap());
+    assert!(!first.has_parts_of(8) && first.forward_part(&x, 8..16).is_err());
+    // Nothing can be learned through it.
+    let tape = Tape::new();
+    assert!(grouped_linear(&tape.constant(&x), &Linear::Quantized(quantised(&numbers)), &counts).is_err());
+}
+
+#[test]
 fn expert_choice_spends_what_shapes_say_and_settled_rows_spend_nothing() {
     let (layer, _) = layer(&config(RouterKind::ExpertChoice));
     // The shared expert, and the scores of 4 experts.
-    let shared = 6 * 8 * 16 + 2 * 8 * 4;
+    let (shared, scores) = (6 * 8 * 16, 2 * 8 * 4);
     let routed = 6 * 8 * 6;
     // 2 experts a row on average: 4 experts take 4 of 8 rows each, at half the budget 2.
     for (budget, each) in [(1.0, 4), (0.5, 2)] {
         let (_, report) = run(&layer, &input(1, 8), &blocks(&[8], budget));
-        assert_eq!(report.flops(), 8 * shared + 4 * each * routed);
+        assert_eq!(report.flops(), 8 * (shared + scores) + 4 * each * routed);
         let account = &report.layers()[0];
         assert_eq!((account.load.clone(), &account.taken), (vec![each; 4], &vec![4 * each]));
         assert_eq!(u64::from(account.experts.iter().sum::<u32>()), 4 * each);

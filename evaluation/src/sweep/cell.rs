@@ -54,6 +54,7 @@ impl Cell {
             ("reabsorb_below", reabsorb.map(|reabsorb| reabsorb.below).into()),
             ("reabsorb_per_step", reabsorb.map(|reabsorb| reabsorb.per_step).into()),
             ("self_condition", settings.self_condition.into()),
+            ("compute", settings.compute.to_string().into()),
             ("stop_at_end", settings.stop_at_end.into()),
             ("tokens", settings.tokens.into()),
         ]

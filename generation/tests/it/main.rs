@@ -4,5 +4,6 @@
 
 mod batch;
 mod common;
+mod compute;
 mod engine;
 mod sparse;

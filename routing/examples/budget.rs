@@ -1,0 +1,98 @@
+//! How much of the operations that a smaller budget saves is time saved: a feed-forward layer on the CPU, in f32 and with
+//! weights of 8 bits.
+//!
+//!     cargo run --release -p drdiff-routing --example budget
+//!
+//! `RAYON_NUM_THREADS=1` measures one thread.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a table for a terminal")]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
+use drdiff_kernels::params::Param;
+use drdiff_kernels::{Builder, Loaded, Noise, Source, Value};
+use drdiff_routing::{ComputeReport, FeedForward, Groups, RouterKind, RoutingConfig, Shape};
+
+/// The layer of the preset `routed`.
+const SHAPE: Shape = Shape {
+    width: 512,
+    hidden: 1088,
+};
+const BUDGETS: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
+
+fn layer(kind: RouterKind, quantised: bool) -> FeedForward {
+    let config = RoutingConfig {
+        kind,
+        experts: 8,
+        expert_hidden: 320,
+        ..RoutingConfig::default()
+    };
+    let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
+    let fresh = FeedForward::new(&builder, SHAPE, Some(&config), 0.02).unwrap();
+    if !quantised {
+        return fresh;
+    }
+    let (params, _) = builder.finish();
+    let load = |(name, param): (&str, &Param)| {
+        let Param::Trained(var) = param else {
+            unreachable!("drawn anew")
+        };
+        let large = var.rank() == 2 && var.dims()[1].is_multiple_of(32) && !name.starts_with("router");
+        let loaded = match large {
+            true => Loaded::Quantized(QTensor::quantize(var.as_tensor(), GgmlDType::Q8_0).unwrap()),
+            false => Loaded::Dense(var.as_tensor().copy().unwrap()),
+        };
+        (name.to_owned(), loaded)
+    };
+    let tensors: BTreeMap<String, Loaded> = params.iter().map(load).collect();
+    let source = Source::Loaded {
+        tensors,
+        trainable: false,
+    };
+    FeedForward::new(&Builder::new(source, &Device::Cpu), SHAPE, Some(&config), 0.02).unwrap()
+}
+
+/// The best of a few runs in seconds, and the operations of one.
+fn time(layer: &FeedForward, x: &Value, groups: &Groups) -> (f64, u64) {
+    let mut report = ComputeReport::default();
+    layer.forward(x, groups, 0, &mut report).unwrap();
+    let (mut best, begun) = (f64::INFINITY, Instant::now());
+    while begun.elapsed().as_secs_f64() < 1.0 {
+        let start = Instant::now();
+        layer.forward(x, groups, 0, &mut ComputeReport::default()).unwrap();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    (best, report.flops())
+}
+
+fn main() {
+    println!("weights  router         rows  budget   GFLOP       ms  saved operations  saved time");
+    for quantised in [false, true] {
+        for kind in [RouterKind::ExpertChoice, RouterKind::TokenChoice] {
+            let layer = layer(kind, quantised);
+            for rows in [16, 64, 512] {
+                let numbers: Vec<f32> = (0..rows * SHAPE.width).map(|i| (i as f32 * 0.7).sin()).collect();
+                let x = Value::constant(&Tensor::from_vec(numbers, (rows, SHAPE.width), &Device::Cpu).unwrap());
+                let mut full = None;
+                for budget in BUDGETS {
+                    let mut groups = Groups::default();
+                    groups.block(&vec![true; rows], 0.0, budget);
+                    let (seconds, flops) = time(&layer, &x, &groups);
+                    let (whole, most) = *full.get_or_insert((seconds, flops));
+                    println!(
+                        "{}  {:13}  {rows:4}  {budget:6}  {:6.3}  {:7.3}  {:14.0} %  {:8.0} %",
+                        if quantised { "Q8_0   " } else { "f32    " },
+                        format!("{kind:?}"),
+                        flops as f64 * 1e-9,
+                        seconds * 1e3,
+                        100.0 * (1.0 - flops as f64 / most as f64),
+                        100.0 * (1.0 - seconds / whole)
+                    );
+                }
+            }
+        }
+    }
+}
