@@ -1,7 +1,5 @@
 //! A routed layer is its naive twin in f64, with its gates, its auxiliary loss and all gradients.
 
-#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
-
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Var};
