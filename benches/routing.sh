@@ -5,8 +5,8 @@
 #   DRDIFF=target/release/drdiff DATA=shards OUT=bench-routing DEVICE=cuda benches/routing.sh [arm ...]
 #
 # DRDIFF: the program.  DATA: a corpus of `drdiff data prepare` with the tiers that the preset names.  OUT: a folder for
-# each arm.  STEPS: steps of each run (8857, as the preset).  DEVICE: cuda or cpu.  TRY=1: a few steps of a small network,
-# to see that every arm runs.  A run that was interrupted goes on.
+# each arm.  STEPS: steps of each run (8857, as the preset).  DEVICE: cuda or cpu.  VOCAB: the corpus's vocabulary (8192).
+# TRY=1: a few steps of a small network, to see that every arm runs.  A run that was interrupted goes on.
 #
 # Arms: dense, expert_choice (flat), rising, falling, token_choice, threshold, elastic (rising, budgets from a quarter up).
 set -euo pipefail
@@ -24,11 +24,12 @@ dense_hidden=1408
 if [[ -n ${TRY:-} ]]; then
     common=(--set 'model.routing.budget={min: 1, max: 1}' --set model.routing.schedule=flat
         --set steps="${STEPS:-6}" --set batch=2 --set log_every=2 --set validate_every=0 --set validation_windows=2
-        --set 'sampling.shares={}' --set 'validation_blocks=[4, 16]' --set model.width=64 --set model.embed=64 --set model.layers=4
-        --set model.heads=2 --set model.kv_heads=2 --set model.head_dim=32 --set model.hidden=128 --set model.context=64
-        --set model.routing.expert_hidden=32 --set 'block_sizes={4: 1, 16: 1}' --set optimizer.warmup=2)
+        --set 'validation_blocks=[4, 16]' --set model.width=64 --set model.embed=64 --set model.layers=4
+        --set model.heads=2 --set model.kv_heads=2 --set model.head_dim=32 --set model.hidden=128
+        --set model.routing.expert_hidden=32 --set optimizer.warmup=2)
     dense_hidden=160
 fi
+common+=(--set model.vocab="${VOCAB:-8192}")
 
 changes() {
     case $1 in

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use drdiff_attention::{Segment, SelfAttention, Shape as AttentionShape};
 use drdiff_kernels::{Builder, Init, Value};
-use drdiff_routing::{ComputeReport, FeedForward, Groups, Routing, Shape as FeedForwardShape};
+use drdiff_routing::{ComputeReport, FeedForward, Placed, Routing, Shape as FeedForwardShape};
 
 use crate::noise_embedding::Modulation;
 use crate::{ModelConfig, Result};
@@ -124,7 +124,7 @@ impl Block {
         &self,
         stream: &Stream,
         features: Option<&Value>,
-        (segments, groups): (&mut [Segment<'_>], &Groups),
+        (segments, placed): (&mut [Segment<'_>], Option<&Placed>),
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Stream, Option<Routing>)> {
@@ -133,7 +133,7 @@ impl Block {
         let branch = Some(self.attention_norm.branch(delta, features)?);
         let stream = Stream { x, branch };
         let (x, normed) = self.feed_forward_norm.forward(&stream, features)?;
-        let (delta, routing) = self.feed_forward.forward(&normed, groups, layer, report)?;
+        let (delta, routing) = self.feed_forward.forward(&normed, placed, layer, report)?;
         let branch = Some(self.feed_forward_norm.branch(delta, features)?);
         Ok((Stream { x, branch }, routing))
     }

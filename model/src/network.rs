@@ -230,13 +230,18 @@ impl Network {
             Some(signal) => Some(Value::entered(tables.tape.as_ref(), &features(signal, self.dtype)?)),
             None => None,
         };
+        let routing = &self.config.routing;
+        let placed = match routing.routed_layers(self.config.layers).next() {
+            Some(_) => input.groups.place(routing, input.index.dim(0)?, self.device())?,
+            None => None,
+        };
         let mut stream = Stream {
             x: self.embed(tables, input)?,
             branch: None,
         };
         let mut routings = Vec::new();
         for (layer, block) in self.blocks.iter().enumerate() {
-            let place = (&mut *segments, &input.groups);
+            let place = (&mut *segments, placed.as_ref());
             let (next, routing) = block.forward(&stream, features.as_ref(), place, layer, report)?;
             stream = next;
             routings.extend(routing.map(|routing| (layer, routing)));

@@ -23,7 +23,7 @@ const SHAPE: Shape = Shape {
 };
 const BUDGETS: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
 
-fn layer(kind: RouterKind, quantised: bool) -> FeedForward {
+fn layer(kind: RouterKind, quantised: bool) -> (FeedForward, RoutingConfig) {
     let config = RoutingConfig {
         kind,
         experts: 8,
@@ -33,7 +33,7 @@ fn layer(kind: RouterKind, quantised: bool) -> FeedForward {
     let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
     let fresh = FeedForward::new(&builder, SHAPE, Some(&config), 0.02).unwrap();
     if !quantised {
-        return fresh;
+        return (fresh, config);
     }
     let (params, _) = builder.finish();
     let load = |(name, param): (&str, &Param)| {
@@ -52,11 +52,13 @@ fn layer(kind: RouterKind, quantised: bool) -> FeedForward {
         tensors,
         trainable: false,
     };
-    FeedForward::new(&Builder::new(source, &Device::Cpu), SHAPE, Some(&config), 0.02).unwrap()
+    let builder = Builder::new(source, &Device::Cpu);
+    let layer = FeedForward::new(&builder, SHAPE, Some(&config), 0.02).unwrap();
+    (layer, config)
 }
 
 /// For each budget the best time in seconds and the operations. Budgets take turns, since other programs slow some down.
-fn times(layer: &FeedForward, rows: usize) -> Vec<(f64, u64)> {
+fn times((layer, config): &(FeedForward, RoutingConfig), rows: usize) -> Vec<(f64, u64)> {
     let numbers: Vec<f32> = (0..rows * SHAPE.width).map(|i| (i as f32 * 0.7).sin()).collect();
     let x = Value::constant(&Tensor::from_vec(numbers, (rows, SHAPE.width), &Device::Cpu).unwrap());
     let mut best = vec![(f64::INFINITY, 0); BUDGETS.len()];
@@ -67,7 +69,8 @@ fn times(layer: &FeedForward, rows: usize) -> Vec<(f64, u64)> {
             groups.block(&vec![true; rows], 0.0, *budget);
             let mut report = ComputeReport::default();
             let start = Instant::now();
-            layer.forward(&x, &groups, 0, &mut report).unwrap();
+            let placed = groups.place(config, rows, &Device::Cpu).unwrap();
+            layer.forward(&x, placed.as_ref(), 0, &mut report).unwrap();
             *best = (best.0.min(start.elapsed().as_secs_f64()), report.flops());
         }
     }

@@ -3,8 +3,8 @@
 use candle_core::{DType, Tensor};
 use drdiff_kernels::{Builder, Value};
 
-use crate::head::{Head, aux_loss, entropy, softmax};
-use crate::{Chosen, Groups, Result, Router, RouterKind, Routing, RoutingConfig};
+use crate::head::{Head, aux_loss, entropy, load, softmax};
+use crate::{Chosen, Groups, Placed, Result, Router, RouterKind, Routing, RoutingConfig};
 
 /// Top-k routing (DrDiff, arXiv 2509.02785): weights are a softmax over the chosen experts alone. With
 /// [`RouterKind::Threshold`] a row takes every expert whose share exceeds the threshold, where an idle choice of score 0
@@ -102,12 +102,9 @@ impl Router for TokenChoice {
         self.head.flops_per_row()
     }
 
-    fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>> {
-        let experts = self.config.experts;
-        if groups.open_rows() == 0 {
-            return Ok(None);
-        }
-        let scores = self.head.scores(hidden, groups)?;
+    fn route(&self, hidden: &Value, placed: &Placed) -> Result<Routing> {
+        let (groups, experts) = (&placed.groups, self.config.experts);
+        let scores = self.head.scores(hidden, placed)?;
         let device = scores.tensor().device();
         let (pairs, taken) = self.choose(&scores.tensor().to_vec2::<f32>()?, groups);
         let mut counts = vec![0; experts];
@@ -124,14 +121,13 @@ impl Router for TokenChoice {
                 gates: weights.reshape((groups.members() * experts, 1))?.rows(&cells)?,
             });
         }
-        let load: Vec<f32> = counts.iter().map(|count| *count as f32 / total.max(1) as f32).collect();
-        let load = Tensor::from_vec(load, experts, device)?;
-        Ok(Some(Routing {
+        let load = load(&counts, device)?;
+        Ok(Routing {
             chosen,
             counts,
             taken,
-            aux_loss: aux_loss(&scores, groups, &self.config, Some(&load))?,
-            entropy: entropy(scores.tensor(), groups)?,
-        }))
+            aux_loss: aux_loss(&scores, placed, &self.config, Some(&load))?,
+            entropy: entropy(scores.tensor(), placed)?,
+        })
     }
 }

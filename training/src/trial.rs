@@ -33,6 +33,8 @@ pub struct Trial {
     noise: Noise,
     step: u64,
     params: usize,
+    /// How often an expert ran for a row in the last step.
+    taken: u64,
 }
 
 impl Trial {
@@ -68,6 +70,7 @@ impl Trial {
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, device)?,
             params: params.element_count(),
             step: 0,
+            taken: 0,
             network,
             layout,
             batch,
@@ -91,6 +94,7 @@ impl Trial {
         let gradients = tape.backward(&loss)?;
         let norm = self.optimizer.step(gradients, 1e-4, &OptimizerConfig::default())?;
         self.step += 1;
+        self.taken = load.taken();
         let loss = loss.tensor().clone();
         Ok(StepOutput { loss, norm, load })
     }
@@ -101,6 +105,7 @@ impl Trial {
     }
 
     /// Floating-point operations of a step's matrix products and attention pairs, three times the forward pass;
+    /// routed experts count as they ran in the last step;
     /// what norms, the optimiser and recomputed scores cost is left out.
     pub fn flops(&self) -> u64 {
         let c = self.network.config();
@@ -110,7 +115,8 @@ impl Trial {
         let head = c.embed * (c.width + c.vocab);
         let products = 2 * (rows * (c.layers * block) as u64 + (self.tokens() * head) as u64);
         let attention = (self.batch * c.layers) as u64 * attention_flops(&self.plan, c.heads, c.head_dim);
-        3 * (products + attention)
+        let routed = 6 * (c.width * c.routing.expert_hidden) as u64 * self.taken;
+        3 * (products + attention + routed)
     }
 
     /// Numbers that the network learns.
