@@ -130,6 +130,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::NoGap
         | GenerationError::EmptyStop
         | GenerationError::StyleGuidance(_)
+        | GenerationError::Compute(_)
         | GenerationError::UnknownToken { .. }
         | GenerationError::Vocabulary { .. } => Exit::Usage,
         GenerationError::Batch(error) => of_batch(error),

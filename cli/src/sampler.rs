@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use drdiff_attention::PlanKind;
 use drdiff_configs::Inputs;
-use drdiff_generation::{Overrides, Settings};
+use drdiff_generation::{Compute, Overrides, Settings};
 use drdiff_solver::{CommitSchedule, Process, SolverConfig, SolverName};
 
 use crate::attention::plans;
@@ -66,6 +66,9 @@ pub(crate) struct SamplerArgs {
     #[arg(long, value_name = "PLAN", value_parser = plans())]
     #[arg(help = format!("Which text each token reads: {} [default: the model's own]", PlanKind::ALL.map(PlanKind::name).join(" or ")))]
     attention: Option<PlanKind>,
+    #[arg(long, value_name = "SHARE|auto", allow_negative_numbers = true)]
+    #[arg(help = shown("Share of the routed experts that runs, or auto: what each step needs", default().compute))]
+    compute: Option<Compute>,
     /// Preset or YAML file with settings; flags win over it
     #[arg(long, value_name = "PRESET|FILE")]
     config: Option<String>,
@@ -93,6 +96,7 @@ impl SamplerArgs {
             self_condition: self.self_condition.then_some(true),
             style_guidance: self.style_guidance,
             attention: self.attention,
+            compute: self.compute,
             stop: None,
         };
         let mut settings = typed.apply(&configured)?;
@@ -105,6 +109,7 @@ impl SamplerArgs {
         }
         // Wrong settings are told before a prompt is typed or a model loaded.
         settings.sampler.validate()?;
+        settings.compute.validate()?;
         let unused = match settings.sampler.process {
             Process::Absorbing if self.solver.is_some() || self.order.is_some() || self.grid.is_some() => Some(
                 "the absorbing process uses no solver and no grid; choose --process gaussian or soft-absorbing for one",

@@ -15,7 +15,7 @@ use drdiff_evaluation::sweep::{
     self, CellResult, Grid, Human, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
     Surprise, SweepConfig, TEXTS,
 };
-use drdiff_generation::Engine;
+use drdiff_generation::{Compute, Engine};
 use drdiff_solver::{Process, SolverName};
 
 fn config() -> SweepConfig {
@@ -126,7 +126,7 @@ fn what_has_no_effect_or_no_sense_is_refused() {
         change(&mut config);
         config.plan().unwrap_err().to_string()
     };
-    assert!(told(&|config| config.grid.compute = vec![0.5]).contains("`compute` has no effect"));
+    assert!(told(&|config| config.grid.compute = vec![Compute::Share(1.5)]).contains("`compute` is 1.5"));
     assert!(told(&|config| config.settings.seed = 9).contains("seeds"));
     assert!(told(&|config| config.seeds.clear()).contains("must not be empty"));
     assert!(told(&|config| config.seeds = vec![1, 1]).contains("twice"));
@@ -141,7 +141,7 @@ fn blocks_beyond_the_context_are_left_out() {
     config.settings.tokens = 80;
     config.grid.block_size = vec![8, 80];
     let mut plan = config.plan().unwrap();
-    plan.fit("bundled", common::CONTEXT);
+    plan.fit("bundled", common::network().config());
     assert!(plan.cells.iter().all(|cell| cell.settings.block_size == 8));
     assert!(
         plan.left_out[0]

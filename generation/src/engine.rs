@@ -7,9 +7,10 @@ use drdiff_model::{Network, Tokenizer};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{Prediction, Table};
 
+use crate::compute::difficulties;
 use crate::job::{Job, Part};
 use crate::pass::predict;
-use crate::{Error, Event, Request, Result};
+use crate::{Error, Event, PassCompute, Request, Result};
 
 /// Writes many texts at a time with one network.
 ///
@@ -22,6 +23,7 @@ pub struct Engine {
     waiting: VecDeque<Job>,
     active: Vec<Job>,
     capacity: usize,
+    shows_experts: bool,
 }
 
 impl Engine {
@@ -47,7 +49,13 @@ impl Engine {
             waiting: VecDeque::new(),
             active: Vec::new(),
             capacity: capacity.max(1),
+            shows_experts: false,
         })
+    }
+
+    /// Whether events of passes say how many experts each position had, which reads from the device in every pass.
+    pub fn show_experts(&mut self, shows: bool) {
+        self.shows_experts = shows;
     }
 
     /// The network.
@@ -90,15 +98,16 @@ impl Engine {
             return Ok(events);
         }
         let parts = self.active.iter_mut().map(Job::part).collect::<Result<Vec<_>>>()?;
-        for (job, part) in self.active.iter_mut().zip(&parts) {
-            job.count(part, self.network.config());
-        }
-        let mut report = ComputeReport::default();
+        let mut report = match self.shows_experts {
+            true => ComputeReport::by_row(),
+            false => ComputeReport::default(),
+        };
         let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
         let predictions = predict(&self.network, &mut jobs, &parts, &mut report)?;
         let mut kept = Vec::with_capacity(self.active.len());
-        for ((mut job, part), prediction) in self.active.drain(..).zip(&parts).zip(predictions) {
-            match advance(&mut job, part, prediction, &self.tokenizer, report.flops(), &mut events) {
+        for ((mut job, part), (spans, prediction)) in self.active.drain(..).zip(&parts).zip(predictions) {
+            let cost = job.count(part, &spans, &report, self.network.config());
+            match advance(&mut job, part, prediction, &self.tokenizer, cost, &mut events) {
                 Ok(true) => kept.push(job),
                 Ok(false) => {}
                 Err(error) => events.push(Event::Failed {
@@ -118,7 +127,7 @@ fn advance(
     part: &Part,
     prediction: Option<Prediction>,
     tokenizer: &Tokenizer,
-    flops: u64,
+    cost: PassCompute,
     events: &mut Vec<Event>,
 ) -> Result<bool> {
     job.passed(part)?;
@@ -138,9 +147,15 @@ fn advance(
             job.predictions[position] = Some(x_hat.to_vec());
         }
     }
+    let open = job.run.open();
+    let difficulties = match job.adapts() {
+        true => difficulties(&prediction.logits, tokenizer.vocab_size()),
+        false => Vec::new(),
+    };
     let report = job.run.advance(prediction)?;
+    job.assess(&open, &difficulties);
     let finished = report.finished;
-    events.push(job.pass_event(report, flops));
+    events.push(job.pass_event(report, cost));
     if finished && let Some(output) = job.turn(tokenizer, events)? {
         events.push(Event::Finished {
             request: job.request.id,

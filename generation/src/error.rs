@@ -30,6 +30,9 @@ pub enum Error {
     /// A weight of guidance that is no number.
     #[error("the style guidance is {0}; give a number, 1 for none")]
     StyleGuidance(f64),
+    /// A share of the compute that makes no sense, or that the network cannot serve.
+    #[error("{0}")]
+    Compute(String),
     /// The tokenizer belongs to another network.
     #[error("the tokenizer has {has} tokens, the network {needs}; use the tokenizer that the network was trained with")]
     Vocabulary {
@@ -101,7 +104,8 @@ impl Error {
             | Self::EmptyGap
             | Self::NoGap
             | Self::EmptyStop
-            | Self::StyleGuidance(_) => true,
+            | Self::StyleGuidance(_)
+            | Self::Compute(_) => true,
             Self::Solver(error) => matches!(
                 error,
                 drdiff_solver::Error::UnknownName { .. }

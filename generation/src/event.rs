@@ -3,7 +3,7 @@
 use drdiff_solver::StepReport;
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Error, PassCompute, RoutedCompute};
 
 /// Why a text ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,6 +45,8 @@ pub struct Output {
     /// Floating-point operations of the network for this text: all passes, linear maps and attention (see
     /// [`drdiff_model::Rows`] for what counts).
     pub flops: u64,
+    /// The feed-forward halves' part of them, and what it was spent on.
+    pub routed: RoutedCompute,
     /// Why it ended.
     pub stop: StopReason,
 }
@@ -66,8 +68,8 @@ pub enum Event {
         canvas: Vec<Option<u32>>,
         /// What the step did; positions are those of the block.
         report: StepReport,
-        /// Floating-point operations of the feed-forward halves in this pass, all requests of the batch together.
-        flops: u64,
+        /// What the pass cost this request.
+        compute: PassCompute,
     },
     /// A block is written; `text` continues the committed text.
     BlockCommitted {

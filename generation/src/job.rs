@@ -7,10 +7,14 @@ use drdiff_attention::{Error as AttentionError, KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::{Noise, TilePlan};
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
+use drdiff_routing::{ComputeReport, RoutingConfig};
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
+use crate::compute::Span;
 use crate::stop::StopStrings;
-use crate::{Error, Event, Output, Request, Result, StopReason, Task};
+use crate::{
+    Compute, Error, Event, Output, PassCompute, Request, Result, RoutedCompute, StopReason, Task,
+};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
 const PREFILL: usize = 256;
@@ -57,6 +61,9 @@ pub(crate) struct Job {
     committed: usize,
     canvas: usize,
     flops: u64,
+    routed: RoutedCompute,
+    /// How hard the last prediction found the open positions, in `[0, 1]`.
+    difficulty: f64,
 }
 
 /// What a job puts into the next pass.
@@ -90,6 +97,7 @@ impl Job {
         let config = network.config();
         let context = config.context;
         let (budget, block_size) = request.check(context, config.vocab)?;
+        request.settings.compute.check(config)?;
         let (clean, canvas) = match &request.task {
             Task::Continue(prompt) => (prompt.clone(), vec![None; block_size]),
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
@@ -143,6 +151,8 @@ impl Job {
             committed: 0,
             canvas: 0,
             flops: 0,
+            routed: RoutedCompute::default(),
+            difficulty: 1.0,
             request,
         })
     }
@@ -231,10 +241,51 @@ impl Job {
         Ok(())
     }
 
-    /// Counts the operations of the coming pass.
-    pub(crate) fn count(&mut self, part: &Part, config: &ModelConfig) {
-        let flops = self.rows(part).flops(config, &part.plan.tiles, part.plan.units.as_deref());
-        self.flops += flops * self.views() as u64;
+    /// Counts the operations of the pass that has just run, in all views of the text, before its prediction is used.
+    pub(crate) fn count(
+        &mut self,
+        part: &Part,
+        spans: &[Span],
+        report: &ComputeReport,
+        config: &ModelConfig,
+    ) -> PassCompute {
+        let mut cost = PassCompute::default();
+        for span in spans {
+            let mut view = span.cost(report, config);
+            let rows = Rows {
+                routed: span.routed,
+                taken: view.taken.iter().sum(),
+                ..self.rows(part)
+            };
+            view.flops = rows.flops(config, &part.plan.tiles, part.plan.units.as_deref());
+            cost.add(view);
+        }
+        self.flops += cost.flops;
+        self.routed.add(&cost);
+        cost
+    }
+
+    /// Share of the routed experts' full compute that the block may spend in the next pass.
+    pub(crate) fn share(&self, routing: &RoutingConfig) -> f64 {
+        self.request.settings.compute.share(self.difficulty, routing)
+    }
+
+    /// Whether [`Job::share`] depends on the difficulty.
+    pub(crate) fn adapts(&self) -> bool {
+        self.request.settings.compute == Compute::Auto
+    }
+
+    /// Takes in how hard the positions `open` of the block were, of which those count that are open still.
+    pub(crate) fn assess(&mut self, open: &[usize], difficulties: &[f64]) {
+        let left = self.run.open();
+        let still = open
+            .iter()
+            .zip(difficulties)
+            .filter(|(position, _)| left.contains(position));
+        let (count, sum) = still.fold((0, 0.0), |(count, sum), (_, difficulty)| (count + 1, sum + difficulty));
+        if count > 0 {
+            self.difficulty = sum / f64::from(count);
+        }
     }
 
     /// The rows of this job in a pass, by what the network does with them.
@@ -254,11 +305,12 @@ impl Job {
             soft: open.iter().filter(soft).count(),
             conditioned: self.predictions.iter().filter(|known| known.is_some()).count() * usize::from(conditions),
             data: open.len() * usize::from(conditions || self.run.needs_data()),
+            ..Rows::default()
         }
     }
 
     /// The event of one denoising step.
-    pub(crate) fn pass_event(&self, report: StepReport, flops: u64) -> Event {
+    pub(crate) fn pass_event(&self, report: StepReport, compute: PassCompute) -> Event {
         Event::Pass {
             request: self.request.id,
             block: self.block,
@@ -266,7 +318,7 @@ impl Job {
             nfe: self.nfe,
             canvas: self.run.state().tokens.clone(),
             report,
-            flops,
+            compute,
         }
     }
 
@@ -333,6 +385,7 @@ impl Job {
             &vec![None; len],
         )?;
         self.predictions = vec![None; len];
+        self.difficulty = 1.0;
         self.left = tokens.len();
         self.clean = tokens;
         self.block += 1;
@@ -348,6 +401,7 @@ impl Job {
             committed_tokens: self.committed,
             canvas_tokens: self.canvas,
             flops: self.flops,
+            routed: std::mem::take(&mut self.routed),
             stop,
         }
     }

@@ -4,6 +4,7 @@
 //! happened. Everything else (a command line, a batch job, a server) drives that `step`.
 
 pub mod batch;
+mod compute;
 mod engine;
 mod error;
 mod event;
@@ -14,6 +15,7 @@ mod pass;
 mod request;
 mod stop;
 
+pub use compute::{Compute, PassCompute, RoutedCompute};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};

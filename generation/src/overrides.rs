@@ -5,7 +5,7 @@ use drdiff_solver::{CommitSchedule, Process, SolverName, choose_solver};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Result, Settings};
+use crate::{Compute, Result, Settings};
 
 /// The settings that flags and requests may name; `None` leaves one as it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Overrides {
     /// Which committed text each token reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<PlanKind>,
+    /// Share of the routed experts that runs: a number, or `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute: Option<Compute>,
     /// Strings before which the text ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<Vec<String>>,
@@ -75,6 +78,7 @@ impl Overrides {
         "self_condition",
         "style_guidance",
         "attention",
+        "compute",
         "stop",
     ];
 
@@ -109,6 +113,7 @@ impl Overrides {
         set(&mut settings.stop_at_end, self.stop_at_end);
         set(&mut settings.self_condition, self.self_condition);
         set(&mut settings.style_guidance, self.style_guidance);
+        set(&mut settings.compute, self.compute);
         settings.attention = self.attention.or(settings.attention);
         if let Some(stop) = &self.stop {
             settings.stop.clone_from(stop);
@@ -178,7 +183,7 @@ mod tests {
         let all = json!({
             "tokens": 1, "steps": 2, "block_size": 3, "process": "gaussian", "solver": "sde", "order": 3,
             "commit": "margin", "temperature": 0.5, "top_p": 0.25, "seed": 4, "stop_at_end": false,
-            "self_condition": true, "style_guidance": 2.0, "attention": "length_adaptive", "stop": ["x"],
+            "self_condition": true, "style_guidance": 2.0, "attention": "length_adaptive", "compute": 0.5, "stop": ["x"],
         });
         for commit in [json!("entropy-bound:0.2"), json!({ "type": "margin" })] {
             let map = Map::from_iter([("commit".to_owned(), commit)]);

@@ -9,6 +9,7 @@ use drdiff_routing::{ComputeReport, Groups};
 use drdiff_solver::Prediction;
 
 use crate::Result;
+use crate::compute::Span;
 use crate::job::{Job, Part};
 
 /// Rows of a pass, gathered job after job.
@@ -93,27 +94,37 @@ impl Rows {
     }
 }
 
-/// Runs the network once over the parts of all jobs and returns, for each job, the prediction of its open positions.
+/// Runs the network once over the parts of all jobs and returns, for each job, where its rows were and the prediction of
+/// its open positions.
 pub(crate) fn predict(
     network: &Network,
     jobs: &mut [&mut Job],
     parts: &[Part],
     report: &mut ComputeReport,
-) -> Result<Vec<Option<Prediction>>> {
+) -> Result<Vec<(Vec<Span>, Option<Prediction>)>> {
     let config = network.config();
     let mut rows = Rows::default();
     let mut rotaries = Vec::with_capacity(jobs.len());
-    let mut open_counts = Vec::with_capacity(jobs.len());
+    let mut spans = Vec::with_capacity(jobs.len());
     for (job, part) in jobs.iter().zip(parts) {
+        let share = job.share(&config.routing);
         for clean in part.views() {
-            let before = rows.open.len();
+            let (first_row, first_group) = (rows.index.len(), rows.groups.len());
+            let (first_open, first_routed) = (rows.open.len(), rows.groups.members());
             clean.iter().for_each(|token| rows.clean(*token));
             let mut len = clean.len();
             if part.block {
-                rows.block(job, config.routing.budget.max, config.vocab as u32, config.embed);
+                rows.block(job, share, config.vocab as u32, config.embed);
                 len += job.block_len();
             }
-            open_counts.push(rows.open.len() - before);
+            spans.push(Span {
+                rows: first_row..rows.index.len(),
+                block: first_row + clean.len(),
+                groups: first_group..rows.groups.len(),
+                routed: rows.groups.members() - first_routed,
+                open: rows.open.len() - first_open,
+                share,
+            });
             let first = job.position as i64;
             let positions: Vec<i64> = (first..first + len as i64).collect();
             rotaries.push((
@@ -141,7 +152,7 @@ pub(crate) fn predict(
     let hidden = network.forward(&network.tables(None)?, &input, &mut segments, report)?;
     drop(segments);
     if rows.open.is_empty() {
-        return Ok(jobs.iter().map(|_| None).collect());
+        return split(jobs, parts, spans, None, None);
     }
     let device = network.device();
     let open = Tensor::from_slice(&rows.open, rows.open.len(), device)?;
@@ -161,33 +172,35 @@ pub(crate) fn predict(
     } else {
         None
     };
-    split(jobs, parts, &open_counts, &logits, data.as_ref())
+    split(jobs, parts, spans, Some(&logits), data.as_ref())
 }
 
 fn split(
     jobs: &[&mut Job],
     parts: &[Part],
-    open_counts: &[usize],
-    logits: &Tensor,
+    spans: Vec<Span>,
+    logits: Option<&Tensor>,
     data: Option<&Tensor>,
-) -> Result<Vec<Option<Prediction>>> {
-    let (mut first, mut counts) = (0, open_counts.iter());
+) -> Result<Vec<(Vec<Span>, Option<Prediction>)>> {
+    let (mut first, mut spans) = (0, spans.into_iter());
+    let numbers = |tensor: &Tensor, first: usize, count: usize| -> Result<Vec<f32>> {
+        Ok(tensor.narrow(0, first, count)?.flatten_all()?.to_vec1::<f32>()?)
+    };
     let mut predictions = Vec::with_capacity(jobs.len());
     for (job, part) in jobs.iter().zip(parts) {
+        let own: Vec<Span> = spans.by_ref().take(part.views().count()).collect();
         let mut views = Vec::new();
-        for count in counts.by_ref().take(part.views().count()).filter(|_| part.block) {
-            let own = logits.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
-            let data = match data {
-                Some(data) => {
-                    let rows = data.narrow(0, first, *count)?.flatten_all()?.to_vec1::<f32>()?;
-                    rows.into_iter().map(f64::from).collect()
-                }
-                None => Vec::new(),
-            };
-            views.push(Prediction { logits: own, data });
-            first += count;
+        for span in own.iter().filter(|_| part.block) {
+            let Some(logits) = logits else { break };
+            let data = data.map(|data| numbers(data, first, span.open)).transpose()?;
+            views.push(Prediction {
+                logits: numbers(logits, first, span.open)?,
+                data: data.into_iter().flatten().map(f64::from).collect(),
+            });
+            first += span.open;
         }
-        predictions.push(job.guided(views.into_iter())?);
+        let prediction = job.guided(views.into_iter())?;
+        predictions.push((own, prediction));
     }
     Ok(predictions)
 }

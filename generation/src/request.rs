@@ -4,7 +4,7 @@ use drdiff_attention::PlanKind;
 use drdiff_solver::SamplerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Compute, Error, Result};
 
 /// Longest prompt, in tokens. Longer ones are almost surely a mistake.
 const MAX_PROMPT: usize = 1 << 20;
@@ -32,6 +32,9 @@ pub struct Settings {
     pub style_guidance: f64,
     /// The attention plan, if not the one that the model was trained with.
     pub attention: Option<PlanKind>,
+    /// Share of the routed experts that runs, for models that have some.
+    #[serde(skip_serializing_if = "Compute::is_full")]
+    pub compute: Compute,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             self_condition: false,
             style_guidance: 1.0,
             attention: None,
+            compute: Compute::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use drdiff_attention::retrieval::Field;
 use drdiff_attention::{Segment, SelfAttention};
 use drdiff_kernels::{Builder, Init, Value};
-use drdiff_routing::{ComputeReport, FeedForward, Groups, Routing, Shape as FeedForwardShape};
+use drdiff_routing::{ComputeReport, FeedForward, Placed, Routing, Shape as FeedForwardShape};
 
 use crate::noise_embedding::Modulation;
 use crate::retrieval::{Retriever, shape};
@@ -129,7 +129,7 @@ impl Block {
         &self,
         stream: &Stream,
         features: Option<&Value>,
-        (segments, fields, groups): (&mut [Segment<'_>], &[Field], &Groups),
+        (segments, fields, placed): (&mut [Segment<'_>], &[Field], Option<&Placed>),
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Stream, Option<Routing>)> {
@@ -138,7 +138,7 @@ impl Block {
         let branch = Some(self.attention_norm.branch(delta, features)?);
         let stream = Stream { x, branch };
         let (x, normed) = self.before_feed_forward(&stream, features, fields)?;
-        let (delta, routing) = self.feed_forward.forward(&normed, groups, layer, report)?;
+        let (delta, routing) = self.feed_forward.forward(&normed, placed, layer, report)?;
         let branch = Some(self.feed_forward_norm.branch(delta, features)?);
         Ok((Stream { x, branch }, routing))
     }

@@ -85,7 +85,8 @@ impl ModelConfig {
                 "{heads} heads cannot share {kv_heads} key heads evenly"
             )));
         }
-        self.routing.validate(self.layers)?;
+        let routing = self.routing.validate(self.layers);
+        routing.map_err(|error| Error::Config(error.to_string()))?;
         if let Some(numbers) = self.attention.retrieves() {
             numbers.layers(self.layers)?;
         }

@@ -26,6 +26,10 @@ pub struct Rows {
     pub conditioned: usize,
     /// Open rows whose data prediction is computed.
     pub data: usize,
+    /// Rows whose experts a router chooses, in every routed layer.
+    pub routed: usize,
+    /// How often an expert ran for a row, over all layers.
+    pub taken: u64,
 }
 
 impl Rows {
@@ -42,6 +46,7 @@ impl Rows {
             kv_heads,
             head_dim,
             hidden,
+            ref routing,
             ..
         } = *config;
         let qkv = (heads + 2 * kv_heads) * head_dim * width;
@@ -49,8 +54,12 @@ impl Rows {
         let feed_forward = 3 * width * hidden;
         let block = 2 * (qkv + out + feed_forward) * self.all;
         let ends = 2 * embed * (width * (self.open + self.soft + self.conditioned) + vocab * (self.open + self.data));
-        let products = (layers * block + ends) as u64 + layers as u64 * attention_flops(plan, heads, head_dim);
-        products + config.retrieval_flops(units)
+        let scores = 2 * width * routing.experts * self.routed * routing.routed_layers(layers).count();
+        let expert = 6 * (width * routing.expert_hidden) as u64;
+        (layers * block + ends + scores) as u64
+            + expert * self.taken
+            + layers as u64 * attention_flops(plan, heads, head_dim)
+            + config.retrieval_flops(units)
     }
 }
 
@@ -73,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_pass_is_counted_by_hand() {
-        let config = ModelConfig {
+        let mut config = ModelConfig {
             vocab: 11,
             width: 4,
             embed: 3,
@@ -96,12 +105,12 @@ mod tests {
             noisy: 2,
         };
         let plan = TilePlan::new(&[pass(layout).unwrap()]).unwrap();
-        let rows = Rows {
+        let mut rows = Rows {
             all: 4,
             open: 2,
             soft: 1,
-            conditioned: 0,
             data: 2,
+            ..Rows::default()
         };
         // Clean rows see 4 keys each, the block's rows 6: 20 pairs; 2 products of 2 operations over 2 heads of 2.
         let attention = 20 * 4 * 4;
@@ -110,5 +119,10 @@ mod tests {
         // 2 rows to evidence and 1 from it (4 x 3); logits and data prediction of 2 rows (3 x 11).
         let ends = 2 * 12 * 3 + 2 * 33 * 4;
         assert_eq!(rows.flops(&config, &plan, None), 2 * (attention + linear) + ends);
+        // The upper of the 2 layers: scores of 2 rows for 3 experts; 5 times 4 -> 12 and 6 -> 4.
+        (rows.routed, rows.taken) = (2, 5);
+        config.routing = serde_json::from_str(r#"{"kind": "threshold", "experts": 3, "expert_hidden": 6}"#).unwrap();
+        let routed = 2 * 2 * (4 * 3) + 5 * 2 * (4 * 12 + 6 * 4);
+        assert_eq!(rows.flops(&config, &plan, None), 2 * (attention + linear) + ends + routed);
     }
 }

@@ -248,6 +248,11 @@ impl Network {
             Some(signal) => Some(Value::entered(tables.tape.as_ref(), &features(signal, self.dtype)?)),
             None => None,
         };
+        let routing = &self.config.routing;
+        let placed = match routing.routed_layers(self.config.layers).next() {
+            Some(_) => input.groups.place(routing, input.index.dim(0)?, self.device())?,
+            None => None,
+        };
         let mut stream = Stream {
             x: self.embed(tables, input)?,
             branch: None,
@@ -258,7 +263,7 @@ impl Network {
                 stream = stream.summed()?;
                 fields = memory.read(&stream.x, segments)?;
             }
-            let place = (&mut *segments, fields.as_slice(), &input.groups);
+            let place = (&mut *segments, fields.as_slice(), placed.as_ref());
             let (next, routing) = block.forward(&stream, features.as_ref(), place, layer, report)?;
             stream = next;
             routings.extend(routing.map(|routing| (layer, routing)));

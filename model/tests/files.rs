@@ -134,6 +134,55 @@ fn a_quantised_file_is_close_to_its_weights() {
 }
 
 #[test]
+fn experts_survive_their_files() {
+    use drdiff_attention::{Segment, noisy_clean};
+    use drdiff_kernels::{Rotary, TilePlan};
+    use drdiff_model::Input;
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, small) = (folder.path().join("m.safetensors"), folder.path().join("m.gguf"));
+    let mut metadata = metadata();
+    // Every expert takes every open row, so that rounding moves no row to another expert.
+    let routing = r#"{"kind": "expert_choice", "experts": 8, "expert_hidden": 64, "first_layer": 0, "active": 8.0}"#;
+    metadata.config.routing = serde_json::from_str(routing).unwrap();
+    let builder = Builder::new(Source::Init(Noise::new(4, 0)), &Device::Cpu);
+    Network::new(&builder, &metadata.config, DType::F32).unwrap();
+    let (params, _) = builder.finish();
+    let tensors: Vec<(String, Tensor)> = params
+        .vars()
+        .map(|(name, var)| (name.to_owned(), var.as_tensor().clone()))
+        .collect();
+    save_checkpoint(&plain, &metadata, &tensors).unwrap();
+    save_gguf(&small, &metadata, &tensors).unwrap();
+    let quantised = read_gguf(&std::fs::read(&small).unwrap(), &small, &Device::Cpu).unwrap();
+    let stack = &quantised.tensors["blocks.0.feed_forward.experts.gate_up"];
+    assert!(matches!(stack, Loaded::Quantized(tensor) if tensor.dtype() == GgmlDType::Q8_0));
+    let evidence = |checkpoint: Checkpoint, settled: bool| {
+        let (network, _) = build(checkpoint, &Device::Cpu, Loading::Inference).unwrap();
+        let mut input = Input::discrete(Tensor::new(&[600u32, 600, 5, 600, 1, 2, 5, 3], &Device::Cpu).unwrap());
+        input.groups.block(&[!settled, true, false, true], 0.25, 1.0);
+        input.groups.settled(4);
+        let segment = Segment {
+            batch: 1,
+            len: 8,
+            plan: std::sync::Arc::new(TilePlan::new(&[noisy_clean(4, 4).unwrap()]).unwrap()),
+            rotary: &Rotary::new(&[(0..4).chain(0..4).collect()], 32, 10_000.0, &Device::Cpu).unwrap(),
+            cache: None,
+        };
+        let tables = network.tables(None).unwrap();
+        let hidden = network
+            .forward(&tables, &input, &mut [segment], &mut Default::default())
+            .unwrap();
+        let rows = Tensor::new(&[0u32, 1, 3], &Device::Cpu).unwrap();
+        values(network.evidence(&hidden, &rows).unwrap().tensor()).unwrap()
+    };
+    let want = evidence(load_checkpoint(&plain, &Device::Cpu).unwrap(), false);
+    // Weights and activations of 8 bits, through a few maps.
+    assert!(relative_rms("evidence", &evidence(quantised, false), &want) < 0.03);
+    let without = evidence(load_checkpoint(&plain, &Device::Cpu).unwrap(), true);
+    assert!(relative_rms("an expert less", &without, &want) > 0.01, "experts count");
+}
+
+#[test]
 fn four_bits_stay_close_and_take_less_room() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.gguf");

@@ -76,8 +76,8 @@ pub struct RoutingConfig {
     pub spread: f64,
     /// Share of the softmax above which a row takes an expert, for the threshold.
     pub threshold: f64,
-    /// Weight of the balance loss (Fedus et al., arXiv 2101.03961, equation 4); not used by expert choice, which is
-    /// balanced by construction.
+    /// Weight of the balance loss (Fedus et al., arXiv 2101.03961, equation 4); expert choice needs it only for
+    /// groups with less than a row for each expert, and is balanced by construction in others.
     pub balance: f64,
     /// Weight of the z loss (Zoph et al., arXiv 2202.08906, equation 5).
     pub z: f64,

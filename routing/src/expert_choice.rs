@@ -1,29 +1,20 @@
 //! Experts choose rows: inside each group every expert takes its best ones.
 
-use std::collections::BTreeMap;
-
 use candle_core::Tensor;
 use drdiff_kernels::{Builder, Value};
 
-use crate::groups::Group;
-use crate::head::{Head, aux_loss, entropy, softmax};
-use crate::{Chosen, Groups, Result, Router, Routing, RoutingConfig};
+use crate::head::{Head, aux_loss, entropy, load, softmax};
+use crate::placed::{Few, Order, Picks, Size};
+use crate::{Chosen, Placed, Result, Router, Routing, RoutingConfig};
 
-/// Expert choice (Zhou et al., arXiv 2202.09368) inside a group: `ceil(k open / experts)` rows for each expert, `k` by the
-/// group's noise level. A row's weight is its softmax over the experts.
+/// Expert choice (Zhou et al., arXiv 2202.09368) inside a group: `k open / experts` rows for each expert, `k` by the group's
+/// noise level. A row's weight is its softmax over the experts.
 ///
-/// How many rows an expert gets follows from shapes and levels alone, so nothing is read back from the device.
+/// How many rows an expert gets follows from shapes and levels alone, so nothing is read back from the device; but groups
+/// with less than a row for each expert take their best pairs of row and expert, for which their scores are read.
 pub(crate) struct ExpertChoice {
     head: Head,
     config: RoutingConfig,
-}
-
-/// Where each chosen row stands in the sorted scores of the groups of one size.
-#[derive(Default)]
-struct Slots {
-    slots: Vec<u32>,
-    starts: Vec<u32>,
-    experts: Vec<u32>,
 }
 
 impl ExpertChoice {
@@ -33,62 +24,71 @@ impl ExpertChoice {
             config: config.clone(),
         })
     }
+}
 
-    /// Rows of the group that each expert takes.
-    fn capacity(&self, group: &Group) -> usize {
-        let wanted = self.config.experts_per_row(group.signal) * group.open as f64 * group.budget;
-        // An exact multiple stays one, whatever the last bit of the quotient is.
-        let each = (wanted / self.config.experts as f64 - 1e-9).ceil().max(0.0);
-        (each as usize).min(group.open)
+/// The members that experts take in groups of equal numbers for all, `[n]` u32.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "rows of at most 64 columns, and an order has no gradient"
+)]
+fn best(probabilities: &Tensor, picks: &Picks) -> candle_core::Result<Vec<Tensor>> {
+    let experts = probabilities.dim(1)?;
+    let ranks = probabilities.broadcast_add(&picks.bonus)?;
+    let of_size = |size: &Size| {
+        let ranks = ranks.index_select(&size.members, 0)?;
+        let ranks = ranks.reshape(((), size.len, experts))?.transpose(1, 2)?;
+        let best = ranks.contiguous()?.arg_sort_last_dim(false)?.flatten_all()?;
+        best.index_select(&size.slots, 0)? + &size.starts
+    };
+    picks.sizes.iter().map(of_size).collect()
+}
+
+/// The best pairs of member and expert in groups that take few.
+fn pairs(probabilities: &Tensor, few: &[Few]) -> candle_core::Result<Vec<(u32, u32)>> {
+    let members: Vec<u32> = few.iter().flat_map(|few| few.open.iter().copied()).collect();
+    let members = Tensor::from_slice(&members, members.len(), probabilities.device())?;
+    let rows = probabilities.index_select(&members, 0)?.to_vec2::<f32>()?;
+    let (mut chosen, mut first) = (Vec::new(), 0);
+    for Few { open, count } in few {
+        let rows = &rows[first..first + open.len()];
+        let row = |(member, row): (&u32, &Vec<f32>)| {
+            let member = *member;
+            let pair = move |(expert, p): (usize, f32)| (p, (member, expert as u32));
+            row.clone().into_iter().enumerate().map(pair).collect::<Vec<_>>()
+        };
+        let mut all: Vec<(f32, (u32, u32))> = open.iter().zip(rows).flat_map(row).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        chosen.extend(all.into_iter().take(*count).map(|(_, pair)| pair));
+        first += open.len();
     }
+    Ok(chosen)
+}
 
-    /// The chosen rows (`[n]` u32) and their experts, group size by group size.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "rows of at most 64 columns, and an order has no gradient"
-    )]
-    fn choose(&self, probabilities: &Tensor, groups: &Groups) -> Result<Option<(Tensor, Vec<u32>)>> {
-        let (experts, device) = (self.config.experts, probabilities.device());
-        // Open rows come before settled ones, whatever their probability.
-        let open = groups.per_row(|open, _| if open { 2.0 } else { 0.0 });
-        let ranks = probabilities.broadcast_add(&Tensor::from_vec(open, (groups.rows(), 1), device)?)?;
-        let mut sizes: BTreeMap<usize, Vec<&Group>> = BTreeMap::new();
-        for group in groups.iter().filter(|group| group.open > 0) {
-            sizes.entry(group.len).or_default().push(group);
-        }
-        let (mut rows, mut of) = (Vec::new(), Vec::new());
-        for (size, members) in sizes {
-            let mut chosen = Slots::default();
-            for expert in 0..experts {
-                for (index, group) in members.iter().enumerate() {
-                    let first = (index * experts + expert) * size;
-                    let capacity = self.capacity(group);
-                    chosen.slots.extend((first..first + capacity).map(|slot| slot as u32));
-                    chosen.starts.extend(std::iter::repeat_n(group.start as u32, capacity));
-                    chosen.experts.extend(std::iter::repeat_n(expert as u32, capacity));
-                }
-            }
-            let count = chosen.slots.len();
-            if count == 0 {
-                continue;
-            }
-            let members: Vec<u32> = members
+/// The chosen members, `[n]` u32, and how they are sorted; `None` if there are none.
+fn choose(probabilities: &Tensor, picks: &Picks) -> Result<Option<(Tensor, Order)>> {
+    let (experts, device) = (probabilities.dim(1)?, probabilities.device());
+    let mut members = best(probabilities, picks)?;
+    let order = match &picks.order {
+        Some(order) => order.clone(),
+        None => {
+            let pairs = pairs(probabilities, &picks.few)?;
+            let of: Vec<u32> = picks
+                .experts
                 .iter()
-                .flat_map(|group| group.start as u32..(group.start + group.len) as u32)
+                .copied()
+                .chain(pairs.iter().map(|pair| pair.1))
                 .collect();
-            let total = members.len();
-            let ranks = ranks.index_select(&Tensor::from_vec(members, total, device)?, 0)?;
-            let ranks = ranks.reshape((total / size, size, experts))?.transpose(1, 2)?;
-            let best = ranks.contiguous()?.arg_sort_last_dim(false)?.flatten_all()?;
-            let picked = best.index_select(&Tensor::from_vec(chosen.slots, count, device)?, 0)?;
-            rows.push((picked + Tensor::from_vec(chosen.starts, count, device)?)?);
-            of.extend(chosen.experts);
+            if !pairs.is_empty() {
+                let rows: Vec<u32> = pairs.iter().map(|pair| pair.0).collect();
+                members.push(Tensor::from_vec(rows, pairs.len(), device)?);
+            }
+            Order::new(&of, experts, device)?
         }
-        match rows.is_empty() {
-            true => Ok(None),
-            false => Ok(Some((Tensor::cat(&rows, 0)?, of))),
-        }
-    }
+    };
+    Ok(match members.is_empty() {
+        true => None,
+        false => Some((Tensor::cat(&members, 0)?.index_select(&order.from, 0)?, order)),
+    })
 }
 
 impl Router for ExpertChoice {
@@ -96,34 +96,34 @@ impl Router for ExpertChoice {
         self.head.flops_per_row()
     }
 
-    fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>> {
+    fn route(&self, hidden: &Value, placed: &Placed) -> Result<Routing> {
         let experts = self.config.experts;
-        if groups.open_rows() == 0 {
-            return Ok(None);
-        }
-        let scores = self.head.scores(hidden, groups)?;
+        let scores = self.head.scores(hidden, placed)?;
         let probabilities = scores.through(|scores| Ok(softmax(scores)?))?;
-        let taken = groups.iter().map(|group| experts * self.capacity(group)).collect();
-        let mut counts = vec![0; experts];
-        let mut chosen = None;
-        if let Some((rows, of)) = self.choose(probabilities.tensor(), groups)? {
-            let device = rows.device();
-            let mut order: Vec<u32> = (0..of.len() as u32).collect();
-            order.sort_by_key(|at| of[*at as usize]);
-            let sorted: Vec<u32> = order.iter().map(|at| of[*at as usize]).collect();
-            sorted.iter().for_each(|expert| counts[*expert as usize] += 1);
-            let rows = rows.index_select(&Tensor::from_vec(order, of.len(), device)?, 0)?;
-            let width = Tensor::full(experts as u32, of.len(), device)?;
-            let cells = ((&rows * width)? + Tensor::from_vec(sorted, of.len(), device)?)?;
-            let gates = probabilities.reshape((groups.rows() * experts, 1))?.rows(&cells)?;
-            chosen = Some(Chosen { rows, gates });
+        let (mut chosen, mut counts, mut taken) = (None, vec![0; experts], vec![0; placed.groups.len()]);
+        let mut uneven = None;
+        if let Some(picks) = &placed.picks
+            && let Some((members, order)) = choose(probabilities.tensor(), picks)?
+        {
+            let cells = (members.affine(experts as f64, 0.0)? + &order.experts)?;
+            chosen = Some(Chosen {
+                rows: placed.rows.index_select(&members, 0)?,
+                gates: probabilities
+                    .reshape((placed.groups.members() * experts, 1))?
+                    .rows(&cells)?,
+            });
+            if !picks.few.is_empty() {
+                uneven = Some(load(&order.counts, members.device())?);
+            }
+            counts = order.counts;
+            taken.clone_from(&picks.taken);
         }
-        Ok(Some(Routing {
+        Ok(Routing {
             chosen,
             counts,
             taken,
-            aux_loss: aux_loss(&scores, groups, &self.config, None)?,
-            entropy: entropy(scores.tensor(), groups)?,
-        }))
+            aux_loss: aux_loss(&scores, placed, &self.config, uneven.as_ref())?,
+            entropy: entropy(scores.tensor(), placed)?,
+        })
     }
 }

@@ -3,7 +3,7 @@
 use drdiff_kernels::{Builder, Value};
 
 use crate::experts::Experts;
-use crate::{Chosen, ComputeReport, Error, Groups, Result, Router, Routing, RoutingConfig, SwiGlu, router};
+use crate::{Chosen, ComputeReport, Placed, Result, Router, Routing, RoutingConfig, SwiGlu, router};
 
 /// Sizes of one feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,34 +38,28 @@ impl FeedForward {
         Ok(Self { shared, routed })
     }
 
-    /// `x`: `[rows, width]`; returns the sum of what ran, and what the router decided. A layer without routed experts needs
-    /// no `groups`.
+    /// `x`: `[rows, width]`; returns the sum of what ran, and what the router decided. Routed experts run for
+    /// rows of `placed` groups; without any, or in a layer that has none, the shared expert runs alone.
     ///
     /// # Errors
-    /// [`Error::Groups`] if routed experts do not know the groups of all rows; or shapes do not fit.
+    /// If shapes do not fit.
     pub fn forward(
         &self,
         x: &Value,
-        groups: &Groups,
+        placed: Option<&Placed>,
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Value, Option<Routing>)> {
         let out = self.shared.forward(x)?;
-        let rows = x.tensor().dim(0)?;
-        let shared = rows as u64 * self.shared.flops_per_row();
-        let Some((router, experts)) = &self.routed else {
-            report.add(layer, rows as u64, shared);
+        let rows = x.tensor().dim(0)? as u64;
+        let shared = rows * self.shared.flops_per_row();
+        report.add(layer, rows, shared);
+        let (Some((router, experts)), Some(placed)) = (&self.routed, placed) else {
             return Ok((out, None));
         };
-        if groups.rows() != rows {
-            let grouped = groups.rows();
-            return Err(Error::Groups { rows, grouped });
-        }
-        report.add(layer, rows as u64, shared + rows as u64 * router.flops_per_row());
-        let Some(routing) = router.route(x, groups)? else {
-            return Ok((out, None));
-        };
-        report.add_routed(layer, experts.flops_per_row(), &routing)?;
+        let routing = router.route(x, placed)?;
+        let costs = [router.flops_per_row(), experts.flops_per_row()];
+        report.add_routed(layer, costs, &placed.groups, &routing)?;
         let Some(Chosen { rows, gates }) = &routing.chosen else {
             return Ok((out, Some(routing)));
         };

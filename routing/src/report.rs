@@ -1,9 +1,11 @@
 //! The account of compute.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use serde::Serialize;
 
-use crate::{Result, Routing};
+use crate::{Groups, Result, Routing};
 
 /// Floating-point operations really spent in the feed-forward half, layer by layer, since the report was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -18,14 +20,18 @@ pub struct ComputeReport {
 pub struct LayerCompute {
     /// Rows that went through the layer.
     pub rows: u64,
-    /// Operations of what runs for every row: the shared expert and the router.
+    /// Operations of the shared expert, which runs for every row.
     pub shared_flops: u64,
+    /// Operations of the router.
+    pub router_flops: u64,
     /// Operations of the routed experts.
     pub routed_flops: u64,
     /// Rows that each expert had.
     pub load: Vec<u64>,
-    /// For each group, how often an expert had one of its rows.
+    /// For each group, how often an expert had one of its rows, ...
     pub taken: Vec<u64>,
+    /// ... and how many rows the router saw.
+    pub seen: Vec<u64>,
     /// For each row of the pass, how many experts it had; empty unless asked for and routed.
     pub experts: Vec<u32>,
 }
@@ -34,7 +40,19 @@ impl LayerCompute {
     /// Operations of the layer's feed-forward half.
     #[must_use]
     pub fn flops(&self) -> u64 {
-        self.shared_flops + self.routed_flops
+        self.shared_flops + self.router_flops + self.routed_flops
+    }
+
+    /// The part of [`LayerCompute::flops`] that `rows` rows cost whose blocks are these `groups`.
+    #[must_use]
+    pub fn flops_of(&self, rows: u64, groups: Range<usize>) -> u64 {
+        let part = |total: u64, of: &[u64]| {
+            let mine: u64 = of.get(groups.clone()).unwrap_or_default().iter().sum();
+            total / of.iter().sum::<u64>().max(1) * mine
+        };
+        self.shared_flops / self.rows.max(1) * rows
+            + part(self.router_flops, &self.seen)
+            + part(self.routed_flops, &self.taken)
     }
 }
 
@@ -67,8 +85,14 @@ impl ComputeReport {
         account.shared_flops += flops;
     }
 
-    /// Adds what the experts of `layer` spend on their rows.
-    pub(crate) fn add_routed(&mut self, layer: usize, flops_per_row: u64, routing: &Routing) -> Result<()> {
+    /// Adds what the router of `layer` spends on each row that it sees, and each expert on each of its rows.
+    pub(crate) fn add_routed(
+        &mut self,
+        layer: usize,
+        [router, expert]: [u64; 2],
+        groups: &Groups,
+        routing: &Routing,
+    ) -> Result<()> {
         let by_row = self.by_row;
         let account = self.layer(layer);
         let sum = |into: &mut Vec<u64>, counts: &[usize]| {
@@ -79,7 +103,10 @@ impl ComputeReport {
         };
         sum(&mut account.load, &routing.counts);
         sum(&mut account.taken, &routing.taken);
-        account.routed_flops += flops_per_row * routing.counts.iter().sum::<usize>() as u64;
+        let seen: Vec<usize> = groups.iter().map(|group| group.len).collect();
+        sum(&mut account.seen, &seen);
+        account.router_flops += router * groups.members() as u64;
+        account.routed_flops += expert * routing.counts.iter().sum::<usize>() as u64;
         if let (true, Some(chosen)) = (by_row, &routing.chosen) {
             account.experts = experts_of_rows(&chosen.rows, account.rows as usize)?;
         }

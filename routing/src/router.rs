@@ -5,7 +5,7 @@ use drdiff_kernels::{Builder, Value};
 
 use crate::expert_choice::ExpertChoice;
 use crate::token_choice::TokenChoice;
-use crate::{Groups, Result, RouterKind, RoutingConfig};
+use crate::{Placed, Result, RouterKind, RoutingConfig};
 
 /// Rows that go through routed experts.
 #[derive(Debug, Clone)]
@@ -33,14 +33,13 @@ pub struct Routing {
 
 /// Decides how much of a layer runs for each row.
 pub trait Router: Send + Sync {
-    /// `hidden`: `[rows, width]`, of which the router lets no gradient through; `groups`: those of its rows. `None` if no
-    /// row is open.
+    /// `hidden`: `[rows, width]`, of which the router lets no gradient through; `placed`: the groups of its rows.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>>;
+    fn route(&self, hidden: &Value, placed: &Placed) -> Result<Routing>;
 
-    /// Floating-point operations of the scores of one row.
+    /// Floating-point operations of the scores of one member of a group.
     fn flops_per_row(&self) -> u64;
 }
 

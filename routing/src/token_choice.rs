@@ -3,8 +3,8 @@
 use candle_core::{DType, Tensor};
 use drdiff_kernels::{Builder, Value};
 
-use crate::head::{Head, aux_loss, entropy, softmax};
-use crate::{Chosen, Groups, Result, Router, RouterKind, Routing, RoutingConfig};
+use crate::head::{Head, aux_loss, entropy, load, softmax};
+use crate::{Chosen, Groups, Placed, Result, Router, RouterKind, Routing, RoutingConfig};
 
 /// Top-k routing (DrDiff, arXiv 2509.02785): weights are a softmax over the chosen experts alone. With
 /// [`RouterKind::Threshold`] a row takes every expert whose share exceeds the threshold, where an idle choice of score 0
@@ -17,10 +17,10 @@ pub(crate) struct TokenChoice {
     config: RoutingConfig,
 }
 
-/// A row that goes through an expert.
+/// A member of a group that goes through an expert.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Pair {
-    row: usize,
+    member: usize,
     expert: usize,
     /// The expert's share of the softmax.
     share: f64,
@@ -34,8 +34,8 @@ impl TokenChoice {
         })
     }
 
-    /// The experts that one row asks for.
-    fn wanted(&self, row: usize, scores: &[f32]) -> Vec<Pair> {
+    /// The experts that one member asks for.
+    fn wanted(&self, member: usize, scores: &[f32]) -> Vec<Pair> {
         let idle = self.config.kind == RouterKind::Threshold;
         let most = scores
             .iter()
@@ -45,7 +45,7 @@ impl TokenChoice {
         let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - most).exp()).collect();
         let total = weights.iter().sum::<f64>() + if idle { f64::from(-most).exp() } else { 0.0 };
         let pair = |(expert, weight): (usize, &f64)| Pair {
-            row,
+            member,
             expert,
             share: weight / total,
         };
@@ -59,24 +59,24 @@ impl TokenChoice {
         pairs
     }
 
-    /// What the groups take, by expert and row, and how much each of them.
+    /// What the groups take, by expert and member, and how much each of them.
     fn choose(&self, scores: &[Vec<f32>], groups: &Groups) -> (Vec<Pair>, Vec<usize>) {
         let (mut chosen, mut taken) = (Vec::new(), Vec::with_capacity(groups.len()));
         for group in groups.iter() {
             let mut pairs: Vec<Pair> = groups
                 .open_of(group)
-                .flat_map(|row| self.wanted(row, &scores[row]))
+                .flat_map(|member| self.wanted(member, &scores[member]))
                 .collect();
             pairs.sort_by(|a, b| b.share.total_cmp(&a.share));
             pairs.truncate((pairs.len() as f64 * group.budget - 1e-9).ceil().max(0.0) as usize);
             taken.push(pairs.len());
             chosen.extend(pairs);
         }
-        chosen.sort_by_key(|pair| (pair.expert, pair.row));
+        chosen.sort_by_key(|pair| (pair.expert, pair.member));
         (chosen, taken)
     }
 
-    /// Weights of all experts for all rows, of which the chosen ones count.
+    /// Weights of all experts for all members, of which the chosen ones count.
     fn weights(&self, scores: &Value, chosen: &[Pair]) -> Result<Value> {
         let (rows, experts) = scores.tensor().dims2()?;
         let device = scores.tensor().device();
@@ -90,7 +90,7 @@ impl TokenChoice {
         }
         let mut barred = vec![-1e9f32; rows * experts];
         for pair in chosen {
-            barred[pair.row * experts + pair.expert] = 0.0;
+            barred[pair.member * experts + pair.expert] = 0.0;
         }
         let barred = Tensor::from_vec(barred, (rows, experts), device)?;
         Ok(scores.through(|scores| Ok(softmax(&(scores + &barred)?)?))?)
@@ -102,12 +102,9 @@ impl Router for TokenChoice {
         self.head.flops_per_row()
     }
 
-    fn route(&self, hidden: &Value, groups: &Groups) -> Result<Option<Routing>> {
-        let experts = self.config.experts;
-        if groups.open_rows() == 0 {
-            return Ok(None);
-        }
-        let scores = self.head.scores(hidden, groups)?;
+    fn route(&self, hidden: &Value, placed: &Placed) -> Result<Routing> {
+        let (groups, experts) = (&placed.groups, self.config.experts);
+        let scores = self.head.scores(hidden, placed)?;
         let device = scores.tensor().device();
         let (pairs, taken) = self.choose(&scores.tensor().to_vec2::<f32>()?, groups);
         let mut counts = vec![0; experts];
@@ -115,23 +112,22 @@ impl Router for TokenChoice {
         let total = pairs.len();
         let mut chosen = None;
         if total > 0 {
-            let cells = pairs.iter().map(|pair| (pair.row * experts + pair.expert) as u32);
+            let cells = pairs.iter().map(|pair| (pair.member * experts + pair.expert) as u32);
             let cells = Tensor::from_vec(cells.collect::<Vec<u32>>(), total, device)?;
-            let rows: Vec<u32> = pairs.iter().map(|pair| pair.row as u32).collect();
+            let rows: Vec<u32> = pairs.iter().map(|pair| groups.row_of(pair.member)).collect();
             let weights = self.weights(&scores, &pairs)?;
             chosen = Some(Chosen {
                 rows: Tensor::from_vec(rows, total, device)?,
-                gates: weights.reshape((groups.rows() * experts, 1))?.rows(&cells)?,
+                gates: weights.reshape((groups.members() * experts, 1))?.rows(&cells)?,
             });
         }
-        let load: Vec<f32> = counts.iter().map(|count| *count as f32 / total.max(1) as f32).collect();
-        let load = Tensor::from_vec(load, experts, device)?;
-        Ok(Some(Routing {
+        let load = load(&counts, device)?;
+        Ok(Routing {
             chosen,
             counts,
             taken,
-            aux_loss: aux_loss(&scores, groups, &self.config, Some(&load))?,
-            entropy: entropy(scores.tensor(), groups)?,
-        }))
+            aux_loss: aux_loss(&scores, placed, &self.config, Some(&load))?,
+            entropy: entropy(scores.tensor(), placed)?,
+        })
     }
 }

@@ -1,7 +1,5 @@
 //! A routed layer is its naive twin in f64, with its gates, its auxiliary loss and all gradients.
 
-#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
-
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Var};
@@ -93,9 +91,15 @@ fn choose(kind: RouterKind, scores: &[Vec<f64>]) -> Vec<(usize, usize)> {
         match kind {
             RouterKind::ExpertChoice => {
                 let wanted = (config.active + config.spread * (2.0 * signal - 1.0)) * open.len() as f64 * budget;
-                for expert in 0..EXPERTS {
-                    let all = open.iter().map(|row| (*row, expert, softmax(&scores[*row])[expert]));
-                    group.extend(best(all.collect(), (wanted / EXPERTS as f64).ceil() as usize));
+                let of = |expert: usize| {
+                    open.iter()
+                        .map(move |row| (*row, expert, softmax(&scores[*row])[expert]))
+                };
+                if wanted < EXPERTS as f64 {
+                    group = best((0..EXPERTS).flat_map(of).collect(), wanted.ceil() as usize);
+                } else {
+                    let each = (wanted / EXPERTS as f64).round() as usize;
+                    (0..EXPERTS).for_each(|expert| group.extend(best(of(expert).collect(), each)));
                 }
             }
             _ => {
@@ -155,11 +159,10 @@ fn layer(kind: RouterKind, weights: &Weights, x: &[f64], seen: &[f64], pairs: &[
     let mean = |of: &dyn Fn(usize) -> f64| open.iter().map(|row| of(*row)).sum::<f64>() / open.len() as f64;
     let log_sum = |row: usize| scores[row].iter().map(|s| s.exp()).sum::<f64>().ln();
     let mut aux = config.z * mean(&|row| log_sum(row) * log_sum(row));
-    if kind != RouterKind::ExpertChoice {
-        let load = |expert| pairs.iter().filter(|pair| pair.1 == expert).count() as f64 / pairs.len() as f64;
-        let balance = |expert| load(expert) * mean(&|row| softmax(&scores[row])[expert]);
-        aux += config.balance * EXPERTS as f64 * (0..EXPERTS).map(balance).sum::<f64>();
-    }
+    // The second block has less than a row for each expert, so expert choice is not balanced by construction.
+    let load = |expert| pairs.iter().filter(|pair| pair.1 == expert).count() as f64 / pairs.len() as f64;
+    let balance = |expert| load(expert) * mean(&|row| softmax(&scores[row])[expert]);
+    aux += config.balance * EXPERTS as f64 * (0..EXPERTS).map(balance).sum::<f64>();
     (out, aux)
 }
 
@@ -191,12 +194,13 @@ fn a_routed_layer_is_its_naive_twin_and_so_are_its_gradients() {
             .iter()
             .for_each(|(open, signal, budget)| groups.block(open, *signal, *budget));
         groups.settled(2);
+        let placed = groups.place(&config(kind), ROWS, &Device::Cpu).unwrap();
         let tape = Tape::new();
         let x_var = Var::from_tensor(&tensor(&x, &[ROWS, WIDTH]).unwrap()).unwrap();
         let (y, routing) = fast
             .forward(
                 &tape.enter(x_var.as_tensor()),
-                &groups,
+                placed.as_ref(),
                 0,
                 &mut ComputeReport::default(),
             )

@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor, Var};
-use drdiff_kernels::{Builder, Linear, Noise, Source, Tape, Value};
-use drdiff_routing::{ComputeReport, FeedForward, Groups, RouterKind, RoutingConfig, Shape, grouped_linear};
+use drdiff_kernels::params::Params;
+use drdiff_kernels::{Builder, Linear, Noise, QuantizedMatrix, Source, Tape, Value};
+use drdiff_routing::{
+    ComputeReport, FeedForward, Groups, Result, RouterKind, Routing, RoutingConfig, Shape, grouped_linear,
+};
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, assert_gradient, tensor, values};
 
 const SHAPE: Shape = Shape { width: 8, hidden: 16 };
@@ -19,19 +23,36 @@ fn config(kind: RouterKind) -> RoutingConfig {
     }
 }
 
-fn layer(config: &RoutingConfig) -> (FeedForward, drdiff_kernels::params::Params) {
-    let builder = Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu);
-    let layer = FeedForward::new(&builder, SHAPE, Some(config), 0.1).unwrap();
-    (layer, builder.finish().0)
+/// A layer with its parameters.
+struct Layer {
+    config: RoutingConfig,
+    layer: FeedForward,
+    params: Params,
+}
+
+impl Layer {
+    fn new(kind: RouterKind) -> Self {
+        let (config, builder) = (config(kind), Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu));
+        Self {
+            layer: FeedForward::new(&builder, SHAPE, Some(&config), 0.1).unwrap(),
+            params: builder.finish().0,
+            config,
+        }
+    }
+
+    fn forward(&self, x: &Value, groups: &Groups, report: &mut ComputeReport) -> Result<(Value, Option<Routing>)> {
+        let placed = groups.place(&self.config, x.tensor().dim(0)?, &Device::Cpu)?;
+        self.layer.forward(x, placed.as_ref(), 0, report)
+    }
 }
 
 fn input(seed: u64, rows: usize) -> Tensor {
     tensor(&Inputs::new(seed).numbers(rows * 8), &[rows, 8]).unwrap()
 }
 
-fn run(layer: &FeedForward, x: &Tensor, groups: &Groups) -> (Vec<f64>, ComputeReport) {
+fn run(layer: &Layer, x: &Tensor, groups: &Groups) -> (Vec<f64>, ComputeReport) {
     let mut report = ComputeReport::by_row();
-    let (y, _) = layer.forward(&Value::constant(x), groups, 0, &mut report).unwrap();
+    let (y, _) = layer.forward(&Value::constant(x), groups, &mut report).unwrap();
     (values(y.tensor()).unwrap(), report)
 }
 
@@ -85,15 +106,42 @@ fn a_grouped_product_is_its_naive_twin_and_so_is_its_gradient() {
 }
 
 #[test]
+fn a_quantised_stack_is_its_experts_one_by_one() {
+    let (experts, outputs, inputs) = (3, 32, 64);
+    let mut draw = Inputs::new(9);
+    let numbers = draw.numbers(experts * outputs * inputs);
+    let quantised = |numbers: &[f64]| {
+        let dense = tensor(numbers, &[numbers.len() / inputs, inputs]).unwrap();
+        let tensor = QTensor::quantize(&dense, GgmlDType::Q8_0).unwrap();
+        QuantizedMatrix::new(tensor).unwrap()
+    };
+    let counts = [2, 0, 5];
+    let x = tensor(&draw.numbers(7 * inputs), &[7, inputs]).unwrap();
+    let y = grouped_linear(&Value::constant(&x), &Linear::Quantized(quantised(&numbers)), &counts).unwrap();
+    let first = quantised(&numbers[..outputs * inputs]);
+    let last = quantised(&numbers[2 * outputs * inputs..]);
+    let want = [
+        first.forward(&x.narrow(0, 0, 2).unwrap()),
+        last.forward(&x.narrow(0, 2, 5).unwrap()),
+    ];
+    let want = Tensor::cat(&want.map(std::result::Result::unwrap), 0).unwrap();
+    assert_eq!(values(y.tensor()).unwrap(), values(&want).unwrap());
+    assert!(!first.has_parts_of(8) && first.forward_part(&x, 8..16).is_err());
+    // Nothing can be learned through it.
+    let tape = Tape::new();
+    assert!(grouped_linear(&tape.constant(&x), &Linear::Quantized(quantised(&numbers)), &counts).is_err());
+}
+
+#[test]
 fn expert_choice_spends_what_shapes_say_and_settled_rows_spend_nothing() {
-    let (layer, _) = layer(&config(RouterKind::ExpertChoice));
+    let layer = Layer::new(RouterKind::ExpertChoice);
     // The shared expert, and the scores of 4 experts.
-    let shared = 6 * 8 * 16 + 2 * 8 * 4;
+    let (shared, scores) = (6 * 8 * 16, 2 * 8 * 4);
     let routed = 6 * 8 * 6;
     // 2 experts a row on average: 4 experts take 4 of 8 rows each, at half the budget 2.
     for (budget, each) in [(1.0, 4), (0.5, 2)] {
         let (_, report) = run(&layer, &input(1, 8), &blocks(&[8], budget));
-        assert_eq!(report.flops(), 8 * shared + 4 * each * routed);
+        assert_eq!(report.flops(), 8 * (shared + scores) + 4 * each * routed);
         let account = &report.layers()[0];
         assert_eq!((account.load.clone(), &account.taken), (vec![each; 4], &vec![4 * each]));
         assert_eq!(u64::from(account.experts.iter().sum::<u32>()), 4 * each);
@@ -114,7 +162,7 @@ fn expert_choice_spends_what_shapes_say_and_settled_rows_spend_nothing() {
 #[test]
 fn no_text_moves_the_routing_of_another() {
     for kind in ROUTED {
-        let (layer, _) = layer(&config(kind));
+        let layer = Layer::new(kind);
         let (first, second) = (input(4, 8), input(5, 16));
         let both = Tensor::cat(&[&first, &second], 0).unwrap();
         let (alone, _) = run(&layer, &first, &blocks(&[8], 1.0));
@@ -127,26 +175,26 @@ fn no_text_moves_the_routing_of_another() {
 
 #[test]
 fn rows_without_groups_are_refused() {
-    let (layer, _) = layer(&config(RouterKind::ExpertChoice));
+    let layer = Layer::new(RouterKind::ExpertChoice);
     let x = Value::constant(&input(1, 8));
-    let error = layer.forward(&x, &blocks(&[5], 1.0), 0, &mut ComputeReport::default());
+    let error = layer.forward(&x, &blocks(&[5], 1.0), &mut ComputeReport::default());
     assert!(error.unwrap_err().to_string().contains("5 of 8 rows"));
 }
 
 #[test]
 fn every_parameter_learns() {
     for kind in ROUTED {
-        let (layer, params) = layer(&config(kind));
+        let layer = Layer::new(kind);
         let tape = Tape::new();
         let x = tape.constant(&input(6, 24));
         let mut tilted = Groups::default();
         tilted.block(&[true; 16], 0.9, 1.0);
         tilted.block(&[true; 8], 0.2, 1.0);
-        let (y, routing) = layer.forward(&x, &tilted, 0, &mut ComputeReport::default()).unwrap();
+        let (y, routing) = layer.forward(&x, &tilted, &mut ComputeReport::default()).unwrap();
         let loss = y.through(|y| Ok(y.sqr()?.sum_all()?)).unwrap();
         let loss = loss.add(&routing.unwrap().aux_loss).unwrap();
         let gradients = tape.backward(&loss).unwrap();
-        assert_all_learn(params.vars(), |var| gradients.get(var));
+        assert_all_learn(layer.params.vars(), |var| gradients.get(var));
     }
 }
 

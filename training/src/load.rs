@@ -57,6 +57,12 @@ impl RoutingLoad {
         }
     }
 
+    /// How often an expert ran for a row, over all layers.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.layers.values().flat_map(|layer| &layer.counts).sum()
+    }
+
     /// Adds the choices of other passes.
     ///
     /// # Errors
@@ -80,18 +86,19 @@ impl RoutingLoad {
         Ok(())
     }
 
-    /// Reads everything from the device.
+    /// Reads everything from the device; `before` is what was read last. An expert counts as dead when it was so both times:
+    /// while rows are still alike, one expert or another is chosen by hardly any.
     ///
     /// # Errors
     /// If that fails.
-    pub fn read(&self) -> Result<Vec<LayerLoad>> {
+    pub fn read(&self, before: &[LayerLoad]) -> Result<Vec<LayerLoad>> {
         let read = |(layer, sum): (&usize, &Layer)| {
             let total = sum.counts.iter().sum::<u64>().max(1) as f64;
             let entropy = f64::from(sum.entropy.to_scalar::<f32>()?) / sum.passes as f64;
             let load: Vec<f64> = sum.counts.iter().map(|count| *count as f64 / total).collect();
             Ok(LayerLoad {
                 layer: *layer,
-                alarm: alarm(&load, entropy),
+                alarm: alarm(&load, before.iter().find(|before| before.layer == *layer), entropy),
                 load,
                 entropy,
             })
@@ -101,10 +108,12 @@ impl RoutingLoad {
 }
 
 /// What is wrong with a router, in words.
-fn alarm(load: &[f64], entropy: f64) -> Option<String> {
+fn alarm(load: &[f64], before: Option<&LayerLoad>, entropy: f64) -> Option<String> {
     let fair = (load.len().max(1) as f64).recip();
+    let low = |load: f64| load < DEAD * fair;
+    let was_low = |expert: &usize| before.is_some_and(|before| before.load.get(*expert).is_some_and(|load| low(*load)));
     let dead: Vec<String> = (0..load.len())
-        .filter(|expert| load[*expert] < DEAD * fair)
+        .filter(|expert| low(load[*expert]) && was_low(expert))
         .map(|expert| expert.to_string())
         .collect();
     if !dead.is_empty() {
@@ -124,9 +133,16 @@ mod tests {
 
     #[test]
     fn a_collapse_is_named() {
-        assert_eq!(alarm(&[0.3, 0.2, 0.25, 0.25], 0.8), None);
-        let dead = alarm(&[0.5, 0.01, 0.49, 0.0], 0.8).unwrap();
+        let before = LayerLoad {
+            layer: 0,
+            load: vec![0.0, 0.0, 1.0, 0.0],
+            entropy: 0.9,
+            alarm: None,
+        };
+        assert_eq!(alarm(&[0.3, 0.2, 0.25, 0.25], Some(&before), 0.8), None);
+        assert_eq!(alarm(&[0.5, 0.01, 0.49, 0.0], None, 0.8), None, "seen once");
+        let dead = alarm(&[0.5, 0.01, 0.49, 0.0], Some(&before), 0.8).unwrap();
         assert!(dead.contains("experts 1, 3 have almost no rows"), "{dead}");
-        assert!(alarm(&[0.5, 0.5], 0.01).unwrap().contains("one expert only"));
+        assert!(alarm(&[0.5, 0.5], None, 0.01).unwrap().contains("one expert only"));
     }
 }

@@ -150,6 +150,8 @@ struct Watch {
     since: Option<Instant>,
     mean: Option<f64>,
     load: RoutingLoad,
+    /// The loads of the last line.
+    before: Vec<LayerLoad>,
 }
 
 impl Watch {
@@ -201,8 +203,9 @@ impl Watch {
             gradient_norm,
             learning_rate: config.rate(step.saturating_sub(1)),
             tokens_per_second: tokens as f64 / seconds,
-            routing: self.load.read()?,
+            routing: self.load.read(&self.before)?,
         };
+        self.before.clone_from(&record.routing);
         self.restart();
         self.since = Some(Instant::now());
         Ok(record)

@@ -36,6 +36,8 @@ pub struct Trial {
     noise: Noise,
     step: u64,
     params: usize,
+    /// How often an expert ran for a row in the last step.
+    taken: u64,
 }
 
 impl Trial {
@@ -83,6 +85,7 @@ impl Trial {
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, device)?,
             params: params.element_count(),
             step: 0,
+            taken: 0,
             network,
             layout,
             batch,
@@ -106,6 +109,7 @@ impl Trial {
         let gradients = tape.backward(&objective)?;
         let norm = self.optimizer.step(gradients, 1e-4, &OptimizerConfig::default())?;
         self.step += 1;
+        self.taken = load.taken();
         let loss = value;
         Ok(StepOutput { loss, norm, load })
     }
@@ -116,6 +120,7 @@ impl Trial {
     }
 
     /// Floating-point operations of a step's matrix products and attention pairs, three times the forward pass;
+    /// routed experts count as they ran in the last step;
     /// what norms, the optimiser and recomputed scores cost is left out.
     pub fn flops(&self) -> u64 {
         let c = self.network.config();
@@ -126,7 +131,8 @@ impl Trial {
         let products = 2 * (rows * (c.layers * block) as u64 + (self.tokens() * head) as u64);
         let attention = self.batch as u64 * self.plan.flops(c.layers, c.heads, c.head_dim);
         let retrieval = self.batch as u64 * c.retrieval_flops(self.units.as_deref());
-        3 * (products + attention + retrieval)
+        let routed = 6 * (c.width * c.routing.expert_hidden) as u64 * self.taken;
+        3 * (products + attention + retrieval + routed)
     }
 
     /// Numbers that the network learns.

@@ -28,6 +28,11 @@ impl Fixture {
         self.root.join("model")
     }
 
+    /// A model folder with routed experts.
+    pub(crate) fn routed(&self) -> PathBuf {
+        self.root.join("routed")
+    }
+
     /// A training configuration of five steps for the corpus.
     pub(crate) fn config(&self) -> PathBuf {
         self.root.join("tiny.yaml")
@@ -60,7 +65,13 @@ pub(crate) fn fixture() -> &'static Fixture {
             .vocab_size();
         // JSON is YAML.
         std::fs::write(fixture.config(), training(fixture.vocabulary).to_string()).unwrap();
-        save_model(&fixture);
+        let mut config = model_config(fixture.vocabulary);
+        save_model(&fixture, &fixture.model(), &config);
+        config["routing"] = json!({
+            "kind": "expert_choice", "experts": 4, "expert_hidden": 32, "first_layer": 0,
+            "budget": { "min": 0.25, "max": 1.0 },
+        });
+        save_model(&fixture, &fixture.routed(), &config);
         fixture
     })
 }
@@ -110,8 +121,8 @@ fn training(vocabulary: usize) -> Value {
     })
 }
 
-fn save_model(fixture: &Fixture) {
-    let config: ModelConfig = serde_json::from_value(model_config(fixture.vocabulary)).unwrap();
+fn save_model(fixture: &Fixture, folder: &Path, config: &Value) {
+    let config: ModelConfig = serde_json::from_value(config.clone()).unwrap();
     let device = device(DeviceKind::Cpu).unwrap();
     let builder = Builder::new(Source::Init(Noise::new(3, 0)), &device);
     Network::new(&builder, &config, candle_core::DType::F32).unwrap();
@@ -132,9 +143,9 @@ fn save_model(fixture: &Fixture) {
         commit: "abc".to_owned(),
         training: Value::Null,
     };
-    std::fs::create_dir(fixture.model()).unwrap();
-    save_checkpoint(&fixture.model().join("model.safetensors"), &metadata, &tensors).unwrap();
-    std::fs::write(fixture.model().join("tokenizer.json"), json).unwrap();
+    std::fs::create_dir(folder).unwrap();
+    save_checkpoint(&folder.join("model.safetensors"), &metadata, &tensors).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), json).unwrap();
 }
 
 /// The program, without a terminal and with nothing on stdin.

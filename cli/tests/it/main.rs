@@ -15,5 +15,6 @@ mod fixture;
 mod generate;
 mod infill;
 mod interrupt;
+mod routing;
 mod sweep;
 mod train;

@@ -1,6 +1,6 @@
 //! The settings that a sweep can vary: each has a list in a [`Grid`] and a value in a [`Row`].
 
-use drdiff_generation::Settings;
+use drdiff_generation::{Compute, Settings};
 use drdiff_solver::{CommitSchedule, Pace, Process, ReabsorbConfig, SolverName, Spacing, choose_solver};
 use serde::{Deserialize, Serialize};
 
@@ -104,8 +104,8 @@ axes! {
     score_temperature: f64,
     /// Mass of the likeliest tokens that take part.
     top_p: f64,
-    /// Share of the network that runs. The engine always runs all of it, so anything here is refused.
-    compute: f64,
+    /// Share of the routed experts that runs, or `auto`; models without them run whole.
+    compute: Compute,
     /// Positions that are denoised together.
     block_size: usize,
     /// Network passes for a block.
@@ -124,6 +124,7 @@ impl Row {
         let mut settings = base.clone();
         set(&mut settings.block_size, self.block_size);
         set(&mut settings.self_condition, self.self_condition);
+        set(&mut settings.compute, self.compute);
         let sampler = &mut settings.sampler;
         set(&mut sampler.process, self.process);
         set(&mut sampler.steps, self.steps);

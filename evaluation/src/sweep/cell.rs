@@ -60,6 +60,7 @@ impl Cell {
             ("reabsorb_per_step", reabsorb.map(|reabsorb| reabsorb.per_step).into()),
             ("self_condition", settings.self_condition.into()),
             ("style_guidance", settings.style_guidance.into()),
+            ("compute", settings.compute.to_string().into()),
             ("stop_at_end", settings.stop_at_end.into()),
             ("tokens", settings.tokens.into()),
         ]

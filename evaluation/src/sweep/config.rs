@@ -73,12 +73,6 @@ impl SweepConfig {
         if self.settings.tokens == 0 {
             return refuse("`settings.tokens` is 0; ask for at least 1");
         }
-        if !self.grid.compute.is_empty() || self.rows.iter().any(|row| row.compute.is_some()) {
-            return refuse(
-                "`compute` has no effect: networks of this version run all of their layers for every token; leave it \
-                 out, and vary steps and block_size to change what a text costs",
-            );
-        }
         if let Some(axis) = self.grid.twice() {
             return Err(SweepError::Config(format!(
                 "`grid.{axis}` names a value twice; name each once"

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use drdiff_generation::Settings;
+use drdiff_model::ModelConfig;
 use drdiff_solver::Process;
 
 use super::axes::{Grid, Row};
@@ -85,19 +86,26 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Leaves out the cells that `model`, which sees `context` positions, cannot run.
-    pub fn fit(&mut self, model: &str, context: usize) {
+    /// Leaves out the cells that `model`, which has this `shape`, cannot run.
+    pub fn fit(&mut self, model: &str, shape: &ModelConfig) {
         let left_out = &mut self.left_out;
         self.cells.retain(|cell| {
-            let block_size = cell.settings.block_size;
-            let fits = cell.model != model || block_size <= context;
-            if !fits {
-                left_out.push(LeftOut {
-                    what: cell.describe(),
-                    reason: format!("a block of {block_size} is larger than the {context} positions of {model}"),
-                });
+            if cell.model != model {
+                return true;
             }
-            fits
+            let (block_size, context) = (cell.settings.block_size, shape.context);
+            let reason = match cell.settings.compute.check(shape) {
+                _ if block_size > context => {
+                    format!("a block of {block_size} is larger than the {context} positions of {model}")
+                }
+                Err(error) => error.to_string(),
+                Ok(()) => return true,
+            };
+            left_out.push(LeftOut {
+                what: cell.describe(),
+                reason,
+            });
+            false
         });
     }
 
@@ -131,6 +139,7 @@ fn cell(row: &Row, base: &Settings) -> Result<std::result::Result<Cell, LeftOut>
         Err(error) => return Err(error.into()),
     };
     settings.sampler.validate()?;
+    settings.compute.validate()?;
     let Settings { tokens, block_size, .. } = settings;
     if block_size == 0 {
         return Err(SweepError::Config("a block size is 0; choose at least 1".to_owned()));

@@ -9,7 +9,7 @@ use super::form::{Endpoint, Wish};
 use super::id::Fingerprint;
 use super::ledger::Due;
 use super::manifest::OutputFormat;
-use crate::{Output, Settings, StopReason};
+use crate::{Compute, Output, Settings, StopReason};
 
 /// What a text was made with and what it cost, beside the text.
 #[derive(Debug, Serialize)]
@@ -17,12 +17,14 @@ struct Costs {
     nfe: usize,
     tokens_committed: usize,
     canvas_tokens: usize,
+    flops: u64,
     seconds: f64,
     seed: u64,
     stop_reason: &'static str,
     process: &'static str,
     steps: usize,
     block_size: usize,
+    compute: Compute,
     fingerprint: String,
 }
 
@@ -94,12 +96,14 @@ impl<'a> Finished<'a> {
             nfe: output.nfe,
             tokens_committed: output.committed_tokens,
             canvas_tokens: output.canvas_tokens,
+            flops: output.flops,
             seconds: self.seconds,
             seed: settings.seed,
             stop_reason: output.stop.name(),
             process: settings.sampler.process.name(),
             steps: settings.sampler.steps,
             block_size: settings.block_size,
+            compute: settings.compute,
             fingerprint: self.due.fingerprint.to_string(),
         }
     }
@@ -198,6 +202,7 @@ mod tests {
             committed_tokens: 3,
             canvas_tokens: 12,
             flops: 0,
+            routed: Default::default(),
             stop: StopReason::End,
         };
         for endpoint in [Endpoint::Completions, Endpoint::Chat] {

@@ -5,7 +5,7 @@ use drdiff_attention::AttentionConfig;
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_kernels::{Builder, Noise, Params, Source};
 use drdiff_model::{END_OF_TEXT, ModelConfig, Network, Tokenizer};
-use drdiff_routing::{RouterKind, RoutingConfig};
+use drdiff_routing::{Budget, RouterKind, RoutingConfig};
 use serde_json::{Map, Value, json};
 
 /// Id of the end of a text: the one behind the 256 bytes.
@@ -101,6 +101,7 @@ pub(crate) fn routed(kind: RouterKind) -> Network {
         kind,
         experts: 4,
         expert_hidden: 16,
+        budget: Budget { min: 0.25, max: 1.0 },
         ..RoutingConfig::default()
     };
     let (network, params) = random_with(ModelConfig { routing, ..config() });

@@ -4,6 +4,7 @@
 
 mod batch;
 mod common;
+mod compute;
 mod engine;
 mod guidance;
 mod passes;

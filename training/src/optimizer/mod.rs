@@ -145,7 +145,8 @@ mod tests {
     fn params() -> Params {
         let model: ModelConfig = serde_json::from_str(
             r#"{"vocab": 40, "width": 32, "embed": 24, "layers": 2, "heads": 2, "kv_heads": 1, "head_dim": 16,
-                "hidden": 48, "context": 32, "noise_conditioning": true}"#,
+                "hidden": 48, "context": 32, "noise_conditioning": true,
+                "routing": {"kind": "expert_choice", "experts": 3, "expert_hidden": 16}}"#,
         )
         .unwrap();
         let builder = Builder::new(Source::Init(Noise::new(1, 0)), &Device::Cpu);
@@ -187,9 +188,10 @@ mod tests {
                 "feed_forward.shared.gate_up",
                 "feed_forward.shared.down",
             ];
-            let wanted: Vec<String> = (0..2)
+            let mut wanted: Vec<String> = (0..2)
                 .flat_map(|layer| hidden.map(|name| format!("blocks.{layer}.{name}")))
                 .collect();
+            wanted.extend(["gate_up", "down"].map(|name| format!("blocks.1.feed_forward.experts.{name}")));
             match muon {
                 None => assert!(names.is_empty()),
                 Some(_) => assert_eq!(names, wanted),
@@ -205,7 +207,9 @@ mod tests {
         };
         let optimizer = Optimizer::new(&params(), &config).unwrap();
         let shapes: Vec<_> = optimizer.stacks.iter().map(|stack| stack.shape().to_vec()).collect();
-        // Keys and values; queries and the map out; the map down; gate and up.
-        assert_eq!(shapes, [[4, 16, 32], [4, 32, 32], [2, 32, 48], [4, 48, 32]]);
+        // Keys and values, and gate and up of each of 3 experts; their maps down; queries and the map out; the shared map
+        // down; shared gate and up.
+        let wanted = [[10, 16, 32], [3, 32, 16], [4, 32, 32], [2, 32, 48], [4, 48, 32]];
+        assert_eq!(shapes, wanted);
     }
 }

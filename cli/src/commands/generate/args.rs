@@ -54,6 +54,9 @@ pub(crate) struct GenerateArgs {
     /// Write a JSON line for each network pass; the file appears when the text is done
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) trace: Option<PathBuf>,
+    /// Draw where the routed experts ran, over positions and steps, into an SVG file and as a map on stderr
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) explain: Option<PathBuf>,
     /// Show each block while it becomes clear; needs a terminal
     #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "quiet"])]
     pub(super) watch: bool,

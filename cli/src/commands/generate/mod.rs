@@ -1,6 +1,7 @@
 //! `drdiff generate`: one text, streamed while it is written.
 
 mod args;
+mod explain;
 mod prompt;
 mod record;
 mod trace;
@@ -15,13 +16,14 @@ use drdiff_generation::{Engine, Event, Request, Settings, Task, canvas};
 use drdiff_kernels::device;
 
 pub(crate) use args::GenerateArgs;
+use explain::Explanation;
 use record::{Record, Setup, Written};
 use trace::Trace;
 use view::{Place, View};
 
 use crate::exit::Exit;
 use crate::model::Source;
-use crate::output::Out;
+use crate::output::{Out, tell};
 use crate::{COMMIT, interrupt};
 
 /// Noise is keyed by the request as well; there is only one here.
@@ -58,6 +60,13 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         .map(|path| Trace::create(path, &setup))
         .transpose()?;
 
+    let explanation = args
+        .explain
+        .as_deref()
+        .map(|path| Explanation::new(path, engine.network().config()))
+        .transpose()?;
+    engine.show_experts(explanation.is_some());
+
     if !args.infill && !args.no_echo {
         view.text(&prompt)?;
     }
@@ -65,6 +74,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         engine,
         view,
         trace,
+        explanation,
         wanted,
         steps: setup.steps,
         begun: Instant::now(),
@@ -75,6 +85,12 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     writing.view.finish()?;
     let exit = result?;
     writing.trace.map_or(Ok(()), Trace::finish)?;
+    if let Some(explanation) = writing.explanation {
+        let map = explanation.finish()?;
+        if !args.quiet {
+            tell(&map);
+        }
+    }
     let wall_seconds = started.elapsed().as_secs_f64();
     if args.json {
         print(&writing.written, &setup, load_seconds, wall_seconds)?;
@@ -87,6 +103,7 @@ struct Writing {
     engine: Engine,
     view: View,
     trace: Option<Trace>,
+    explanation: Option<Explanation>,
     /// Tokens that the text will have at most.
     wanted: usize,
     steps: usize,
@@ -115,17 +132,22 @@ impl Writing {
                 nfe,
                 canvas,
                 report,
+                compute,
                 ..
             } => {
-                self.written.pass(nfe, &canvas);
+                self.written.pass(nfe, &canvas, &compute);
                 let tokenizer = self.engine.tokenizer();
                 if let Some(trace) = &mut self.trace {
                     trace.pass(
                         [block, step, nfe],
                         self.begun.elapsed().as_secs_f64(),
                         &report,
+                        &compute,
                         tokenizer,
                     )?;
+                }
+                if let Some(explanation) = &mut self.explanation {
+                    explanation.pass(block, &canvas, &compute, tokenizer);
                 }
                 let tokens = self.written.ids.len() + canvas.iter().flatten().count();
                 let place = Place {
@@ -179,6 +201,8 @@ fn print(written: &Written, setup: &Setup, load_seconds: f64, wall_seconds: f64)
         nfe: written.nfe,
         tokens_committed: written.tokens_committed,
         canvas_tokens: written.canvas_tokens,
+        flops: written.flops,
+        routed: &written.routed,
         load_seconds,
         wall_seconds,
         setup,

@@ -1,6 +1,6 @@
 //! What `--json` prints and a trace begins with.
 
-use drdiff_generation::{Output, Settings, StopReason};
+use drdiff_generation::{Output, PassCompute, RoutedCompute, Settings, StopReason};
 use serde::Serialize;
 
 /// How a text is made: everything that decides it, besides the machine.
@@ -37,6 +37,10 @@ pub(super) struct Record<'a> {
     pub(super) tokens_committed: usize,
     /// Positions that were denoised, summed over passes.
     pub(super) canvas_tokens: usize,
+    /// Floating-point operations of the network.
+    pub(super) flops: u64,
+    /// The feed-forward halves' part of them.
+    pub(super) routed: &'a RoutedCompute,
     /// Time to load the model.
     pub(super) load_seconds: f64,
     /// Time from the start of the program to the end of the text.
@@ -53,6 +57,8 @@ pub(super) struct Written {
     pub(super) nfe: usize,
     pub(super) tokens_committed: usize,
     pub(super) canvas_tokens: usize,
+    pub(super) flops: u64,
+    pub(super) routed: RoutedCompute,
     stop: Option<StopReason>,
     /// The block that is being written.
     canvas: Vec<u32>,
@@ -60,7 +66,9 @@ pub(super) struct Written {
 
 impl Written {
     /// A pass has denoised `canvas`.
-    pub(super) fn pass(&mut self, nfe: usize, canvas: &[Option<u32>]) {
+    pub(super) fn pass(&mut self, nfe: usize, canvas: &[Option<u32>], compute: &PassCompute) {
+        self.flops += compute.flops;
+        self.routed.add(compute);
         self.nfe = nfe;
         self.canvas_tokens += canvas.len();
         self.canvas = canvas.iter().flatten().copied().collect();
@@ -82,8 +90,9 @@ impl Written {
             nfe,
             committed_tokens,
             canvas_tokens,
+            flops,
+            routed,
             stop,
-            ..
         } = output;
         *self = Self {
             text,
@@ -91,6 +100,8 @@ impl Written {
             nfe,
             tokens_committed: committed_tokens,
             canvas_tokens,
+            flops,
+            routed,
             stop: Some(stop),
             canvas: Vec::new(),
         };

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use drdiff_generation::PassCompute;
 use drdiff_model::Tokenizer;
 use drdiff_solver::{Choice, StepReport};
 use serde::Serialize;
@@ -48,6 +49,7 @@ impl Trace {
         place: [usize; 3],
         seconds: f64,
         report: &StepReport,
+        compute: &PassCompute,
         tokens: &Tokenizer,
     ) -> Result<()> {
         let [block, step, nfe] = place;
@@ -64,6 +66,7 @@ impl Trace {
             "committed": choices(&report.committed),
             "provisional": choices(&report.provisional),
             "reabsorbed": report.reabsorbed,
+            "compute": compute,
         }))
     }
 

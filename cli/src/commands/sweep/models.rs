@@ -23,7 +23,7 @@ pub(super) fn load(plan: &mut Plan, batch: usize, device: &Device) -> Result<Vec
         let path = (name != BUNDLED).then(|| Path::new(&name));
         let source = Source::find(path)?;
         let (network, tokenizer) = source.load(device)?;
-        plan.fit(&name, network.config().context);
+        plan.fit(&name, network.config());
         if let Some(other) = models
             .first()
             .filter(|model| model.engine.tokenizer().hash() != tokenizer.hash())

@@ -1,0 +1,198 @@
+//! Groups with all that routers need of them on the device, made once for all layers of a pass.
+//!
+//! A copy to a GPU may wait for the work that was queued before it. So everything that follows from shapes and levels is
+//! copied before the first layer, and a router that reads nothing back never lets the device run dry.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+
+use crate::groups::Group;
+use crate::{Error, Groups, Result, RouterKind, RoutingConfig};
+
+/// The groups of a pass with open rows, on the device of the network.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    pub(crate) groups: Groups,
+    /// Row of each member, `[members]` u32.
+    pub(crate) rows: Tensor,
+    /// Mean signal of each member's block less a half, `[members, 1]` f32.
+    pub(crate) signal: Tensor,
+    /// For each open member its part of a mean over them, 0 for others, `[members, 1]` f32.
+    pub(crate) share: Tensor,
+    /// What expert choice takes.
+    pub(crate) picks: Option<Picks>,
+}
+
+/// What expert choice takes, as far as shapes and levels decide it.
+#[derive(Debug, Clone)]
+pub(crate) struct Picks {
+    /// 2 for open members, which so come before settled ones whatever their probability; `[members, 1]` f32.
+    pub(crate) bonus: Tensor,
+    /// Groups of one size each, in which every expert takes as many members.
+    pub(crate) sizes: Vec<Size>,
+    /// The expert of each pick in `sizes`.
+    pub(crate) experts: Vec<u32>,
+    /// How these are sorted, if there are no others.
+    pub(crate) order: Option<Order>,
+    /// Groups that take fewer pairs of member and expert than there are experts.
+    pub(crate) few: Vec<Few>,
+    /// Picks of each group.
+    pub(crate) taken: Vec<usize>,
+}
+
+/// Picks sorted by expert.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// From the order of the picks, `[n]` u32.
+    pub(crate) from: Tensor,
+    /// The experts in that order, `[n]` u32.
+    pub(crate) experts: Tensor,
+    /// Picks of each expert.
+    pub(crate) counts: Vec<usize>,
+}
+
+/// A group that takes its best pairs of member and expert, and how many.
+#[derive(Debug, Clone)]
+pub(crate) struct Few {
+    pub(crate) open: Vec<u32>,
+    pub(crate) count: usize,
+}
+
+impl Order {
+    /// Of picks that these experts have made.
+    pub(crate) fn new(of: &[u32], experts: usize, device: &Device) -> Result<Self> {
+        let mut from: Vec<u32> = (0..of.len() as u32).collect();
+        from.sort_by_key(|at| of[*at as usize]);
+        let sorted: Vec<u32> = from.iter().map(|at| of[*at as usize]).collect();
+        let mut counts = vec![0; experts];
+        of.iter().for_each(|expert| counts[*expert as usize] += 1);
+        Ok(Self {
+            from: Tensor::from_vec(from, of.len(), device)?,
+            experts: Tensor::from_vec(sorted, of.len(), device)?,
+            counts,
+        })
+    }
+}
+
+/// The picks in all groups of one size.
+#[derive(Debug, Clone)]
+pub(crate) struct Size {
+    /// Members of a group.
+    pub(crate) len: usize,
+    /// All members of all these groups, `[groups * len]` u32.
+    pub(crate) members: Tensor,
+    /// Places among their sorted scores, `[groups * experts * len]` flattened, and the first member of the group of each.
+    pub(crate) slots: Tensor,
+    pub(crate) starts: Tensor,
+}
+
+impl Groups {
+    /// What routers of this configuration need of the groups of a pass of `rows` rows; `None` if no row is open.
+    ///
+    /// # Errors
+    /// [`Error::Groups`] if the groups are those of another number of rows; or a copy fails.
+    pub fn place(&self, config: &RoutingConfig, rows: usize, device: &Device) -> Result<Option<Placed>> {
+        if self.rows() != rows {
+            let grouped = self.rows();
+            return Err(Error::Groups { rows, grouped });
+        }
+        if self.open_rows() == 0 {
+            return Ok(None);
+        }
+        let column = |of: &dyn Fn(bool, f64) -> f64| {
+            let numbers = self.per_member(of);
+            Tensor::from_vec(numbers, (self.members(), 1), device)
+        };
+        let share = (self.open_rows() as f64).recip();
+        let picks = match config.kind {
+            RouterKind::ExpertChoice => {
+                let bonus = column(&|open, _| if open { 2.0 } else { 0.0 })?;
+                Some(Picks::new(self, config, bonus)?)
+            }
+            _ => None,
+        };
+        Ok(Some(Placed {
+            rows: self.member_rows(device)?,
+            signal: column(&|_, signal| signal - 0.5)?,
+            share: column(&|open, _| if open { share } else { 0.0 })?,
+            picks,
+            groups: self.clone(),
+        }))
+    }
+}
+
+impl Picks {
+    fn new(groups: &Groups, config: &RoutingConfig, bonus: Tensor) -> Result<Self> {
+        let (experts, device) = (config.experts, bonus.device());
+        let vector = |numbers: Vec<u32>| {
+            let count = numbers.len();
+            Tensor::from_vec(numbers, count, device)
+        };
+        let (mut few, mut taken) = (Vec::new(), Vec::with_capacity(groups.len()));
+        let mut by_size: BTreeMap<usize, Vec<(&Group, usize)>> = BTreeMap::new();
+        for group in groups.iter() {
+            match capacity(config, group) {
+                Capacity::Each(count) => {
+                    by_size.entry(group.len).or_default().push((group, count));
+                    taken.push(experts * count);
+                }
+                Capacity::Pairs(count) => {
+                    let open = groups.open_of(group).map(|member| member as u32).collect();
+                    few.push(Few { open, count });
+                    taken.push(count);
+                }
+            }
+        }
+        let (mut sizes, mut of) = (Vec::new(), Vec::new());
+        for (len, groups) in by_size {
+            let (mut slots, mut starts) = (Vec::new(), Vec::new());
+            for expert in 0..experts {
+                for (index, (group, count)) in groups.iter().enumerate() {
+                    let first = (index * experts + expert) * len;
+                    slots.extend((first..first + count).map(|slot| slot as u32));
+                    starts.extend(std::iter::repeat_n(group.start as u32, *count));
+                    of.extend(std::iter::repeat_n(expert as u32, *count));
+                }
+            }
+            let members = groups.iter().flat_map(|(group, _)| group.start..group.start + len);
+            sizes.push(Size {
+                len,
+                members: vector(members.map(|member| member as u32).collect())?,
+                slots: vector(slots)?,
+                starts: vector(starts)?,
+            });
+        }
+        let order = match few.is_empty() {
+            true => Some(Order::new(&of, experts, device)?),
+            false => None,
+        };
+        Ok(Self {
+            bonus,
+            sizes,
+            experts: of,
+            order,
+            few,
+            taken,
+        })
+    }
+}
+
+/// What a group takes.
+enum Capacity {
+    /// So many members for each expert, at least one.
+    Each(usize),
+    /// So many pairs of member and expert in all, for less than one member an expert.
+    Pairs(usize),
+}
+
+/// `k open` pairs, with `k` experts for each open member on average: rounded to equal numbers for all experts, or up to a
+/// whole number of pairs if they are fewer than the experts.
+fn capacity(config: &RoutingConfig, group: &Group) -> Capacity {
+    let wanted = config.experts_per_row(group.signal) * group.open as f64 * group.budget;
+    if wanted < config.experts as f64 {
+        // A whole number stays one, whatever its last bit is.
+        return Capacity::Pairs((wanted - 1e-9).ceil().max(0.0) as usize);
+    }
+    Capacity::Each(((wanted / config.experts as f64).round() as usize).min(group.open))
+}
