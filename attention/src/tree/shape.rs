@@ -22,7 +22,7 @@ pub struct Tree {
 /// How the children of one level are grouped into nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Level {
-    /// Children that a full node has.
+    /// Children that a full node has, or all there are.
     pub(super) branching: usize,
     /// Positions below each child.
     pub(super) children: Vec<usize>,
@@ -60,7 +60,7 @@ impl Tree {
         }
         let mut counts = branching.iter().chain(branching.last().into_iter().cycle());
         let mut level = |children: Vec<usize>| Level {
-            branching: counts.next().copied().unwrap_or(children.len()),
+            branching: counts.next().map_or(children.len(), |count| children.len().min(*count)),
             children,
         };
         let leaves = level(vec![1; len]);
@@ -72,7 +72,7 @@ impl Tree {
             upper.push(above);
         }
         let family = upper.first().map_or(1, |level| level.branching);
-        let plan = Arc::new(exact(len, leaves.branching, near, family)?);
+        let plan = Arc::new(exact(len, branching[0], near, family)?);
         Ok(Self {
             len,
             near,
@@ -94,15 +94,13 @@ impl Tree {
         self.exact_pairs() + self.sibling_pairs()
     }
 
-    /// Pairs of positions that are read exactly, for one head.
-    #[must_use]
-    pub fn exact_pairs(&self) -> u64 {
+    /// Pairs of positions that are read exactly.
+    fn exact_pairs(&self) -> u64 {
         self.plan.cost().pairs
     }
 
-    /// Pairs of siblings that are read by their means, for one head, each child with itself included.
-    #[must_use]
-    pub fn sibling_pairs(&self) -> u64 {
+    /// Pairs of siblings that are read by their means, each child with itself included.
+    fn sibling_pairs(&self) -> u64 {
         let squares = |level: &Level| -> u64 {
             let counts = level.children.chunks(level.branching).map(|node| node.len() as u64);
             counts.map(|count| count * count).sum()
@@ -179,7 +177,7 @@ fn exact(len: usize, leaf: usize, near: usize, family: usize) -> Result<TilePlan
         let first = own / family * family;
         let (from, to) = (
             own.saturating_sub(near).max(first),
-            (own + near + 1).min(first + family).min(leaves),
+            (own + near.min(family) + 1).min(first + family).min(leaves),
         );
         (from * in_leaf..(to * in_leaf).min(tiles)).collect()
     })?)
@@ -214,6 +212,12 @@ mod tests {
         let tree = Tree::new(6 * 64, &[64, 3], 1).unwrap();
         let row = |tile| tree.plan.rows().row(tile).len();
         assert_eq!([0, 1, 2, 3, 4, 5].map(row), [2, 3, 2, 2, 3, 2]);
+        let alone = Tree::new(30, &[64], usize::MAX).unwrap();
+        assert_eq!(
+            (alone.pairs(), alone.upper().len()),
+            (900, 0),
+            "a node without siblings"
+        );
     }
 
     #[test]
