@@ -8,7 +8,6 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use candle_core::Device;
 use common::{request, routed, tokenizer, write, write_one};
@@ -74,7 +73,8 @@ fn nats(kind: RouterKind, tokens: &[u32], block: &[Option<u32>]) -> BTreeMap<usi
     let corrupted = Corrupted::new(tokens, &levels, 1, sizes, (Noise::new(1, 0), 0)).in_blocks(&levels, BLOCK, 1.0);
     let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
     let layout = Layout {
-        plan: Arc::new(TilePlan::new(&[noisy_clean(len, BLOCK).unwrap()]).unwrap()),
+        plan: TilePlan::new(&[noisy_clean(len, BLOCK).unwrap()]).unwrap().into(),
+        units: None,
         rotary: &Rotary::new(&[positions], model.head_dim, model.rope_base, &Device::Cpu).unwrap(),
     };
     let loss = loss(&network, &corrupted, &layout, false, None).unwrap();

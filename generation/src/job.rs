@@ -12,9 +12,7 @@ use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
 use crate::compute::Span;
 use crate::stop::StopStrings;
-use crate::{
-    Compute, Error, Event, Output, PassCompute, Request, Result, RoutedCompute, StopReason, Task,
-};
+use crate::{Compute, Error, Event, Output, PassCompute, Request, Result, RoutedCompute, StopReason, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
 const PREFILL: usize = 256;

@@ -63,7 +63,7 @@ pub struct Overrides {
 
 impl Overrides {
     /// The keys, in the order in which they are listed to users.
-    pub const KEYS: [&'static str; 15] = [
+    pub const KEYS: [&'static str; 16] = [
         "tokens",
         "steps",
         "block_size",

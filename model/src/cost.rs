@@ -123,6 +123,9 @@ mod tests {
         (rows.routed, rows.taken) = (2, 5);
         config.routing = serde_json::from_str(r#"{"kind": "threshold", "experts": 3, "expert_hidden": 6}"#).unwrap();
         let routed = 2 * 2 * (4 * 3) + 5 * 2 * (4 * 12 + 6 * 4);
-        assert_eq!(rows.flops(&config, &plan, None), 2 * (attention + linear) + ends + routed);
+        assert_eq!(
+            rows.flops(&config, &plan, None),
+            2 * (attention + linear) + ends + routed
+        );
     }
 }

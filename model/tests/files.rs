@@ -164,7 +164,8 @@ fn experts_survive_their_files() {
         let segment = Segment {
             batch: 1,
             len: 8,
-            plan: std::sync::Arc::new(TilePlan::new(&[noisy_clean(4, 4).unwrap()]).unwrap()),
+            plan: TilePlan::new(&[noisy_clean(4, 4).unwrap()]).unwrap().into(),
+            units: None,
             rotary: &Rotary::new(&[(0..4).chain(0..4).collect()], 32, 10_000.0, &Device::Cpu).unwrap(),
             cache: None,
         };

@@ -1,7 +1,5 @@
 //! How a network's data prediction changes along the path from noise to text: what fitted grids are made of.
 
-use std::sync::Arc;
-
 use candle_core::{DType, Tensor};
 use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::Levels;
@@ -10,7 +8,7 @@ use drdiff_model::{Network, Soft};
 
 use crate::data::Window;
 use crate::objective::{evidence, run};
-use crate::rows::signal;
+use crate::rows::pass_signal;
 use crate::{Corrupted, Error, Layout, Result};
 
 /// Key of the noise that walks begin with: the same for every model, so that grids can be compared.
@@ -44,10 +42,11 @@ pub fn path_products(
     let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
     let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?;
     let plans = NoisyClean {
-        sparse: config.attention.sparse().cloned(),
+        attention: config.attention.clone(),
     };
     let layout = Layout {
-        plan: Arc::new(plans.plan(len, block_size)?),
+        plan: plans.plan(len, block_size)?,
+        units: config.attention.noisy_clean_units(len, block_size)?,
         rotary: &rotary,
     };
     let mut products = vec![0.0; n * n];
@@ -58,7 +57,7 @@ pub fn path_products(
             .iter()
             .flat_map(|window| window.ids.iter().copied())
             .collect();
-        let walk = walk(network, &tokens, len, &layout, (log_snr, done as u64))?;
+        let walk = walk(network, &tokens, (len, block_size), &layout, (log_snr, done as u64))?;
         for (sum, product) in products.iter_mut().zip(products_of(&walk)?) {
             *sum += product / (windows.len() * len) as f64;
         }
@@ -70,7 +69,7 @@ pub fn path_products(
 fn walk(
     network: &Network,
     tokens: &[u32],
-    len: usize,
+    (len, block_size): (usize, usize),
     layout: &Layout<'_>,
     (log_snr, key): (&[f64], u64),
 ) -> Result<Vec<Tensor>> {
@@ -80,7 +79,12 @@ fn walk(
         weight: vec![1.0; tokens.len()],
     };
     let sizes = (config.vocab, config.embed);
-    let corrupted = Corrupted::new(tokens, &at(log_snr[0]), tokens.len() / len, sizes, (NOISE, key));
+    let first = at(log_snr[0]);
+    let corrupted = Corrupted::new(tokens, &first, tokens.len() / len, sizes, (NOISE, key)).in_blocks(
+        &first,
+        block_size,
+        config.routing.budget.max,
+    );
     let tables = network.tables(None)?;
     let mut rows = corrupted.place(network, &tables)?;
     let mut walk = Vec::with_capacity(log_snr.len());
@@ -92,7 +96,7 @@ fn walk(
             let (r, to) = ((0.5 * log_snr[point]).exp(), (0.5 * next).exp());
             let moved = (soft.evidence.affine(to / r, 0.0)? + x_hat.affine(to * (to - r), 0.0)?)?;
             rows.input.soft = Some(Soft::new(moved)?);
-            rows.input.mean_signal = signal(network, &at(*next), len)?;
+            rows.input.mean_signal = pass_signal(network, &at(*next), len)?;
         }
         walk.push(x_hat);
     }

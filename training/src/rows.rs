@@ -189,7 +189,7 @@ fn is_soft(snr: f32) -> bool {
 }
 
 /// Mean signal of levels (`[batch * len]`) for the rows of a pass, if the network reads it.
-pub(crate) fn signal(network: &Network, levels: &Levels, len: usize) -> Result<Option<Tensor>> {
+pub(crate) fn pass_signal(network: &Network, levels: &Levels, len: usize) -> Result<Option<Tensor>> {
     place_signal(network, &mean_signal(levels, len))
 }
 

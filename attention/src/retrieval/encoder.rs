@@ -118,7 +118,7 @@ impl ChunkEncoder {
         let inside = Segment {
             batch: chunks,
             len: CHUNK,
-            plan: self.inside.clone(),
+            plan: self.inside.clone().into(),
             rotary: &self.rotary,
             units: None,
             cache: None,

@@ -1,7 +1,7 @@
 //! Which chunks rows may choose, row by row.
 
+use drdiff_attention::noisy_clean;
 use drdiff_attention::retrieval::{CHUNK, Units, band};
-use drdiff_attention::{NoisyClean, Pattern, Whole, noisy_clean};
 use drdiff_kernels::allowed;
 
 #[test]
@@ -30,8 +30,7 @@ fn candidates_are_the_visible_chunks_outside_the_band() {
             let len = 640;
             let units = Units::noisy_clean(len, block, local).unwrap();
             let visibility = noisy_clean(len, block).unwrap();
-            let sparse = Some(band(local));
-            let plan = NoisyClean { sparse }.plan(len, block).unwrap();
+            let plan = band(local).noisy_clean(len, block).unwrap();
             for unit in units.units() {
                 let candidates: Vec<usize> = unit.candidates().collect();
                 for row in unit.rows.clone() {
@@ -53,8 +52,7 @@ fn candidates_are_the_visible_chunks_outside_the_band() {
 fn a_whole_text_has_candidates_to_both_sides() {
     let (len, local) = (700, 128);
     let units = Units::whole(len, local).unwrap();
-    let sparse = Some(band(local));
-    let plan = Whole { sparse }.plan(len, 1).unwrap();
+    let plan = band(local).whole(len).unwrap();
     assert_eq!(units.chunks(), 10, "the last 60 positions are no chunk");
     for (tile, unit) in units.units().iter().enumerate() {
         let read = plan.rows().row(tile);

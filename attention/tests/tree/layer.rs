@@ -41,6 +41,7 @@ fn run(layer: &SelfAttention, x: &Value, plan: LayerPlans, texts: usize, which: 
         batch: BATCH,
         len: texts * LEN,
         plan,
+        units: None,
         rotary: &rotary,
         cache: None,
     };

@@ -1,9 +1,9 @@
 //! Writing with a sparse plan: what a block sees is what it saw in training.
 
-use crate::common::{attending, request, write_one};
+use crate::common::{attending, request, tokenizer, write_one};
 use crate::passes::{LEN, assert_written, trained};
 use drdiff_attention::{AttentionConfig, PlanKind};
-use drdiff_generation::Task;
+use drdiff_generation::{Engine, Task};
 use drdiff_testkit::relative_rms;
 
 /// The pattern with thresholds a twentieth as far out, so that short texts meet all of it.

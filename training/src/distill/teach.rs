@@ -8,7 +8,7 @@ use super::Lesson;
 use super::commits::Commits;
 use super::path::Path;
 use crate::objective::{evidence, run};
-use crate::rows::{Rows, signal};
+use crate::rows::{Rows, pass_signal};
 use crate::{Corrupted, Layout, Result};
 
 /// What the student shall predict at the open rows, in their order. Tokens and states stay on the device.
@@ -75,7 +75,7 @@ impl Work<'_> {
                 let (cold, bias) = (colder(&h)?, colder(self.teacher.bias())?);
                 reading.push(categorical(&cold, self.tables.unit().tensor(), &bias, &u)?);
                 rows.input.index = Tensor::cat(&reading, 0)?.index_select(&vector(&commits.picks[pass])?, 0)?;
-                rows.input.mean_signal = signal(self.teacher, &commits.levels[pass], self.corrupted.len)?;
+                rows.input.mean_signal = pass_signal(self.teacher, &commits.levels[pass], self.corrupted.len)?;
             }
             predictions.push(h);
         }
@@ -95,7 +95,7 @@ impl Work<'_> {
                 let x_hat = mixture(&h, self.tables.unit().tensor(), self.teacher.bias())?;
                 let kept = soft.evidence.broadcast_mul(&column(&step.keep)?)?;
                 rows.input.soft = Some(Soft::new((kept + x_hat.broadcast_mul(&column(&step.gain)?)?)?)?);
-                rows.input.mean_signal = signal(self.teacher, &path.levels[pass], self.corrupted.len)?;
+                rows.input.mean_signal = pass_signal(self.teacher, &path.levels[pass], self.corrupted.len)?;
             }
             if let Some(shares) = shares {
                 parts.push((h, Tensor::from_slice(shares, shares.len(), device)?));

@@ -1,11 +1,9 @@
 //! Lessons on networks small enough to know the truth.
 
-use std::sync::Arc;
-
 use candle_core::{DType, Device, Tensor};
-use drdiff_attention::{NoisyClean, Pattern};
+use drdiff_attention::{LayerPlans, NoisyClean, Pattern};
 use drdiff_diffusion::{LevelMixture, Levels, ScheduleConfig};
-use drdiff_kernels::{Builder, Noise, Params, Rotary, SoftTarget, Source, Tape, TilePlan, categorical};
+use drdiff_kernels::{Builder, Noise, Params, Rotary, SoftTarget, Source, Tape, categorical};
 use drdiff_model::{ModelConfig, Network};
 
 use super::commits::Commits;
@@ -22,7 +20,7 @@ struct Toy {
     network: Network,
     params: Params,
     len: usize,
-    plan: Arc<TilePlan>,
+    plan: LayerPlans,
     rotary: Rotary,
 }
 
@@ -40,7 +38,7 @@ impl Toy {
             network,
             params: builder.finish().0,
             len,
-            plan: Arc::new(NoisyClean { sparse: None }.plan(len, block_size).unwrap()),
+            plan: NoisyClean::default().plan(len, block_size).unwrap(),
             rotary: Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap(),
         }
     }
@@ -48,6 +46,7 @@ impl Toy {
     fn layout(&self) -> Layout<'_> {
         Layout {
             plan: self.plan.clone(),
+            units: None,
             rotary: &self.rotary,
         }
     }
@@ -198,7 +197,9 @@ fn the_students_gradient_is_that_of_its_loss() {
         let student = Toy::new(8, 4, 3);
         let value = |tape: &Tape| {
             let given = (corrupted, &student.layout());
-            learn(&student.network, config, &rows, (lesson, &target), given, tape).unwrap().objective
+            learn(&student.network, config, &rows, (lesson, &target), given, tape)
+                .unwrap()
+                .objective
         };
         let number = || f64::from(value(&Tape::new()).tensor().to_scalar::<f32>().unwrap());
         let tape = Tape::new();
@@ -239,7 +240,9 @@ fn a_lesson_is_learnt_by_heart_and_the_teacher_does_not_change() {
             let (rows, target) = teacher.teach(corrupted, lesson);
             let tape = Tape::new();
             let given = (corrupted, &student.layout());
-            let loss = learn(&student.network, config, &rows, (lesson, &target), given, &tape).unwrap().objective;
+            let loss = learn(&student.network, config, &rows, (lesson, &target), given, &tape)
+                .unwrap()
+                .objective;
             losses.push(loss.tensor().to_scalar::<f32>().unwrap());
             adam.step(tape.backward(&loss).unwrap(), 1e-2, &optimizer).unwrap();
         }

@@ -108,7 +108,8 @@ pub(crate) fn one_batch_from(
     let positions = (0..len as i64).chain(0..len as i64).collect();
     let rotary = Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap();
     let forward = move |tape: &Tape| {
-        let corrupted = Corrupted::new(&tokens, &levels, 2, sizes, (Noise::new(2, 0), 3)).in_blocks(&levels, BLOCK, 1.0);
+        let corrupted =
+            Corrupted::new(&tokens, &levels, 2, sizes, (Noise::new(2, 0), 3)).in_blocks(&levels, BLOCK, 1.0);
         loss(
             &network,
             &corrupted,
