@@ -107,6 +107,7 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
             let step = trainer.step;
             report(Event::Round { step, student_steps })?;
         }
+        watch.start();
         let output = trainer.step()?;
         let step = trainer.step;
         watch.add(&output)?;
@@ -155,8 +156,12 @@ struct Watch {
 }
 
 impl Watch {
-    fn add(&mut self, output: &StepOutput) -> Result<()> {
+    /// Begins to count time, unless it is counted already.
+    fn start(&mut self) {
         self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn add(&mut self, output: &StepOutput) -> Result<()> {
         self.sum = Some(match self.sum.take() {
             Some(sum) => (sum + &output.loss)?,
             None => output.loss.clone(),

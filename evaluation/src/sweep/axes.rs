@@ -98,6 +98,8 @@ axes! {
     reabsorb_below: f64,
     /// Whether each pass sees the last prediction.
     self_condition: bool,
+    /// How closely the prompt is followed; 1 is plainly.
+    style_guidance: f64,
     /// Divides the logits.
     temperature: f64,
     /// Score temperature of soft positions.
@@ -125,13 +127,17 @@ impl Row {
         set(&mut settings.block_size, self.block_size);
         set(&mut settings.self_condition, self.self_condition);
         set(&mut settings.compute, self.compute);
+        set(&mut settings.style_guidance, self.style_guidance);
         let sampler = &mut settings.sampler;
         set(&mut sampler.process, self.process);
         set(&mut sampler.steps, self.steps);
         set(&mut sampler.commit, self.commit.map(|name| name.0));
         set(&mut sampler.pace, self.pace);
         set(&mut sampler.extrapolate, self.extrapolate);
-        set(&mut sampler.grid.spacing, self.spacing);
+        if let Some(spacing) = self.spacing {
+            // A named grid replaces a fitted one that the settings may hold.
+            (sampler.grid.spacing, sampler.grid.table) = (spacing, Vec::new());
+        }
         set(&mut sampler.score_temperature, self.score_temperature);
         set(&mut sampler.sampling.temperature, self.temperature);
         set(&mut sampler.sampling.top_p, self.top_p);
@@ -210,6 +216,20 @@ mod tests {
         );
         assert_eq!(settings.sampler.reabsorb.map(|reabsorb| reabsorb.below), Some(0.4));
         assert_eq!(Row::default().apply(&base).unwrap(), base);
+
+        let mut fitted = base;
+        fitted.sampler.grid.table = vec![-3.0, 3.0];
+        let named = Row {
+            spacing: Some(Spacing::LogSnr),
+            style_guidance: Some(2.0),
+            ..Row::default()
+        };
+        let settings = named.apply(&fitted).unwrap();
+        assert!(
+            settings.sampler.grid.table.is_empty(),
+            "a named grid replaces a fitted one"
+        );
+        assert_eq!(settings.style_guidance, 2.0);
     }
 
     #[test]

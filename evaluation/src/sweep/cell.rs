@@ -111,6 +111,7 @@ pub(crate) fn short(name: &str) -> &str {
         "top_p" => "top-p",
         "score_temperature" => "score T",
         "self_condition" => "self-conditioning",
+        "style_guidance" => "guidance by the prompt",
         "guidance_kappa" => "kappa",
         "guidance_gate" => "gate",
         "guidance_boost" => "boost",
