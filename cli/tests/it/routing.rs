@@ -52,6 +52,12 @@ fn a_smaller_budget_costs_less_and_the_record_says_how_much() {
     );
     assert_eq!(write("auto")["settings"]["compute"], "auto");
 
+    let least = routed(&["--compute", "0.1"]).run();
+    assert!(
+        least.stderr().contains("trained with budgets from 0.25 up"),
+        "{}",
+        least.stderr()
+    );
     routed(&["--compute", "2"]).run().fails(2, &["`compute` is 2"]);
     generate(&["Nobody", "--compute", "0.5"])
         .run()
