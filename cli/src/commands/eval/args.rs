@@ -40,6 +40,9 @@ pub(crate) struct EvalArgs {
     /// Tokens of a window [default: the model's context]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(super) window: Option<usize>,
+    /// Share of the routed experts that runs for the bound [default: the most that the model was trained at]
+    #[arg(long, value_name = "SHARE")]
+    pub(super) compute: Option<f64>,
     /// Language model that reads the texts, as GGUF; without one nothing is ranked
     #[arg(long, value_name = "FILE")]
     pub(super) judge: Option<PathBuf>,
