@@ -8,6 +8,8 @@
 # each arm.  STEPS: steps of each run (8857, as the preset).  DEVICE: cuda or cpu.  VOCAB: the corpus's vocabulary (8192).
 # TRY=1: a few steps of a small network, to see that every arm runs.  A run that was interrupted goes on.
 #
+# The elastic arm at a smaller budget: drdiff eval --model OUT/elastic --text held-out.jsonl --compute 0.5
+#
 # Arms: dense, expert_choice (flat), rising, falling, token_choice, threshold, elastic (rising, budgets from a quarter up).
 set -euo pipefail
 

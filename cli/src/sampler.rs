@@ -10,6 +10,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use drdiff_attention::PlanKind;
 use drdiff_configs::Inputs;
 use drdiff_generation::{Compute, Overrides, Settings};
+use drdiff_model::ModelConfig;
 use drdiff_solver::{CommitSchedule, Process, SolverConfig, SolverName};
 
 use crate::attention::plans;
@@ -123,6 +124,20 @@ impl SamplerArgs {
             remark(quiet, sentence);
         }
         Ok(settings)
+    }
+}
+
+/// What is odd about a share of the compute for a model with routed experts, in words.
+pub(crate) fn unusual(compute: Compute, model: &ModelConfig) -> Option<String> {
+    let (min, max) = (model.routing.budget.min, model.routing.budget.max);
+    match compute {
+        Compute::Auto if min == max => Some(format!(
+            "this model was trained with a budget of {max} alone, so --compute auto always chooses it; give a share instead"
+        )),
+        Compute::Share(share) if share < min => Some(format!(
+            "this model was trained with budgets from {min} up; with --compute {share} it may write worse"
+        )),
+        _ => None,
     }
 }
 

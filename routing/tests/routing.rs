@@ -32,7 +32,11 @@ struct Layer {
 
 impl Layer {
     fn new(kind: RouterKind) -> Self {
-        let (config, builder) = (config(kind), Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu));
+        Self::of(config(kind))
+    }
+
+    fn of(config: RoutingConfig) -> Self {
+        let builder = Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu);
         Self {
             layer: FeedForward::new(&builder, SHAPE, Some(&config), 0.1).unwrap(),
             params: builder.finish().0,
@@ -170,6 +174,42 @@ fn no_text_moves_the_routing_of_another() {
         groups.block(&[true; 16], 0.9, 0.25);
         let (together, _) = run(&layer, &both, &groups);
         assert_close(&format!("{kind:?}"), &together[..64], &alone);
+    }
+}
+
+#[test]
+fn rows_that_ask_for_nothing_get_nothing_and_their_router_still_learns() {
+    let layer = Layer::of(RoutingConfig {
+        threshold: 0.9,
+        ..config(RouterKind::Threshold)
+    });
+    let tape = Tape::new();
+    let x = tape.constant(&input(1, 8));
+    let (y, routing) = layer
+        .forward(&x, &blocks(&[8], 1.0), &mut ComputeReport::default())
+        .unwrap();
+    let routing = routing.unwrap();
+    assert!(routing.chosen.is_none() && routing.counts == [0; 4] && routing.taken == [0]);
+    let mut settled = Groups::default();
+    settled.settled(8);
+    assert_eq!(values(y.tensor()).unwrap(), run(&layer, &input(1, 8), &settled).0);
+    let gradients = tape.backward(&routing.aux_loss).unwrap();
+    let routers = layer.params.vars().filter(|(name, _)| *name == "router.bias");
+    assert_all_learn(routers, |var| gradients.get(var));
+}
+
+#[test]
+fn small_groups_keep_their_budget() {
+    // One open row of a block of 8, 2 experts for an open row: not one for each of the 4 experts.
+    let layer = Layer::new(RouterKind::ExpertChoice);
+    for (open, budget, taken) in [(1, 1.0, 2), (1, 0.5, 1), (1, 0.25, 1), (3, 0.5, 3), (2, 1.0, 4)] {
+        let mut groups = Groups::default();
+        let rows: Vec<bool> = (0..8).map(|row| row < open).collect();
+        groups.block(&rows, 0.5, budget);
+        let (_, report) = run(&layer, &input(3, 8), &groups);
+        let account = &report.layers()[0];
+        assert_eq!(account.taken, [taken], "{open} open rows at {budget}");
+        assert_eq!(account.experts[open..], [0, 0, 0, 0, 0, 0, 0, 0][open..]);
     }
 }
 

@@ -51,6 +51,7 @@ pub struct Bounds<'a> {
     rotary: Rotary,
     len: usize,
     batch: usize,
+    budget: f64,
 }
 
 impl<'a> Bounds<'a> {
@@ -70,7 +71,15 @@ impl<'a> Bounds<'a> {
             rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
             len,
             batch,
+            budget: config.routing.budget.max,
         })
+    }
+
+    /// With this share of the routed experts' full compute, instead of the greatest that the network was trained at.
+    #[must_use]
+    pub fn with_budget(mut self, budget: f64) -> Self {
+        self.budget = budget;
+        self
     }
 
     /// The bound on `windows` that are written in blocks of `block_size`.
@@ -109,7 +118,7 @@ impl<'a> Bounds<'a> {
             let corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0)).in_blocks(
                 &levels,
                 block_size,
-                model.routing.budget.max,
+                self.budget,
             );
             let nats = loss(self.network, &corrupted, &layout, false, None)?
                 .nats

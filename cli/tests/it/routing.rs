@@ -52,6 +52,12 @@ fn a_smaller_budget_costs_less_and_the_record_says_how_much() {
     );
     assert_eq!(write("auto")["settings"]["compute"], "auto");
 
+    let least = routed(&["--compute", "0.1"]).run();
+    assert!(
+        least.stderr().contains("trained with budgets from 0.25 up"),
+        "{}",
+        least.stderr()
+    );
     routed(&["--compute", "2"]).run().fails(2, &["`compute` is 2"]);
     generate(&["Nobody", "--compute", "0.5"])
         .run()
@@ -181,4 +187,38 @@ fn a_run_tells_how_rows_spread() {
         .arg(&small)
         .run();
     exported.succeeds();
+}
+
+#[test]
+fn the_bound_is_measured_at_a_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("held-out.txt");
+    fs::write(
+        &text,
+        "The old king had three sons, and the youngest of them painted apples. ".repeat(20),
+    )
+    .unwrap();
+    let eval = |model: &Path, more: &[&str]| {
+        let mut command = drdiff();
+        command.arg("eval").arg("--model").arg(model).arg("--text").arg(&text);
+        command.args([
+            "--block-sizes",
+            "16",
+            "--window",
+            "16",
+            "--windows",
+            "4",
+            "--json",
+            "-q",
+        ]);
+        command.args(more).run()
+    };
+    let nats = |more: &[&str]| {
+        eval(&fixture().routed(), more).json()["bounds"][0]["nats"]
+            .as_f64()
+            .unwrap()
+    };
+    assert_eq!(nats(&["--compute", "1"]), nats(&[]));
+    assert_ne!(nats(&["--compute", "0.25"]), nats(&[]));
+    eval(&fixture().model(), &["--compute", "0.25"]).fails(2, &["no routed experts"]);
 }

@@ -44,6 +44,9 @@ pub(crate) struct EvalArgs {
     /// Tokens of a window [default: the model's context]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(super) window: Option<usize>,
+    /// Share of the routed experts that runs for the bound [default: the most that the model was trained at]
+    #[arg(long, value_name = "SHARE")]
+    pub(super) compute: Option<f64>,
     /// Llama that reads the texts, in GGUF or as a folder with safetensors; without one nothing is ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,

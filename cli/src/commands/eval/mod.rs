@@ -13,6 +13,7 @@ use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::metrics::{Memorisation, Memory};
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
+use drdiff_generation::Compute;
 use drdiff_kernels::device;
 use drdiff_model::{Network, Tokenizer, write_atomically};
 use drdiff_training::data::{documents, text_windows};
@@ -39,6 +40,9 @@ struct Measured {
     judge: Option<String>,
     windows: usize,
     window: usize,
+    /// Share of the routed experts that ran for the bounds, if it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compute: Option<f64>,
     bounds: Vec<BlockBound>,
     texts: Vec<Ranked>,
 }
@@ -66,6 +70,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
         judge: judge.as_ref().map(|judge| judge.name().to_owned()),
         windows: 0,
         window: args.window.unwrap_or(network.config().context),
+        compute: args.compute,
         bounds: Vec::new(),
         texts: Vec::new(),
     };
@@ -119,7 +124,11 @@ fn bounds(
     }
     let windows = text_windows(&args.text, tokenizer, measured.window, args.windows)?;
     measured.windows = windows.len();
-    let bounds = Bounds::new(network, measured.window, BATCH)?;
+    let mut bounds = Bounds::new(network, measured.window, BATCH)?;
+    if let Some(share) = args.compute {
+        Compute::Share(share).check(network.config())?;
+        bounds = bounds.with_budget(share);
+    }
     for size in &args.block_sizes {
         if stop.load(Ordering::Relaxed) {
             return Ok(false);

@@ -23,7 +23,8 @@ use view::{Place, View};
 
 use crate::exit::Exit;
 use crate::model::Source;
-use crate::output::{Out, tell};
+use crate::output::{Out, remark, tell};
+use crate::sampler::unusual;
 use crate::{COMMIT, interrupt};
 
 /// Noise is keyed by the request as well; there is only one here.
@@ -54,6 +55,9 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         task,
         settings: setup.settings.clone(),
     })?;
+    if let Some(sentence) = unusual(setup.settings.compute, engine.network().config()) {
+        remark(args.quiet, &sentence);
+    }
     let trace = args
         .trace
         .as_deref()
