@@ -68,6 +68,9 @@ pub enum Event {
         report: StepReport,
         /// Floating-point operations of the feed-forward halves in this pass, all requests of the batch together.
         flops: u64,
+        /// The chunks of 64 positions, counted from the start of the text, that the block retrieved in each layer that
+        /// retrieves; empty for a model without such layers.
+        retrieved: Vec<Vec<usize>>,
     },
     /// A block is written; `text` continues the committed text.
     BlockCommitted {

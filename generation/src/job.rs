@@ -54,6 +54,8 @@ pub(crate) struct Job {
     committed: usize,
     canvas: usize,
     flops: u64,
+    /// What the block of the last pass retrieved, layer by layer.
+    retrieved: Vec<Vec<usize>>,
 }
 
 /// What a job puts into the next pass.
@@ -123,6 +125,7 @@ impl Job {
             committed: 0,
             canvas: 0,
             flops: 0,
+            retrieved: Vec::new(),
             request,
         })
     }
@@ -159,6 +162,10 @@ impl Job {
         self.nfe += 1;
         if part.block {
             self.canvas += self.block_len();
+        }
+        if let Some(units) = &part.plan.units {
+            let block = part.clean.len()..units.rows();
+            self.retrieved = self.cache.choices()?.of(units, &block);
         }
         self.left -= part.clean.len();
         self.position += part.clean.len() as u64;
@@ -203,6 +210,7 @@ impl Job {
             canvas: self.run.state().tokens.clone(),
             report,
             flops,
+            retrieved: self.retrieved.clone(),
         }
     }
 

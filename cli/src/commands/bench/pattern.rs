@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
+use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{LengthAdaptive, block_causal, noisy_clean};
 use drdiff_kernels::{TILE, TilePlan, Visibility};
 
@@ -18,6 +19,8 @@ pub(super) enum Pattern {
     /// The length-adaptive plan of a text that is denoised whole: what models with that plan use
     #[value(name = "length_adaptive", alias = "length-adaptive")]
     LengthAdaptive,
+    /// A band of 128 to each side, and the 8 chunks of 64 whose landmarks fit best: a layer of the plan of that name
+    Retrieval,
     /// Tiles of 64 see the tiles within --window positions
     Band,
     /// Training layout of N/2 noisy and N/2 clean positions
@@ -43,6 +46,7 @@ impl Pattern {
         match self {
             Self::Dense => "dense",
             Self::LengthAdaptive => "length_adaptive",
+            Self::Retrieval => "retrieval",
             Self::Band => "band",
             Self::NoisyClean => "noisy-clean",
             Self::BlockCausal => "block-causal",
@@ -50,7 +54,7 @@ impl Pattern {
         }
     }
 
-    /// The plan for `n` positions.
+    /// The plan for `n` positions: for retrieval that of its band.
     ///
     /// # Errors
     /// If the pattern has no such length or block size.
@@ -59,6 +63,7 @@ impl Pattern {
         Ok(match self {
             Self::Dense => TilePlan::new(&[Visibility::dense(n, n)])?,
             Self::LengthAdaptive => LengthAdaptive::default().whole(n)?,
+            Self::Retrieval => Retrieval::default().band().whole(n)?,
             Self::Band => {
                 let (reach, tiles) = (options.window / TILE, n.div_ceil(TILE));
                 let near = |q: usize| (q.saturating_sub(reach)..tiles.min(q + reach + 1)).collect();
