@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use drdiff_attention::Error as AttentionError;
+use drdiff_evaluation::recall::RecallError;
 use drdiff_evaluation::sweep::SweepError;
 use drdiff_generation::Error as GenerationError;
 use drdiff_generation::batch::BatchError;
@@ -109,6 +110,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_sweep(error))
     } else if let Some(error) = cause.downcast_ref() {
+        Some(of_recall(error))
+    } else if let Some(error) = cause.downcast_ref() {
         Some(of_training(error))
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_data(error))
@@ -131,6 +134,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::EmptyStop
         | GenerationError::StyleGuidance(_)
         | GenerationError::Compute(_)
+        | GenerationError::Plan { .. }
         | GenerationError::UnknownToken { .. }
         | GenerationError::Vocabulary { .. } => Exit::Usage,
         GenerationError::Batch(error) => of_batch(error),
@@ -160,6 +164,15 @@ fn of_sweep(error: &SweepError) -> Exit {
         SweepError::Data(_) => Exit::Usage,
         SweepError::Model(error) => of_model(error),
         SweepError::Solver(error) => of_solver(error),
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_recall(error: &RecallError) -> Exit {
+    match error {
+        RecallError::Data(error) => of_data(error),
+        RecallError::Tokenizer(error) => of_tokenizer(error),
+        RecallError::Generation(error) => of_generation(error),
         _ => Exit::Runtime,
     }
 }
@@ -216,6 +229,7 @@ fn of_attention(error: &AttentionError) -> Exit {
         | AttentionError::TreeBlocks { .. }
         | AttentionError::TreeParts
         | AttentionError::LayersWrite
+        | AttentionError::Retrieval(_)
         | AttentionError::Halves { .. } => Exit::Usage,
         _ => Exit::Runtime,
     }

@@ -70,6 +70,9 @@ pub enum Event {
         report: StepReport,
         /// What the pass cost this request.
         compute: PassCompute,
+        /// The chunks of 64 positions, counted from the start of the text, that the block retrieved in each layer that
+        /// retrieves; empty for a model without such layers.
+        retrieved: Vec<Vec<usize>>,
     },
     /// A block is written; `text` continues the committed text.
     BlockCommitted {

@@ -62,6 +62,8 @@ pub(crate) struct Job {
     routed: RoutedCompute,
     /// How hard the last prediction found the open positions, in `[0, 1]`.
     difficulty: f64,
+    /// What the block of the last pass retrieved, layer by layer.
+    retrieved: Vec<Vec<usize>>,
 }
 
 /// What a job puts into the next pass.
@@ -151,6 +153,7 @@ impl Job {
             flops: 0,
             routed: RoutedCompute::default(),
             difficulty: 1.0,
+            retrieved: Vec::new(),
             request,
         })
     }
@@ -228,6 +231,10 @@ impl Job {
         self.nfe += self.views();
         if part.block {
             self.canvas += self.block_len();
+        }
+        if let Some(units) = &part.plan.units {
+            let block = part.clean.len()..units.rows();
+            self.retrieved = self.cache.choices()?.of(units, &block);
         }
         self.left -= part.clean.len();
         self.position += part.clean.len() as u64;
@@ -317,6 +324,7 @@ impl Job {
             canvas: self.run.state().tokens.clone(),
             report,
             compute,
+            retrieved: self.retrieved.clone(),
         }
     }
 

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use drdiff_kernels::Value;
 
 use super::{CacheShape, write};
-use crate::retrieval::{CHUNK, Chunks, Retrieval, Units};
+use crate::retrieval::{CHUNK, Choices, Chunks, Retrieval, Units};
 use crate::{Error, PassLayout, Result};
 
 /// Keys, values and landmarks of whole chunks, each made once, and the stream's rows of a last chunk that is not whole.
@@ -23,6 +23,8 @@ pub(super) struct Store {
     /// Rows of the stream, `[_, width]`, from the first position that is in no committed chunk; behind the committed
     /// ones the clean rows of the last pass.
     rows: Option<Tensor>,
+    /// What was chosen in the last pass.
+    choices: Choices,
 }
 
 impl Store {
@@ -41,12 +43,17 @@ impl Store {
             landmarks: Tensor::zeros((chunks, numbers.landmark), shape.dtype, shape.device)?,
             committed: 0,
             rows: None,
+            choices: Choices::default(),
         })
     }
 
     /// All that is kept for the longest text.
     pub(super) fn tensors(&self) -> [&Tensor; 3] {
         [&self.keys, &self.values, &self.landmarks]
+    }
+
+    pub(super) fn choices(&self) -> &Choices {
+        &self.choices
     }
 
     pub(super) fn units(&self, layout: PassLayout) -> Result<Arc<Units>> {
@@ -65,7 +72,8 @@ impl Store {
             });
         }
         let rows = match &self.rows {
-            Some(rows) if kept > 0 => Tensor::cat(&[&rows.narrow(0, 0, kept)?, clean], 0)?,
+            Some(rows) if kept > 0 && needed > self.committed => Tensor::cat(&[&rows.narrow(0, 0, kept)?, clean], 0)?,
+            Some(rows) if kept > 0 => rows.narrow(0, 0, kept)?,
             _ => clean.clone(),
         };
         let whole = rows.dim(0)? / CHUNK * CHUNK;

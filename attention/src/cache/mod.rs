@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::TilePlan;
 
-use crate::retrieval::{Chunks, Retrieval, Units};
+use crate::retrieval::{Choices, Chunks, Retrieval, Units};
 use crate::{Error, LengthAdaptive, PassLayout, Result};
 use chunks::Store;
 use tiles::Tiles;
@@ -149,6 +149,14 @@ impl KvCache {
     /// If the layout is impossible.
     pub fn units(&self, layout: PassLayout) -> Result<Option<Arc<Units>>> {
         self.chunks.as_ref().map(|chunks| chunks.units(layout)).transpose()
+    }
+
+    /// What the layers chose in the last pass.
+    ///
+    /// # Errors
+    /// If the cache is none for retrieval.
+    pub fn choices(&self) -> Result<&Choices> {
+        self.chunks.as_ref().map(Store::choices).ok_or(Error::Units)
     }
 
     /// All chunks that the current pass can retrieve, of which `encode` makes those that its `clean` rows of the stream,

@@ -37,6 +37,32 @@ impl Retrieval {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PassLayout;
+
+    #[test]
+    fn a_pass_costs_the_same_wherever_the_text_stands_but_for_the_landmarks() {
+        let shape = Shape {
+            width: 64,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 32,
+        };
+        let numbers = Retrieval::default();
+        let flops = |committed| {
+            let layout = PassLayout {
+                committed,
+                clean: 32,
+                clean_block: 32,
+                noisy: 32,
+            };
+            let units = Units::pass(layout, (32, 1 << 30), numbers.local).unwrap();
+            assert_eq!((units.units().len(), units.fresh()), (2, 1));
+            numbers.flops(shape, 12, &units)
+        };
+        // 2 layers, 2 units, 2 operations for each number of the landmarks of 15,000 more chunks.
+        let (near, far) = (flops(64 * 100 + 32), flops(64 * 15_100 + 32));
+        assert_eq!(far - near, 2 * 2 * 2 * 128 * 15_000);
+    }
 
     #[test]
     fn a_text_is_counted_by_hand() {

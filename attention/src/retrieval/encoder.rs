@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Rotary, TilePlan, Value, Visibility};
 
-use super::{CHUNK, Chunks, Field};
+use super::{CHUNK, Choices, Chunks, Field};
 use crate::{Error, Result, Segment, SelfAttention, Shape};
 
 /// A transformer layer inside each chunk, with positions that begin anew in each, and the maps behind it.
@@ -83,8 +83,11 @@ impl ChunkEncoder {
         let mut fields = Vec::with_capacity(segments.len());
         for segment in segments {
             let (batch, units) = (segment.batch, segment.units.clone().ok_or(Error::Units)?);
+            let mut choices = Choices::default();
             let chunks = match segment.cache.as_deref_mut() {
                 Some(cache) => {
+                    choices = cache.choices()?.clone();
+                    choices.clear();
                     let clean = units.clean();
                     let clean = x.tensor().narrow(0, first + clean.start, clean.len())?;
                     cache.chunks(&clean, |rows| {
@@ -95,7 +98,12 @@ impl ChunkEncoder {
                 None => self.forward(x, &units.chunk_rows(first, batch, device)?)?,
             };
             first += batch * segment.len;
-            fields.push(Field { batch, units, chunks });
+            fields.push(Field {
+                batch,
+                units,
+                chunks,
+                choices,
+            });
         }
         Ok(fields)
     }
@@ -113,6 +121,9 @@ impl ChunkEncoder {
             ..
         } = self.shape;
         let (positions, chunks) = (rows.elem_count(), rows.elem_count() / CHUNK);
+        if chunks == 0 {
+            return self.nothing(x.tensor());
+        }
         let [attention_gain, feed_forward_gain, gain] = &self.gains;
         let x = x.rows(rows)?;
         let inside = Segment {
@@ -141,6 +152,19 @@ impl ChunkEncoder {
             keys: keys.reshape((positions, kv_heads, head_dim))?,
             values: values.reshape((positions, kv_heads, head_dim))?,
             landmarks: landmarks.rms_norm(&self.landmark_gain, self.eps)?,
+        })
+    }
+}
+
+impl ChunkEncoder {
+    /// No chunks, for a stream `x`.
+    fn nothing(&self, x: &Tensor) -> Result<Chunks> {
+        let Shape { kv_heads, head_dim, .. } = self.shape;
+        let none = |shape: &[usize]| Tensor::zeros(shape, x.dtype(), x.device()).map(|none| Value::constant(&none));
+        Ok(Chunks {
+            keys: none(&[0, kv_heads, head_dim])?,
+            values: none(&[0, kv_heads, head_dim])?,
+            landmarks: none(&[0, self.landmark_gain.elem_count()])?,
         })
     }
 }

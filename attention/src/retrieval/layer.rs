@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Value};
 
-use super::{Chunks, Lists, Queries, Units, attend, select};
+use super::{Choices, Chunks, Lists, Queries, Units, attend, select};
 use crate::{Error, Result, Shape};
 
 /// Rows of a pass that choose among the same chunks: those of a segment.
@@ -17,6 +17,8 @@ pub struct Field {
     pub units: Arc<Units>,
     /// The chunks of all sequences, one sequence after another.
     pub chunks: Chunks,
+    /// Where the layers leave what they chose.
+    pub choices: Choices,
 }
 
 /// Attention to the chunks that the rows choose.
@@ -98,10 +100,16 @@ impl RetrievalAttention {
     }
 
     fn retrieve(&self, q: &Value, r: &Value, field: &Field) -> Result<Value> {
-        let Field { batch, units, chunks } = field;
+        let Field {
+            batch,
+            units,
+            chunks,
+            choices,
+        } = field;
         let batch = *batch;
         let selection = select(r.tensor(), chunks.landmarks.tensor(), units, batch, self.top_k)?;
         let lists = Lists::new(&selection, units, batch, q.tensor().device())?;
+        choices.push(selection);
         let queries = Queries {
             attention: q,
             landmark: r,

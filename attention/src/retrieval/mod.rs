@@ -9,6 +9,7 @@
 //! that do not hold a token yet.
 
 mod attend;
+mod choices;
 mod config;
 mod cost;
 mod encoder;
@@ -18,6 +19,7 @@ mod select;
 mod units;
 
 pub use attend::{Chunks, Queries, attend};
+pub use choices::Choices;
 pub use config::Retrieval;
 pub use encoder::ChunkEncoder;
 pub use layer::{Field, RetrievalAttention};

@@ -120,6 +120,14 @@ fn a_batch_is_its_sequences() {
 }
 
 #[test]
+fn a_text_without_a_whole_chunk_retrieves_nothing() {
+    let pair = pair();
+    let units = Units::whole(40, 64).unwrap();
+    let x = Inputs::new(2).numbers(40 * SHAPE.width);
+    assert!(pair.numbers(&x, &units, 1).iter().all(|x| *x == 0.0));
+}
+
+#[test]
 fn segments_side_by_side_are_those_alone() {
     let pair = pair();
     let units = [Units::whole(320, 64).unwrap(), Units::whole(200, 64).unwrap()];

@@ -1,4 +1,4 @@
-//! `drdiff data prepare`: text files to a tokenizer and token shards.
+//! `drdiff data`: text files to a tokenizer and token shards, and texts to learn retrieval from.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -6,17 +6,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use drdiff_training::data::{Manifest, PrepareOptions, Progress, Split, Stage, TokenizerChoice, prepare};
+use drdiff_model::write_atomically;
+use drdiff_training::data::{Manifest, PrepareOptions, Progress, Split, Stage, TokenizerChoice, prepare, recall_text};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::args::at_least_one;
 use crate::exit::{self, Exit};
 use crate::interrupt;
+use crate::lengths::length;
 use crate::output::{grouped, tell};
 
 const EXAMPLES: &str = "\
 Examples:
   drdiff data prepare books/*.jsonl.zst notes.txt -o shards
   drdiff data prepare more.txt -o more --tokenizer shards/tokenizer.json --valid held-out.txt
+";
+
+const RECALL_EXAMPLES: &str = "\
+Examples:
+  drdiff data recall -o recall.jsonl --texts 20000 --bytes 1024
+  drdiff data prepare recall.jsonl -o shards --vocab 257          a token a byte
 ";
 
 /// Arguments of `drdiff data`.
@@ -30,6 +39,28 @@ pub(crate) struct DataArgs {
 enum DataCommand {
     /// Make token shards out of .txt, .jsonl and .jsonl.zst files
     Prepare(PrepareArgs),
+    /// Write texts that say numbers and ask for them later, to learn retrieval from
+    Recall(RecallArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = format!("{RECALL_EXAMPLES}\n{}", exit::HELP))]
+struct RecallArgs {
+    /// File to write, .jsonl
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Texts
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 10_000)]
+    texts: usize,
+    /// Bytes of a text, such as 1024 or 4k; numbers are said in the first half and asked for in the second
+    #[arg(long, value_name = "N", value_parser = length, default_value = "4k")]
+    bytes: usize,
+    /// Numbers in a text
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 16)]
+    needles: usize,
+    /// Decides the texts
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -75,7 +106,24 @@ fn default_vocab() -> usize {
 }
 
 pub(crate) fn run(args: DataArgs) -> Result<Exit> {
-    let DataCommand::Prepare(args) = args.command;
+    match args.command {
+        DataCommand::Prepare(args) => prepared(args),
+        DataCommand::Recall(args) => recall(&args),
+    }
+}
+
+fn recall(args: &RecallArgs) -> Result<Exit> {
+    let mut lines = String::new();
+    for index in 0..args.texts as u64 {
+        let text = recall_text(args.seed, index, args.bytes, args.needles)?;
+        lines += &serde_json::json!({ "text": text }).to_string();
+        lines.push('\n');
+    }
+    write_atomically(&args.out, lines.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+fn prepared(args: PrepareArgs) -> Result<Exit> {
     let stop = interrupt::flag()?;
     let bar = Bar::new(args.quiet);
     let manifest = prepare(&args.files, &args.valid, &args.out, &options(&args), &mut |progress| {

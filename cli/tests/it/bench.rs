@@ -68,8 +68,14 @@ fn attention_has_a_row_for_each_pass_and_one_of_a_peer() {
 
 #[test]
 fn every_plan_can_be_measured() {
-    for plan in ["block-causal", "noisy-clean", "ring", "length_adaptive"] {
-        let args = ["--lengths", "130", "--batch", "1", "--heads", "1", "--head-dim", "4"];
+    for (plan, length) in [
+        ("block-causal", "130"),
+        ("noisy-clean", "130"),
+        ("ring", "130"),
+        ("length_adaptive", "130"),
+        ("retrieval", "448"),
+    ] {
+        let args = ["--lengths", length, "--batch", "1", "--heads", "1", "--head-dim", "4"];
         let ran = bench(
             "attention",
             &[&args[..], &["--json", "--forward-only", "--plan", plan]].concat(),

@@ -1,4 +1,4 @@
-//! `drdiff data prepare`.
+//! `drdiff data`.
 
 use std::fs;
 
@@ -46,4 +46,37 @@ fn bad_files_are_named_and_nothing_is_written() {
     prepare(put("book.pdf", b"%PDF")).fails(2, &["book.pdf", "unknown kind of file"]);
     prepare(put("bad.jsonl", b"{\"text\": 3}\n")).fails(2, &["line 1 of", "bad.jsonl"]);
     assert!(!out.exists());
+}
+
+#[test]
+fn texts_to_learn_retrieval_from_are_written_and_can_be_prepared() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("recall.jsonl");
+    let write = |needles: &str| {
+        let mut command = drdiff();
+        command.args([
+            "data",
+            "recall",
+            "--texts",
+            "12",
+            "--bytes",
+            "600",
+            "--needles",
+            needles,
+            "-o",
+        ]);
+        command.arg(&out).run()
+    };
+    write("40").fails(2, &["needles"]);
+    assert!(!out.exists());
+    write("4").succeeds();
+    let text = fs::read_to_string(&out).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 12);
+    assert!(lines.iter().all(|line| line["text"].as_str().unwrap().len() == 600));
+    let shards = dir.path().join("shards");
+    let mut prepare = drdiff();
+    prepare.args(["data", "prepare", "--vocab", "257", "--valid-share", "0.2", "-o"]);
+    prepare.arg(&shards).arg(&out).run().succeeds();
+    assert!(shards.join("tokenizer.json").is_file());
 }

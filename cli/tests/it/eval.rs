@@ -185,3 +185,28 @@ fn a_real_judge_prefers_text_to_shuffled_words() {
     );
     eval(&[&sets[0], "--judge", &judge, "-q"]).run().succeeds();
 }
+
+#[test]
+fn a_model_is_asked_for_what_was_said() {
+    let asked = [
+        "--recall",
+        "30,40",
+        "--recall-depths",
+        "2",
+        "--recall-samples",
+        "1",
+        "-q",
+    ];
+    let found = json(eval(&asked).arg("--json"));
+    let rows = found["recall"].as_array().unwrap();
+    let of = |name: &str| -> Vec<Value> { rows.iter().map(|row| row[name].clone()).collect() };
+    assert_eq!(of("length"), [30, 30, 40, 40]);
+    assert_eq!(of("depth"), [0.0, 1.0, 0.0, 1.0]);
+    assert!(
+        of("retrieved").iter().all(Value::is_null),
+        "the model does not retrieve"
+    );
+    let table = eval(&asked).run().succeeds();
+    assert_eq!(table.lines().count(), 7, "{table}");
+    eval(&["--recall", "10"]).run().fails(2, &["length"]);
+}

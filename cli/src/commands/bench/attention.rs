@@ -1,19 +1,23 @@
 //! `drdiff bench attention`: one attention call over a plan, forward and backward.
 
+use std::sync::Arc;
+
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Shape, Tensor, Var};
 use clap::Args;
 use drdiff_attention::{Reads, TreeConfig, TreePass};
-use drdiff_kernels::{AttentionPass, Noise, Purpose, tile_attention};
+use drdiff_kernels::{AttentionPass, Noise, Purpose, Tape, TilePlan, tile_attention};
 
-use super::args::{Common, Lengths, lengths};
+use super::args::Common;
 use super::clock::{Clock, Timing};
 use super::naive;
 use super::pattern::{Options, Pattern};
 use super::report::Report;
+use super::retrieval::Layer;
 use super::row::{Machine, Row, Sizes, Subject, Work};
 use crate::args::at_least_one;
 use crate::exit;
+use crate::lengths::{Lengths, lengths};
 use crate::output::remark;
 
 /// Positions of a call whose batch is not given.
@@ -155,6 +159,9 @@ impl Case<'_> {
     fn measure(&self, machine: &Machine, clock: &Clock, report: &mut Report) -> Result<()> {
         drdiff_kernels::reset_peak_memory(&machine.device)?;
         let [q, k, v] = self.inputs(&machine.device)?;
+        if let (Pattern::Retrieval, Reads::Tiles(band)) = (self.pattern, &self.reads) {
+            return self.measure_retrieval(band, [q, k, v], machine, clock, report);
+        }
         let scale = (self.args.head_dim as f64).powf(-0.5);
         let timing = clock.time(|| {
             match &self.reads {
@@ -187,6 +194,41 @@ impl Case<'_> {
         report.add(self.row("backward", None, machine, timing))
     }
 
+    /// The way back is not measured alone: what a layer keeps for it, a tape holds.
+    fn measure_retrieval(
+        &self,
+        band: &Arc<TilePlan>,
+        qkv: [Tensor; 3],
+        machine: &Machine,
+        clock: &Clock,
+        report: &mut Report,
+    ) -> Result<()> {
+        let learned = |x: &Tensor| Var::from_tensor(x).map(Var::into_inner);
+        let [q, k, v] = qkv.each_ref().map(learned);
+        let layer = Layer::new(band, [q?, k?, v?], |(rows, width)| {
+            Ok(learned(&self.draw((rows, width), 3, &machine.device)?)?)
+        })?;
+        let pairs = layer.pairs();
+        let whole = self.batch as u64 * (4 * pairs * (self.args.heads * self.args.head_dim) as u64 + layer.scoring());
+        let mut row = |what: &'static str, flops, timing| {
+            let mut subject = self.subject(what, None);
+            subject.density = Some(pairs as f64 / (self.n as f64).powi(2));
+            let work = Work {
+                tokens: Some((self.batch * self.n) as u64),
+                flops: Some(flops),
+                bytes: None,
+            };
+            report.add(Row::new(subject, machine, timing, work))
+        };
+        row("forward", whole, clock.time(|| layer.call(None))?)?;
+        if self.args.forward_only {
+            return Ok(());
+        }
+        let timing = clock.time(|| layer.call(Some(&Tape::new())))?;
+        let (back, forward) = BACKWARD_BY_FORWARD;
+        row("both", whole + whole * back / forward, timing)
+    }
+
     fn measure_naive(&self, machine: &Machine, clock: &Clock, report: &mut Report) -> Result<()> {
         let mut heads_first = Vec::new();
         for input in self.inputs(&machine.device)? {
@@ -202,19 +244,26 @@ impl Case<'_> {
     /// Queries, keys and values, `[batch, n, heads, head_dim]`, normally distributed: a GPU's clock depends on its data.
     fn inputs(&self, device: &Device) -> Result<[Tensor; 3]> {
         let shape = (self.batch, self.n, self.args.heads, self.args.head_dim);
-        let count = self.batch * self.n * self.args.heads * self.args.head_dim;
-        let draw = |position: u64| -> Result<Tensor> {
-            let mut draws = vec![0.0; DRAWS.min(count)];
-            Noise::new(self.args.common.seed, 0).normal(Purpose::Data, 0, position, &mut draws);
-            let numbers: Vec<f32> = draws.iter().map(|draw| *draw as f32).cycle().take(count).collect();
-            Ok(Tensor::from_vec(numbers, shape, device)?.to_dtype(self.dtype)?)
-        };
+        let draw = |position| self.draw(shape, position, device);
         Ok([draw(0)?, draw(1)?, draw(2)?])
     }
 
+    fn draw(&self, shape: impl Into<Shape>, position: u64, device: &Device) -> Result<Tensor> {
+        let shape = shape.into();
+        let count = shape.elem_count();
+        let mut draws = vec![0.0; DRAWS.min(count)];
+        Noise::new(self.args.common.seed, 0).normal(Purpose::Data, 0, position, &mut draws);
+        let numbers: Vec<f32> = draws.iter().map(|draw| *draw as f32).cycle().take(count).collect();
+        Ok(Tensor::from_vec(numbers, shape, device)?.to_dtype(self.dtype)?)
+    }
+
     fn row(&self, what: &'static str, peer: Option<&'static str>, machine: &Machine, timing: Timing) -> Row {
+        Row::new(self.subject(what, peer), machine, timing, self.work(what == "backward"))
+    }
+
+    fn subject(&self, what: &'static str, peer: Option<&'static str>) -> Subject {
         let (heads, head_dim) = (self.args.heads, self.args.head_dim);
-        let subject = Subject {
+        Subject {
             bench: "attention",
             what,
             variant: self.pattern.name().to_owned(),
@@ -227,8 +276,7 @@ impl Case<'_> {
             ]),
             dtype: self.dtype.as_str(),
             density: Some(self.reads.pairs() as f64 / (self.n as f64).powi(2)),
-        };
-        Row::new(subject, machine, timing, self.work(what == "backward"))
+        }
     }
 
     /// Products over the allowed pairs. Forward reads q, k, v and writes out and the f32 log-sum-exp; backward reads

@@ -9,6 +9,7 @@ mod pattern;
 mod process;
 mod random;
 mod report;
+mod retrieval;
 mod row;
 mod train;
 

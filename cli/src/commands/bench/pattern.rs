@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{LengthAdaptive, Reads, Tree, TreeConfig, block_causal, noisy_clean};
 use drdiff_kernels::{TILE, TilePlan, Visibility};
 
@@ -22,6 +23,8 @@ pub(super) enum Pattern {
     LengthAdaptive,
     /// Siblings of a tree of --branching share weights, --near of them are read exactly
     Tree,
+    /// A band of 128 to each side, and the 8 chunks of 64 whose landmarks fit best: a layer of the plan of that name
+    Retrieval,
     /// Tiles of 64 see the tiles within --window positions
     Band,
     /// Training layout of N/2 noisy and N/2 clean positions
@@ -50,6 +53,7 @@ impl Pattern {
             Self::Dense => "dense",
             Self::LengthAdaptive => "length_adaptive",
             Self::Tree => "tree",
+            Self::Retrieval => "retrieval",
             Self::Band => "band",
             Self::NoisyClean => "noisy-clean",
             Self::BlockCausal => "block-causal",
@@ -57,7 +61,7 @@ impl Pattern {
         }
     }
 
-    /// What `n` positions read.
+    /// What `n` positions read: for retrieval what its band does.
     ///
     /// # Errors
     /// If the pattern has no such length, block size or tree.
@@ -74,6 +78,7 @@ impl Pattern {
             }
             Self::Dense => TilePlan::new(&[Visibility::dense(n, n)])?,
             Self::LengthAdaptive => LengthAdaptive::default().whole(n)?,
+            Self::Retrieval => Retrieval::default().band().whole(n)?,
             Self::Band => {
                 let (reach, tiles) = (options.window / TILE, n.div_ceil(TILE));
                 let near = |q: usize| (q.saturating_sub(reach)..tiles.min(q + reach + 1)).collect();

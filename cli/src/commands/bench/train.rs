@@ -6,12 +6,13 @@ use drdiff_attention::PlanKind;
 use drdiff_model::ModelConfig;
 use drdiff_training::{Trial, TrialLayout};
 
-use super::args::{Common, length};
+use super::args::Common;
 use super::report::Report;
 use super::row::{Row, Sizes, Subject, Work};
 use crate::args::at_least_one;
 use crate::attention::plans;
 use crate::exit::{self, usage};
+use crate::lengths::length;
 
 const EXAMPLES: &str = "\
 Examples:

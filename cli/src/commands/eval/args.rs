@@ -6,6 +6,7 @@ use clap::Args;
 use drdiff_kernels::DeviceKind;
 
 use crate::args::at_least_one;
+use crate::lengths::{Lengths, lengths};
 use crate::{device, exit};
 
 const EXAMPLES: &str = "\
@@ -13,6 +14,7 @@ Examples:
   drdiff eval --text held-out.jsonl                        bits a byte of the bundled model, by block size
   drdiff eval --text held-out.jsonl --model run --block-sizes 1,16,1024
   drdiff eval --text held-out.jsonl --block-sizes 1024 --set attention.plan=tree --set attention.layers=[9]
+  drdiff eval --recall 1k..64k --model run                 numbers that were said long ago
   drdiff eval out/texts.jsonl --judge smollm2.gguf         generated texts
   drdiff eval a.jsonl b.jsonl --judge smollm2.gguf --human stories.jsonl --features minilm
 
@@ -24,7 +26,7 @@ Rows more than 0.15 nats a token apart in entropy are never ranked. Lines that a
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub(crate) struct EvalArgs {
     /// Generated texts to measure: .jsonl of drdiff batch, sweep or any with a \"text\", or .txt
-    #[arg(value_name = "TEXTS", required_unless_present = "text")]
+    #[arg(value_name = "TEXTS", required_unless_present_any = ["text", "recall"])]
     pub(super) texts: Vec<PathBuf>,
     /// Model to measure; its tokenizer counts the tokens of texts [default: the bundled one]
     #[arg(long, value_name = "FOLDER|FILE")]
@@ -47,6 +49,15 @@ pub(crate) struct EvalArgs {
     /// Share of the routed experts that runs for the bound [default: the most that the model was trained at]
     #[arg(long, value_name = "SHARE")]
     pub(super) compute: Option<f64>,
+    /// Bytes of prompts that say a number once and ask for it at their end, as in 1k,4k or 1k..1M
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = lengths)]
+    pub(super) recall: Vec<Lengths>,
+    /// Places of the number in a prompt, evenly spaced from its beginning to its end
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 5)]
+    pub(super) recall_depths: usize,
+    /// Prompts of each length and place
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 10)]
+    pub(super) recall_samples: usize,
     /// Llama that reads the texts, in GGUF or as a folder with safetensors; without one nothing is ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,

@@ -3,6 +3,7 @@
 mod args;
 mod table;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,9 +12,10 @@ use drdiff_evaluation::distance::{Distances, compare};
 use drdiff_evaluation::features::{Features, MiniLm};
 use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::metrics::{Memorisation, Memory};
+use drdiff_evaluation::recall::{RecallTask, Recalled, recall};
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
-use drdiff_generation::Compute;
+use drdiff_generation::{Compute, Engine, Settings};
 use drdiff_kernels::device;
 use drdiff_model::{Network, Tokenizer, write_atomically};
 use drdiff_training::data::{documents, text_windows};
@@ -44,6 +46,7 @@ struct Measured {
     #[serde(skip_serializing_if = "Option::is_none")]
     compute: Option<f64>,
     bounds: Vec<BlockBound>,
+    recall: Vec<Recalled>,
     texts: Vec<Ranked>,
 }
 
@@ -72,6 +75,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
         window: args.window.unwrap_or(network.config().context),
         compute: args.compute,
         bounds: Vec::new(),
+        recall: Vec::new(),
         texts: Vec::new(),
     };
     if !args.text.is_empty() && !bounds(args, &network, &tokenizer, &stop, &mut measured)? {
@@ -80,6 +84,9 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let Some(rows) = rows(args, &tokenizer, judge.as_mut(), features.as_ref(), &stop)? else {
         return Ok(interrupted(args.quiet));
     };
+    if !args.recall.is_empty() && !recalls(args, network, tokenizer, &stop, &mut measured)? {
+        return Ok(interrupted(args.quiet));
+    }
     let malformed = rows.iter().any(|row| !row.malformed.is_empty());
     let places = ranks(&rows);
     measured.texts = places
@@ -137,6 +144,41 @@ fn bounds(
             tell(&format_args!("block size {size}, {} windows", windows.len()));
         }
         measured.bounds.push(bounds.of(&windows, *size)?);
+    }
+    Ok(true)
+}
+
+/// What the model finds in long prompts; false if it was interrupted.
+fn recalls(
+    args: &EvalArgs,
+    network: Network,
+    tokenizer: Tokenizer,
+    stop: &AtomicBool,
+    measured: &mut Measured,
+) -> Result<bool> {
+    let mut engine = Engine::new(network, tokenizer, 1)?;
+    let mut settings = Settings::default();
+    settings.sampler.sampling.temperature = 0.0;
+    let mut proceed = || match stop.load(Ordering::Relaxed) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    for length in args.recall.iter().flat_map(|lengths| lengths.0.iter().copied()) {
+        for place in 0..args.recall_depths {
+            let task = RecallTask {
+                length,
+                depth: place as f64 / (args.recall_depths - 1).max(1) as f64,
+                samples: args.recall_samples,
+                seed: 0,
+            };
+            if !args.quiet {
+                tell(&format_args!("{length} bytes, depth {:.2}", task.depth));
+            }
+            match recall(&mut engine, &task, &settings, &mut proceed)? {
+                Some(found) => measured.recall.push(found),
+                None => return Ok(false),
+            }
+        }
     }
     Ok(true)
 }

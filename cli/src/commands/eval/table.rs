@@ -31,6 +31,41 @@ pub(super) fn of(measured: &Measured) -> String {
             );
         }
     }
+    if !measured.recall.is_empty() {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        line(
+            &mut text,
+            format_args!(
+                "model {hash}, a number of 8 digits said once, {} prompts a line\n",
+                measured.recall[0].samples
+            ),
+        );
+        line(
+            &mut text,
+            format_args!(
+                "{:>9}  {:>5}  {:>6}  {:>6}  {:>9}",
+                "bytes", "depth", "right", "tokens", "retrieved"
+            ),
+        );
+        for found in &measured.recall {
+            let share = |count: usize, of: usize| 100.0 * count as f64 / of.max(1) as f64;
+            let retrieved = found.retrieved.map_or_else(
+                || "-".to_owned(),
+                |count| format!("{:.0} %", share(count, found.samples)),
+            );
+            let (right, tokens) = (
+                share(found.right, found.samples),
+                share(found.right_tokens, found.tokens),
+            );
+            let (length, depth) = (found.length, found.depth);
+            line(
+                &mut text,
+                format_args!("{length:>9}  {depth:>5.2}  {right:>4.0} %  {tokens:>4.0} %  {retrieved:>9}"),
+            );
+        }
+    }
     if !measured.texts.is_empty() {
         let judge = measured.judge.as_deref().unwrap_or("none: nothing is ranked");
         if !text.is_empty() {

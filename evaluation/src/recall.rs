@@ -1,0 +1,157 @@
+//! Whether a model finds what was said once in a long text, and whether retrieval chose the chunks that say it.
+//!
+//! The two are reported apart: a model that is shown the right chunk may still read it wrong.
+
+use std::ops::ControlFlow;
+
+use drdiff_attention::retrieval::CHUNK;
+use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
+use drdiff_model::Tokenizer;
+use drdiff_training::data::{DataError, haystack};
+use serde::Serialize;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct RecallTask {
+    /// Bytes of a prompt.
+    pub length: usize,
+    /// Where the statement stands, from 0 to 1.
+    pub depth: f64,
+    /// Prompts.
+    pub samples: usize,
+    /// Decides the prompts.
+    pub seed: u64,
+}
+
+/// What was found in the prompts of one task.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recalled {
+    /// Bytes of a prompt.
+    pub length: usize,
+    /// Where the statement stands.
+    pub depth: f64,
+    /// Prompts.
+    pub samples: usize,
+    /// Answers without a wrong token.
+    pub right: usize,
+    /// Tokens of all answers, and those of them that are right.
+    pub tokens: usize,
+    /// See `tokens`.
+    pub right_tokens: usize,
+    /// Prompts for which some layer chose all chunks that say the value; `None` without a layer that retrieves.
+    pub retrieved: Option<usize>,
+}
+
+/// What goes wrong while it is measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecallError {
+    /// A prompt that cannot be made.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A prompt or an answer that cannot be read.
+    #[error(transparent)]
+    Tokenizer(#[from] drdiff_model::TokenizerError),
+    /// Writing failed.
+    #[error(transparent)]
+    Generation(#[from] drdiff_generation::Error),
+}
+
+/// A prompt in tokens.
+struct Prompt {
+    ids: Vec<u32>,
+    answer: Vec<u32>,
+    /// Chunks that hold the statement.
+    chunks: Vec<usize>,
+}
+
+/// Asks all prompts of `task` with `settings`, whose lengths are those of the answers; `None` if `proceed` breaks off
+/// before a prompt.
+///
+/// # Errors
+/// If a prompt cannot be made, or writing fails.
+pub fn recall(
+    engine: &mut Engine,
+    task: &RecallTask,
+    settings: &Settings,
+    proceed: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Option<Recalled>, RecallError> {
+    let mut found = Recalled {
+        length: task.length,
+        depth: task.depth,
+        samples: task.samples,
+        right: 0,
+        tokens: 0,
+        right_tokens: 0,
+        retrieved: None,
+    };
+    for index in 0..task.samples as u64 {
+        if proceed().is_break() {
+            return Ok(None);
+        }
+        let prompt = Prompt::new(engine.tokenizer(), task, index)?;
+        let (output, layers) = write(engine, &prompt, settings, index)?;
+        let same = output.ids.iter().zip(&prompt.answer).filter(|(a, b)| a == b).count();
+        found.tokens += prompt.answer.len();
+        found.right_tokens += same;
+        found.right += usize::from(same == prompt.answer.len());
+        if !layers.is_empty() {
+            let has = |layer: &Vec<usize>| prompt.chunks.iter().all(|chunk| layer.contains(chunk));
+            let retrieved = found.retrieved.get_or_insert(0);
+            *retrieved += usize::from(layers.iter().any(has));
+        }
+    }
+    Ok(Some(found))
+}
+
+impl Prompt {
+    fn new(tokenizer: &Tokenizer, task: &RecallTask, index: u64) -> Result<Self, RecallError> {
+        let hidden = haystack(task.seed, index, task.length, task.depth)?;
+        let mut ids = Vec::new();
+        let mut ends = Vec::with_capacity(hidden.parts.len());
+        for part in &hidden.parts {
+            ids.extend(tokenizer.encode(part)?);
+            ends.push(ids.len());
+        }
+        // From the first token of the statement to its last.
+        let (first, last) = (ends[0], ends[1] - 1);
+        Ok(Self {
+            ids,
+            answer: tokenizer.encode(&hidden.answer)?,
+            chunks: (first / CHUNK..=last / CHUNK).collect(),
+        })
+    }
+}
+
+/// The answer, and what each layer retrieved for it in its first pass.
+fn write(
+    engine: &mut Engine,
+    prompt: &Prompt,
+    settings: &Settings,
+    id: u64,
+) -> Result<(Output, Vec<Vec<usize>>), RecallError> {
+    let length = prompt.answer.len();
+    engine.submit(Request {
+        id,
+        task: Task::Continue(prompt.ids.clone()),
+        settings: Settings {
+            tokens: length,
+            block_size: length,
+            stop_at_end: false,
+            ..settings.clone()
+        },
+    })?;
+    let mut layers = None;
+    loop {
+        for event in engine.step()? {
+            match event {
+                Event::Pass { retrieved, .. } => {
+                    layers.get_or_insert(retrieved);
+                }
+                Event::Finished { output, .. } => return Ok((output, layers.unwrap_or_default())),
+                Event::Failed { error, .. } => return Err(error.into()),
+                Event::BlockCommitted { .. } => {}
+            }
+        }
+    }
+}

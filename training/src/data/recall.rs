@@ -1,0 +1,186 @@
+//! Texts in which something is said once and asked for much later: what retrieval is learned and measured on.
+//!
+//! The needle in a haystack of random words (RULER, Hsieh et al., arXiv 2404.06654), with keys and values as in its
+//! multi-key form. Everything is ASCII, so that the tokens of a byte-level vocabulary without merges are its bytes.
+
+use drdiff_kernels::{Noise, NoiseStream, Purpose};
+
+use super::error::DataError;
+
+/// Letters of a key.
+const KEY: usize = 3;
+/// Digits of a value.
+const VALUE: usize = 8;
+
+/// A key and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needle {
+    /// Capital letters.
+    pub key: String,
+    /// Digits.
+    pub value: String,
+}
+
+impl Needle {
+    fn draw(stream: &mut NoiseStream) -> Self {
+        let mut letters = |count: usize, first: u8, kinds: usize| -> String {
+            let letter = |_| char::from(first + stream.below(kinds) as u8);
+            (0..count).map(letter).collect()
+        };
+        Self {
+            key: letters(KEY, b'A', 26),
+            value: letters(VALUE, b'0', 10),
+        }
+    }
+
+    /// How the value is said.
+    #[must_use]
+    pub fn statement(&self) -> String {
+        format!(" {}={};", self.key, self.value)
+    }
+
+    /// How it is asked for; the value follows.
+    #[must_use]
+    pub fn question(&self) -> String {
+        format!(" {}?", self.key)
+    }
+}
+
+/// Words of small letters, `bytes` bytes with a space before each word.
+fn hay(stream: &mut NoiseStream, bytes: usize) -> String {
+    let mut text = String::with_capacity(bytes);
+    let mut left = 0;
+    while text.len() < bytes {
+        if left == 0 {
+            left = 2 + stream.below(6);
+            text.push(' ');
+        } else {
+            text.push(char::from(b'a' + stream.below(26) as u8));
+            left -= 1;
+        }
+    }
+    text
+}
+
+/// A text of `bytes` bytes that says `needles` values in its first half and asks for each in its second half.
+///
+/// Where they stand is random; `seed` and `index` decide everything.
+///
+/// # Errors
+/// If the needles do not fit.
+pub fn recall_text(seed: u64, index: u64, bytes: usize, needles: usize) -> Result<String, DataError> {
+    let mut stream = Noise::new(seed, 0).stream(Purpose::Data, index, 0);
+    let mut said = Vec::with_capacity(needles);
+    while said.len() < needles {
+        let needle = Needle::draw(&mut stream);
+        // Of two values of one key the question could mean either.
+        if said.iter().all(|other: &Needle| other.key != needle.key) {
+            said.push(needle);
+        }
+    }
+    let statements: Vec<String> = said.iter().map(Needle::statement).collect();
+    stream.shuffle(&mut said);
+    let answers = said
+        .iter()
+        .map(|needle| format!("{}{};", needle.question(), needle.value))
+        .collect();
+    let half = bytes / 2;
+    Ok(spread(&mut stream, statements, half)? + &spread(&mut stream, answers, bytes - half)?)
+}
+
+/// The `parts` in their order with hay between them, `bytes` bytes in all.
+fn spread(stream: &mut NoiseStream, parts: Vec<String>, bytes: usize) -> Result<String, DataError> {
+    let needed: usize = parts.iter().map(String::len).sum();
+    let Some(room) = bytes.checked_sub(needed) else {
+        return Err(DataError::Option {
+            name: "needles",
+            range: "few enough to fit half of a text",
+            value: format!("{} in {bytes} bytes", parts.len()),
+        });
+    };
+    let mut cuts: Vec<usize> = parts.iter().map(|_| stream.below(room + 1)).collect();
+    cuts.sort_unstable();
+    let mut text = String::with_capacity(bytes);
+    let mut before = 0;
+    for (part, cut) in parts.into_iter().zip(cuts) {
+        text += &hay(stream, cut - before);
+        text += &part;
+        before = cut;
+    }
+    text += &hay(stream, room - before);
+    Ok(text)
+}
+
+/// A prompt that ends with a question, in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Haystack {
+    /// Hay before the statement, the statement, and what follows: hay and the question.
+    pub parts: [String; 3],
+    /// What should be written next.
+    pub answer: String,
+}
+
+/// A prompt of `bytes` bytes with one statement at `depth`, 0 for the beginning and 1 for the end of the hay.
+///
+/// # Errors
+/// If statement and question do not fit, or the depth is not in [0, 1].
+pub fn haystack(seed: u64, index: u64, bytes: usize, depth: f64) -> Result<Haystack, DataError> {
+    let refuse = |name, range, value: String| Err(DataError::Option { name, range, value });
+    if !(0.0..=1.0).contains(&depth) {
+        return refuse("depth", "between 0 and 1", depth.to_string());
+    }
+    let mut stream = Noise::new(seed, 1).stream(Purpose::Data, index, 0);
+    let needle = Needle::draw(&mut stream);
+    let (statement, question) = (needle.statement(), needle.question());
+    let Some(room) = bytes.checked_sub(statement.len() + question.len()) else {
+        return refuse(
+            "length",
+            "long enough for a statement and a question",
+            bytes.to_string(),
+        );
+    };
+    let before = (room as f64 * depth) as usize;
+    let parts = [
+        hay(&mut stream, before),
+        statement,
+        hay(&mut stream, room - before) + &question,
+    ];
+    Ok(Haystack {
+        parts,
+        answer: needle.value,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_said_once_and_asked_for_once() {
+        let text = recall_text(3, 5, 2000, 20).unwrap();
+        assert_eq!(text.len(), 2000);
+        assert_eq!(text, recall_text(3, 5, 2000, 20).unwrap());
+        assert_ne!(text, recall_text(3, 6, 2000, 20).unwrap());
+        let (said, asked) = text.split_at(1000);
+        assert_eq!(said.matches('=').count(), 20);
+        assert_eq!(asked.matches('?').count(), 20);
+        for (at, _) in said.match_indices('=') {
+            let (key, value) = (&said[at - KEY..at], &said[at + 1..at + 1 + VALUE]);
+            assert!(asked.contains(&format!(" {key}?{value};")), "{key}");
+        }
+        assert!(recall_text(3, 5, 500, 20).is_err());
+    }
+
+    #[test]
+    fn a_haystack_hides_its_needle_where_it_should() {
+        for (depth, before) in [(0.0, 0), (0.5, 491), (1.0, 982)] {
+            let Haystack { parts, answer } = haystack(1, 2, 1000, depth).unwrap();
+            assert_eq!(parts.iter().map(String::len).sum::<usize>(), 1000);
+            assert_eq!(parts[0].len(), before);
+            assert!(parts[1].ends_with(&format!("={answer};")));
+            assert_eq!(parts[2][parts[2].len() - 5..], format!("{}?", &parts[1][..4]));
+        }
+        assert!(haystack(1, 2, 10, 0.5).is_err());
+        assert!(haystack(1, 2, 100, 1.5).is_err());
+    }
+}
