@@ -42,7 +42,7 @@ impl Pair {
         let segment = |units: &Units| Segment {
             batch,
             len: units.rows(),
-            plan: plan.clone(),
+            plan: plan.clone().into(),
             units: Some(Arc::new(units.clone())),
             rotary: &rotary,
             cache: None,
