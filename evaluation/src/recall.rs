@@ -54,7 +54,13 @@ pub enum RecallError {
     Tokenizer(#[from] drdiff_model::TokenizerError),
     /// Writing failed.
     #[error(transparent)]
-    Generation(#[from] drdiff_generation::Error),
+    Generation(Box<drdiff_generation::Error>),
+}
+
+impl From<drdiff_generation::Error> for RecallError {
+    fn from(error: drdiff_generation::Error) -> Self {
+        Self::Generation(Box::new(error))
+    }
 }
 
 /// A prompt in tokens.

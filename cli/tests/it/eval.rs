@@ -208,5 +208,5 @@ fn a_model_is_asked_for_what_was_said() {
     );
     let table = eval(&asked).run().succeeds();
     assert_eq!(table.lines().count(), 7, "{table}");
-    eval(&["--recall", "10"]).run().fails(2, &["length"]);
+    eval(&["--recall", "10", "-q"]).run().fails(2, &["length"]);
 }

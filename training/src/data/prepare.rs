@@ -123,11 +123,11 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
         return Err(refuse("the valid share", "at least 0 and below 1", options.valid_share));
     }
     if let TokenizerChoice::Train { vocab_size } = options.tokenizer
-        && !(512..=65_536).contains(&vocab_size)
+        && !(257..=65_536).contains(&vocab_size)
     {
         return Err(refuse(
             "the vocabulary size",
-            "between 512 and 65536",
+            "between 257 and 65536",
             vocab_size as f64,
         ));
     }
