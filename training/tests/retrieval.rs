@@ -71,7 +71,7 @@ fn what_is_asked_for_is_found_among_other_chunks() {
         let segment = Segment {
             batch: 1,
             len: LEN,
-            plan: plan.clone(),
+            plan: plan.clone().into(),
             units: Some(units.clone()),
             rotary: &rotary,
             cache: None,
