@@ -8,7 +8,8 @@ use drdiff_routing::ComputeReport;
 use drdiff_solver::{Prediction, Table};
 
 use crate::compute::difficulties;
-use crate::job::{Job, Part};
+use crate::job::Job;
+use crate::part::Part;
 use crate::pass::predict;
 use crate::{Error, Event, PassCompute, Request, Result};
 

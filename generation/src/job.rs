@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use drdiff_attention::retrieval::Units;
 use drdiff_attention::{Error as AttentionError, KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
-use drdiff_kernels::{Noise, TilePlan};
+use drdiff_kernels::Noise;
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_routing::{ComputeReport, RoutingConfig};
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
 use crate::compute::Span;
+use crate::part::{Part, Plan};
 use crate::stop::StopStrings;
 use crate::{Compute, Error, Event, Output, PassCompute, Request, Result, RoutedCompute, StopReason, Task};
 
@@ -64,32 +64,6 @@ pub(crate) struct Job {
     difficulty: f64,
     /// What the block of the last pass retrieved, layer by layer.
     retrieved: Vec<Vec<usize>>,
-}
-
-/// What a job puts into the next pass.
-pub(crate) struct Part {
-    /// Clean tokens first, ...
-    pub(crate) clean: Vec<u32>,
-    /// The same without the prompt, for guidance.
-    pub(crate) unprompted: Option<Vec<u32>>,
-    /// ... then the block, unless the prompt takes more than this pass.
-    pub(crate) block: bool,
-    pub(crate) plan: Plan,
-}
-
-/// What the rows of a pass read.
-#[derive(Clone)]
-pub(crate) struct Plan {
-    pub(crate) tiles: Arc<TilePlan>,
-    /// Which rows choose chunks together, if the network retrieves.
-    pub(crate) units: Option<Arc<Units>>,
-}
-
-impl Part {
-    /// The clean tokens as they are and, under guidance, without the prompt.
-    pub(crate) fn views(&self) -> impl Iterator<Item = &Vec<u32>> {
-        std::iter::once(&self.clean).chain(&self.unprompted)
-    }
 }
 
 impl Job {

@@ -11,6 +11,7 @@ mod event;
 mod gaps;
 mod job;
 mod overrides;
+mod part;
 mod pass;
 mod request;
 mod stop;

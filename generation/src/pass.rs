@@ -10,7 +10,8 @@ use drdiff_solver::Prediction;
 
 use crate::Result;
 use crate::compute::Span;
-use crate::job::{Job, Part};
+use crate::job::Job;
+use crate::part::Part;
 
 /// Rows of a pass, gathered job after job.
 #[derive(Default)]
