@@ -9,11 +9,12 @@ mod common;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::{FeatureError, Features};
 use drdiff_evaluation::report::Report;
 use drdiff_evaluation::sweep::{
-    self, CellResult, Grid, Human, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
-    Surprise, SweepConfig, TEXTS,
+    self, CellResult, Grid, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
+    Surprise, SweepConfig, TEXTS, human_texts,
 };
 use drdiff_generation::{Compute, Engine};
 use drdiff_solver::{Process, SolverName};
@@ -289,16 +290,15 @@ fn cells_with_enough_texts_are_compared_with_human_text() {
     };
     let path = dir.path().join("human.jsonl");
     std::fs::write(&path, lines(39)).unwrap();
-    let told = Human::read(&path, &common::tokenizer(), 12, &Letters)
-        .err()
-        .unwrap()
-        .to_string();
+    let read = || human_texts(&path, &common::tokenizer(), 12);
+    let told = read().unwrap_err().to_string();
     assert!(
         told.contains("39 documents of 12 tokens or more") && told.contains("need 40"),
         "{told}"
     );
     std::fs::write(&path, lines(40)).unwrap();
-    let human = Human::read(&path, &common::tokenizer(), 12, &Letters).unwrap();
+    let set = read().unwrap();
+    let human = Human::new(&Letters, set.texts.iter().map(|text| text.text.as_str())).unwrap();
 
     let (runner, id) = (runner(dir.path(), &config), model());
     let plan = config.plan().unwrap();
@@ -309,7 +309,7 @@ fn cells_with_enough_texts_are_compared_with_human_text() {
     assert_eq!(distances.texts, 20);
     assert!(distances.frechet > distances.frechet_floor, "{distances:?}");
     let texts = runner.texts(&plan.cells[0], &id);
-    assert_eq!(human.distances(&texts[..19]).unwrap(), None);
+    assert_eq!(sweep::distances(&human, &texts[..19]).unwrap(), None);
 }
 
 #[test]

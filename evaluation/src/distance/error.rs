@@ -1,5 +1,7 @@
 //! What can go wrong with distances.
 
+use crate::features::FeatureError;
+
 /// Errors of distances: one sentence each, with what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -22,4 +24,13 @@ pub enum DistanceError {
         /// Which one, from 0.
         index: usize,
     },
+    /// A text without features; the sentence of the model.
+    #[error("{0}")]
+    Text(String),
+}
+
+impl From<FeatureError> for DistanceError {
+    fn from(error: FeatureError) -> Self {
+        Self::Text(error.to_string())
+    }
 }

@@ -7,6 +7,7 @@
 mod clusters;
 mod error;
 mod frechet;
+mod human;
 mod mauve;
 
 pub use serde::Serialize;
@@ -14,6 +15,7 @@ pub use serde::Serialize;
 use clusters::cluster;
 pub use error::DistanceError;
 pub use frechet::{Gaussian, frechet};
+pub use human::Human;
 pub use mauve::{buckets, frontier_area, mauve};
 
 /// The fewest texts in a set.

@@ -21,7 +21,7 @@ pub use cell::{Cell, Setting, varied};
 pub(crate) use cell::{label, short};
 pub use config::SweepConfig;
 pub use error::{Result, SweepError};
-pub use human::Human;
+pub use human::{distances, human_texts};
 pub use judged::{JUDGED, Judge, Judged, Surprise, perplexity};
 pub use output::{REPORT, write};
 pub use plan::{BUNDLED, LeftOut, Plan};

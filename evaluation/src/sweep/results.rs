@@ -2,11 +2,11 @@
 
 use super::cell::Cell;
 use super::error::Result;
-use super::human::Human;
+use super::human::distances;
 use super::judged::Judged;
 use super::runner::Runner;
 use super::text::{ModelId, TextRecord};
-use crate::distance::Distances;
+use crate::distance::{Distances, Human};
 use crate::metrics::Counts;
 use crate::report::{Band, Costs, Reading, Report, Row, Sample};
 use crate::table::{Table, Value};
@@ -43,7 +43,7 @@ impl<'a> CellResult<'a> {
     /// # Errors
     /// If a text cannot be read.
     pub fn measure(&mut self, human: &Human<'_>) -> Result<()> {
-        self.distances = human.distances(&self.texts)?;
+        self.distances = distances(human, &self.texts)?;
         Ok(())
     }
 

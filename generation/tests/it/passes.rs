@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::common::{request, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::retrieval::Units;
 use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Pattern, Segment};
+use drdiff_generation::Task;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, Network};
 use drdiff_routing::ComputeReport;
@@ -57,6 +59,19 @@ fn evidence(network: &Network, index: &[u32], positions: Vec<i64>, reads: Reads<
         .evidence(&hidden, &Tensor::new(rows, &Device::Cpu).unwrap())
         .unwrap();
     values(found.tensor()).unwrap()
+}
+
+/// Asserts that a text goes on as if its start had been the prompt.
+pub(crate) fn assert_goes_on(network: impl Fn() -> Network) {
+    let whole = request(0, &"A tale. ".repeat(20), 640);
+    let mut rest = whole.clone();
+    let ids = write_one(network(), whole).ids;
+    let Task::Continue(prompt) = &mut rest.task else {
+        unreachable!()
+    };
+    prompt.extend(&ids[..560]);
+    rest.settings.tokens = 80;
+    assert_eq!(write_one(network(), rest).ids, ids[560..]);
 }
 
 /// What training sees of every noisy position by a plan, `[LEN * embed]`.

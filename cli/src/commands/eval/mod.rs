@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use drdiff_evaluation::distance::{Distances, compare};
-use drdiff_evaluation::features::{Features, MiniLm};
+use drdiff_evaluation::distance::Human;
+use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::metrics::{Memorisation, Memory};
 use drdiff_evaluation::recall::{RecallTask, Recalled, recall};
@@ -214,9 +214,10 @@ fn rows(
         sets.push(human);
     }
     let human = match (features, args.human.is_some()) {
-        (Some(features), true) => sets.last().map(|set| embed(features, set)).transpose()?,
+        (Some(features), true) => sets.last().map(|set| Human::new(features, plain(set))),
         _ => None,
     };
+    let human = human.transpose().map_err(|error| usage(error.to_string()))?;
     let mut memorised = memorisation(&args.training_text, &measures, tokenizer)?;
     let mut rows = Vec::with_capacity(sets.len());
     for (index, (set, measures)) in sets.iter().zip(&measures).enumerate() {
@@ -233,12 +234,13 @@ fn rows(
             row.perplexity = Some(perplexity);
         }
         row.memorisation = memorised[index].take();
-        if let (Some(features), Some(human)) = (features, &human) {
+        if let Some(human) = &human {
             let is_human = index + 1 == sets.len();
             row.distances = if is_human {
                 None
             } else {
-                Some(distances(features, set, human)?)
+                let distances = human.distances(plain(set));
+                Some(distances.map_err(|error| usage(error.to_string()))?)
             };
         }
         if stop.load(Ordering::Relaxed) {
@@ -249,14 +251,9 @@ fn rows(
     Ok(Some(rows))
 }
 
-fn embed(features: &MiniLm, set: &TextSet) -> Result<Vec<Vec<f32>>> {
-    let texts = set.texts.iter().filter(|text| !text.text.is_empty());
-    let rows = texts.map(|text| features.embed(&text.text));
-    rows.collect::<Result<_, _>>().map_err(|error| usage(error.to_string()))
-}
-
-fn distances(features: &MiniLm, set: &TextSet, human: &[Vec<f32>]) -> Result<Distances> {
-    compare(&embed(features, set)?, human).map_err(|error| usage(error.to_string()))
+/// The texts of a set.
+fn plain(set: &TextSet) -> impl Iterator<Item = &str> {
+    set.texts.iter().map(|text| text.text.as_str())
 }
 
 /// What of each set of texts stands in the training text, which is read once for all of them.

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::report::{Report, verdict};
 use drdiff_evaluation::sweep::{
-    self, CellResult, Human, Judge, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig,
-    TextRecord,
+    self, CellResult, Judge, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig, TextRecord,
 };
 use drdiff_kernels::device;
 
@@ -43,12 +43,10 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
     let features = args.features.as_deref().map(MiniLm::open).transpose();
     let features = features.map_err(|error| usage(error.to_string()))?;
     let human = match (&features, &config.reference, models.first()) {
-        (Some(features), Some(path), Some(model)) => Some(Human::read(
-            path,
-            model.engine.tokenizer(),
-            config.settings.tokens,
-            features,
-        )?),
+        (Some(features), Some(path), Some(model)) => {
+            let texts = sweep::human_texts(path, model.engine.tokenizer(), config.settings.tokens)?;
+            Some((features, texts))
+        }
         (Some(_), None, _) => return Err(usage("distances need human text; name some with --reference")),
         _ => None,
     };
@@ -90,6 +88,9 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         .iter()
         .filter_map(|cell| CellResult::new(&runner, cell, id_of(&ids, &cell.model)?, judged.as_ref()))
         .collect();
+    // Reading human text takes as long as many cells do: it waits until the texts are there.
+    let human = human.map(|(features, set)| Human::new(features, set.texts.iter().map(|text| text.text.as_str())));
+    let human = human.transpose().map_err(|error| usage(error.to_string()))?;
     for (index, result) in results.iter_mut().enumerate() {
         let Some(human) = &human else { break };
         if stop.load(Ordering::Relaxed) {
