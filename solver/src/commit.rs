@@ -13,6 +13,10 @@ pub enum CommitSchedule {
     /// Uniformly random: the ancestral sampler of masked diffusion (MDLM, arXiv 2406.07524).
     #[default]
     Random,
+    /// Far from each other: every `m / count`-th of the `m` open positions, from a random first one on. Tokens of one step are drawn
+    /// without knowing of each other, which costs neighbours most (Dilated Unmasking Scheduler, arXiv 2506.19037, whose
+    /// fixed pattern this makes random, by systematic sampling: in each step every open position is as likely as any other).
+    Spread,
     /// Largest probability of the drawn token first (MaskGIT, arXiv 2202.04200; LLaDA, arXiv 2502.09992).
     Confidence,
     /// Largest difference between the two best probabilities first (Kim et al., arXiv 2502.06768).
@@ -34,7 +38,7 @@ pub enum CommitSchedule {
     },
 }
 
-/// `random`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats), `entropy-bound:NATS`, `threshold` (0.9) or
+/// `random`, `spread`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats), `entropy-bound:NATS`, `threshold` (0.9) or
 /// `threshold:PROBABILITY`.
 impl std::str::FromStr for CommitSchedule {
     type Err = Error;
@@ -44,13 +48,14 @@ impl std::str::FromStr for CommitSchedule {
             Error::UnknownName {
             kind: "commit schedule",
             name: name.to_owned(),
-            known: "random, confidence, margin, entropy, entropy-bound, entropy-bound:NATS, threshold, threshold:PROBABILITY"
+            known: "random, spread, confidence, margin, entropy, entropy-bound, entropy-bound:NATS, threshold, threshold:PROBABILITY"
                 .to_owned(),
         }
         };
         let number = |text: &str| text.parse().map_err(|_| unknown());
         let schedule = match name {
             "random" => Self::Random,
+            "spread" => Self::Spread,
             "confidence" => Self::Confidence,
             "margin" => Self::Margin,
             "entropy" => Self::Entropy,
@@ -73,6 +78,7 @@ impl std::fmt::Display for CommitSchedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Random => f.pad("random"),
+            Self::Spread => f.pad("spread"),
             Self::Confidence => f.pad("confidence"),
             Self::Margin => f.pad("margin"),
             Self::Entropy => f.pad("entropy"),
@@ -108,8 +114,8 @@ impl CommitSchedule {
     }
 
     /// The positions to commit now, ascending: `count` of them (all when fewer are open), or more under the
-    /// adaptive schedules. Ties go to the earlier position. The random order is keyed by `step` and by
-    /// the absolute position, `first_position` plus the position in the block.
+    /// adaptive schedules. Ties go to the earlier position. What is random is keyed by `step` and by
+    /// the absolute position, `first_position` plus the position in the block. `candidates` ascend by position.
     #[must_use]
     pub fn select(
         &self,
@@ -119,11 +125,15 @@ impl CommitSchedule {
         step: u64,
         first_position: u64,
     ) -> Vec<usize> {
+        if *self == Self::Spread {
+            let first = noise.uniform(Purpose::Commit, step, first_position);
+            return spread(candidates, count, first);
+        }
         let mut ranked: Vec<(f64, &Candidate)> = candidates
             .iter()
             .map(|c| {
                 let score = match self {
-                    Self::Random => noise.uniform(Purpose::Commit, step, first_position + c.position as u64),
+                    Self::Random | Self::Spread => noise.uniform(Purpose::Commit, step, first_position + c.position as u64),
                     Self::Confidence | Self::Threshold { .. } => -c.draw.probability,
                     Self::Margin => -c.draw.margin,
                     Self::Entropy | Self::EntropyBound { .. } => c.draw.entropy,
@@ -141,6 +151,16 @@ impl CommitSchedule {
         chosen.sort_unstable();
         chosen
     }
+}
+
+/// Systematic sampling: `count` candidates (all when there are fewer) at even distances, the first of them at `first` of one
+/// distance, in `[0, 1)`.
+fn spread(candidates: &[Candidate], count: usize, first: f64) -> Vec<usize> {
+    let count = count.min(candidates.len());
+    let distance = candidates.len() as f64 / count as f64;
+    // What rounding lifts to the end belongs to the last.
+    let place = |k: usize| (((k as f64 + first) * distance) as usize).min(candidates.len() - 1);
+    (0..count).map(|k| candidates[place(k)].position).collect()
 }
 
 /// Longest prefix whose entropies, ascending, sum to at most `bound` when the last is left out.
@@ -219,6 +239,7 @@ mod tests {
     fn names_round_trip() {
         for name in [
             "random",
+            "spread",
             "confidence",
             "margin",
             "entropy",
@@ -236,6 +257,29 @@ mod tests {
                 .to_string()
                 .contains("margin")
         );
+    }
+
+    #[test]
+    fn spread_positions_are_far_apart_and_equally_likely() {
+        let mut hits = [0_u32; 16];
+        for step in 0..4000 {
+            let mut open = candidates(&[(0.0, 0.0, 0.0); 16]);
+            for left in [4, 3, 2, 1] {
+                let chosen = CommitSchedule::Spread.select(&open, 4, &NOISE, step, left);
+                assert_eq!(chosen.len(), 4);
+                let near = chosen.windows(2).map(|pair| pair[1] - pair[0]).min();
+                assert!(near >= Some(left as usize), "{chosen:?} with {left} rounds left");
+                if left == 4 {
+                    chosen.iter().for_each(|position| hits[*position] += 1);
+                }
+                open.retain(|c| !chosen.contains(&c.position));
+            }
+            assert!(open.is_empty());
+        }
+        assert!(hits.iter().all(|h| h.abs_diff(1000) < 120), "{hits:?}");
+        assert!(CommitSchedule::Spread.select(&[], 3, &NOISE, 0, 0).is_empty());
+        let few = candidates(&[(0.0, 0.0, 0.0); 2]);
+        assert_eq!(CommitSchedule::Spread.select(&few, 3, &NOISE, 0, 0), [0, 1]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use drdiff_diffusion::{Level, ScheduleConfig, Vp, evidence_from_latent};
 use drdiff_kernels::{Noise, Purpose};
+use rayon::prelude::*;
 
 use crate::absorbing::LogitHistory;
 use crate::commit::Candidate;
@@ -249,9 +250,10 @@ impl BlockRun {
         }
     }
 
+    /// A token for each open position. Rows are drawn side by side: with thousands of words to each, they cost more than small networks.
     fn draw_all(&self, open: &[usize], logits: &[f32]) -> Result<Vec<Candidate>> {
-        open.iter()
-            .zip(logits.chunks_exact(self.table.vocabulary()))
+        open.par_iter()
+            .zip(logits.par_chunks_exact(self.table.vocabulary()))
             .map(|(&position, row)| {
                 let u = self
                     .noise

@@ -247,6 +247,7 @@ battery! {
         ..soft(SolverConfig::Dpmpp2m)
     },
     random => absorbing(CommitSchedule::Random),
+    spread => absorbing(CommitSchedule::Spread),
     confidence => absorbing(CommitSchedule::Confidence),
     margin => absorbing(CommitSchedule::Margin),
     entropy => absorbing(CommitSchedule::Entropy),
