@@ -7,6 +7,7 @@ mod commands;
 mod device;
 mod exit;
 mod interrupt;
+mod judge;
 mod lengths;
 mod model;
 mod output;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candle_core::Device;
-use drdiff_model::{Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, read_checkpoint, read_gguf};
+use drdiff_model::{Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, is_own_gguf, read_checkpoint, read_gguf};
 
 use crate::exit::usage;
 use crate::settings::changed;
@@ -75,6 +75,11 @@ impl Source {
     /// Whether the file is GGUF; otherwise it should be safetensors.
     pub(crate) fn is_gguf(&self) -> bool {
         self.weights.starts_with(b"GGUF")
+    }
+
+    /// Whether the file is GGUF of this program.
+    pub(crate) fn is_own_gguf(&self) -> bool {
+        is_own_gguf(&self.weights)
     }
 
     /// Reads the weights.

@@ -1,13 +1,17 @@
-//! An autoregressive judge: a Llama, such as SmolLM2, that says how likely it finds a text.
+//! Autoregressive judges, which say how likely they find a text: a Llama, such as SmolLM2, or a network of this program.
 
 mod folder;
 mod gguf;
 mod llama;
+mod own;
 mod vocabulary;
 
 use std::path::Path;
 
+use candle_core::Device;
 use tokenizers::Tokenizer;
+
+pub use self::own::OwnJudge;
 
 use self::llama::Llama;
 use crate::sweep::{Judge, Result, Surprise, SweepError};
@@ -38,7 +42,18 @@ fn unreadable(path: &Path, source: std::io::Error) -> SweepError {
     }
 }
 
-/// A Llama on a CPU.
+/// The name of a judge: that of its folder, or of its file without the extension.
+#[must_use]
+pub fn name_of(path: &Path) -> String {
+    // A folder's name may hold dots that are no extension.
+    let name = match path.is_dir() {
+        true => path.file_name(),
+        false => path.file_stem(),
+    };
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// A Llama.
 pub struct LlamaJudge {
     name: String,
     hash: String,
@@ -49,27 +64,22 @@ pub struct LlamaJudge {
 }
 
 impl LlamaJudge {
-    /// Reads weights and vocabulary from one GGUF file, or from a folder as Hugging Face keeps models.
+    /// Reads weights and vocabulary from one GGUF file, or from a folder as Hugging Face keeps models, to compute on `device`.
     ///
     /// # Errors
     /// If a file cannot be read, is no Llama, or has no byte-level BPE vocabulary.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let Parts {
             hash,
             network,
             tokenizer,
             start,
         } = match path.is_dir() {
-            true => folder::read(path)?,
-            false => gguf::read(path)?,
-        };
-        // A folder's name may hold dots that are no extension.
-        let name = match path.is_dir() {
-            true => path.file_name(),
-            false => path.file_stem(),
+            true => folder::read(path, device)?,
+            false => gguf::read(path, device)?,
         };
         Ok(Self {
-            name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            name: name_of(path),
             hash,
             network,
             tokenizer,
@@ -104,24 +114,15 @@ impl Judge for LlamaJudge {
         let failed = |e| SweepError::Judge(format!("{} failed: {}", self.name, first_line(&e)));
         let all: Vec<u32> = before.iter().chain(&ids).copied().collect();
         // The logits at a position are those of the token behind it.
-        let logits = self
+        let nats = self
             .network
-            .logits(&all[..all.len() - 1], before.len() - 1)
+            .surprise(&all[..all.len() - 1], before.len() - 1, &ids)
             .map_err(failed)?;
-        let nats = logits.iter().zip(&ids).map(|(row, token)| surprise(row, *token)).sum();
         Ok(Surprise {
-            nats,
+            nats: nats.iter().sum(),
             tokens: ids.len(),
         })
     }
-}
-
-/// `-ln p` of a token, in f64.
-fn surprise(logits: &[f32], token: u32) -> f64 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = logits.iter().map(|logit| f64::from(logit - most).exp()).sum();
-    let own = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
-    total.ln() - f64::from(own - most)
 }
 
 /// An error without the backtrace that may follow it.
@@ -134,18 +135,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn surprise_is_minus_log_probability() {
-        let logits = [0.0, 3_f32.ln(), f32::NEG_INFINITY];
-        assert!((surprise(&logits, 0) - 4_f64.ln()).abs() < 1e-6);
-        assert!((surprise(&logits, 1) - (4.0 / 3.0_f64).ln()).abs() < 1e-6);
-        assert_eq!(surprise(&logits, 2), f64::INFINITY);
-    }
-
-    #[test]
     fn what_is_no_judge_is_refused_in_a_sentence() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.gguf");
-        let told = |path: &Path| LlamaJudge::open(path).err().unwrap().to_string();
+        let told = |path: &Path| LlamaJudge::open(path, &Device::Cpu).err().unwrap().to_string();
         assert!(told(&path).contains("cannot read"));
         std::fs::write(&path, b"GGUF and nothing else").unwrap();
         assert!(told(&path).contains("cannot be a judge"), "{}", told(&path));

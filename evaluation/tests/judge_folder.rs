@@ -91,7 +91,7 @@ fn a_folder_says_what_transformers_says() {
     for (tied, nats) in [(false, 15.137_248_634_965_71), (true, 19.746_280_230_772_01)] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &config(tied), tied);
-        let read = LlamaJudge::open(folder.path()).unwrap().read("gh", "badcafe").unwrap();
+        let read = LlamaJudge::open(folder.path(), &Device::Cpu).unwrap().read("gh", "badcafe").unwrap();
         assert_eq!(read.tokens, 7);
         drdiff_testkit::assert_close("nats", &[read.nats], &[nats]);
     }
@@ -104,7 +104,7 @@ fn networks_that_would_be_read_wrongly_are_refused() {
         let mut config = config(true);
         config[key] = value;
         write(folder.path(), &config, true);
-        LlamaJudge::open(folder.path()).err().unwrap().to_string()
+        LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string()
     };
     assert!(change("model_type", json!("gemma")).contains("of the type `gemma`"));
     assert!(change("rope_scaling", json!({"type": "linear", "factor": 2.0})).contains("stretched by `linear`"));
@@ -112,7 +112,7 @@ fn networks_that_would_be_read_wrongly_are_refused() {
     assert!(change("num_hidden_layers", json!(3)).contains("AttentionNorm(2)"));
 
     let folder = tempfile::tempdir().unwrap();
-    let told = || LlamaJudge::open(folder.path()).err().unwrap().to_string();
+    let told = || LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string();
     assert!(told().contains("config.json"), "{}", told());
     write(folder.path(), &config(true), true);
     std::fs::write(folder.path().join("model-00001-of-00002.safetensors"), b"torn").unwrap();

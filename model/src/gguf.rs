@@ -84,6 +84,12 @@ pub fn save_gguf_as(
     write_atomically(path, bytes.get_ref())
 }
 
+/// Whether GGUF bytes are a model of this program.
+#[must_use]
+pub fn is_own_gguf(bytes: &[u8]) -> bool {
+    Content::read(&mut Cursor::new(bytes)).is_ok_and(|content| content.metadata.contains_key(METADATA_KEY))
+}
+
 /// Reads GGUF bytes; `path` is for messages only. Tensors come dequantised on a GPU, as they are on a CPU.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, sav
 pub use config::ModelConfig;
 pub use cost::Rows;
 pub use error::{Error, Result};
-pub use gguf::{MatrixFormat, read_gguf, save_gguf, save_gguf_as};
+pub use gguf::{MatrixFormat, is_own_gguf, read_gguf, save_gguf, save_gguf_as};
 pub use input::{Input, Soft};
 pub use load::{Loading, build};
 pub use network::{Hidden, Network};

@@ -88,7 +88,7 @@ impl Config {
 }
 
 /// Reads the folder.
-pub(super) fn read(folder: &Path) -> std::result::Result<Parts, SweepError> {
+pub(super) fn read(folder: &Path, device: &Device) -> std::result::Result<Parts, SweepError> {
     let wrong = |reason: String| super::unfit(folder, &reason);
     let mut hasher = blake3::Hasher::new();
     let mut bytes = |name: &str| -> std::result::Result<Vec<u8>, SweepError> {
@@ -111,7 +111,7 @@ pub(super) fn read(folder: &Path) -> std::result::Result<Parts, SweepError> {
         hasher
             .update_reader(File::open(&path).map_err(unreadable)?)
             .map_err(unreadable)?;
-        let shard = candle_core::safetensors::load(&path, &Device::Cpu).map_err(|e| wrong(first_line(&e)))?;
+        let shard = candle_core::safetensors::load(&path, device).map_err(|e| wrong(first_line(&e)))?;
         tensors.extend(shard);
     }
     let network = Llama::new(sizes, |weight| match weight {

@@ -13,7 +13,7 @@ use super::{Parts, first_line};
 use crate::sweep::SweepError;
 
 /// Reads the file.
-pub(super) fn read(path: &Path) -> std::result::Result<Parts, SweepError> {
+pub(super) fn read(path: &Path, device: &Device) -> std::result::Result<Parts, SweepError> {
     let wrong = |reason: String| super::unfit(path, &reason);
     let unreadable = |source| super::unreadable(path, source);
     let mut file = File::open(path).map_err(unreadable)?;
@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path) -> std::result::Result<Parts, SweepError> {
     file.rewind().map_err(unreadable)?;
     let content = Content::read(&mut file).map_err(|e| wrong(first_line(&e)))?;
     let (tokenizer, start) = vocabulary::read(&content).map_err(wrong)?;
-    let network = network(&content, &mut file).map_err(|e| wrong(first_line(&e)))?;
+    let network = network(&content, &mut file, device).map_err(|e| wrong(first_line(&e)))?;
     Ok(Parts {
         hash: hasher.finalize().to_hex().to_string(),
         network,
@@ -31,7 +31,7 @@ pub(super) fn read(path: &Path) -> std::result::Result<Parts, SweepError> {
     })
 }
 
-fn network(content: &Content, file: &mut File) -> Result<Llama> {
+fn network(content: &Content, file: &mut File, device: &Device) -> Result<Llama> {
     let number = |key: &str| match content.metadata.get(key) {
         Some(value) => value.to_u32().map(|value| value as usize),
         None => candle_core::bail!("it has no `{key}`"),
@@ -58,7 +58,8 @@ fn network(content: &Content, file: &mut File) -> Result<Llama> {
         }
         content
             .tensor(file, &name, &Device::Cpu)?
-            .dequantize(&Device::Cpu)
+            .dequantize(&Device::Cpu)?
+            .to_device(device)
             .map(Some)
     })
 }

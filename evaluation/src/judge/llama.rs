@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 use candle_nn::rotary_emb::{rope, rope_i};
 
-/// Rows of logits that are made at once, so that a long text does not need the memory for all of them.
+/// Rows of logits that are made at once, so that a long text does not need the memory for all of them in f64.
 const CHUNK: usize = 64;
 
 struct Layer {
@@ -98,11 +98,12 @@ impl Llama {
         })
     }
 
-    /// Logits of the positions from `from` on, one row each.
-    pub(super) fn logits(&self, ids: &[u32], from: usize) -> Result<Vec<Vec<f32>>> {
-        let mut x = self.embedding.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
+    /// `-ln p` of `next`, the tokens behind the positions of `ids` from `from` on, in nats.
+    pub(super) fn surprise(&self, ids: &[u32], from: usize, next: &[u32]) -> Result<Vec<f64>> {
+        let device = self.embedding.device();
+        let mut x = self.embedding.index_select(&Tensor::new(ids, device)?, 0)?;
         let rotation = self.rotation(ids.len())?;
-        let mask = mask(ids.len())?;
+        let mask = mask(ids.len(), device)?;
         for layer in &self.layers {
             x = (self.attention(&x, layer, &rotation, &mask)? + x)?;
             x = (self.feed_forward(&x, layer)? + x)?;
@@ -112,12 +113,12 @@ impl Llama {
             &self.norm,
             self.sizes.eps,
         )?;
-        let mut rows = Vec::with_capacity(x.dim(0)?);
-        for first in (0..x.dim(0)?).step_by(CHUNK) {
-            let count = CHUNK.min(x.dim(0)? - first);
-            rows.extend(linear(&x.narrow(0, first, count)?, &self.output)?.to_vec2::<f32>()?);
+        let mut nats = Vec::with_capacity(next.len());
+        for (part, next) in next.chunks(CHUNK).enumerate() {
+            let logits = linear(&x.narrow(0, part * CHUNK, next.len())?, &self.output)?;
+            nats.extend(surprise(&logits, next)?);
         }
-        Ok(rows)
+        Ok(nats)
     }
 
     fn attention(&self, x: &Tensor, layer: &Layer, (cos, sin): &(Tensor, Tensor), mask: &Tensor) -> Result<Tensor> {
@@ -164,7 +165,7 @@ impl Llama {
         let angles: Vec<f64> = (0..len)
             .flat_map(|position| (0..half).map(move |i| angle(position, i)))
             .collect();
-        let angles = Tensor::from_vec(angles, (len, half), &Device::Cpu)?;
+        let angles = Tensor::from_vec(angles, (len, half), self.embedding.device())?;
         Ok((angles.cos()?.to_dtype(DType::F32)?, angles.sin()?.to_dtype(DType::F32)?))
     }
 }
@@ -173,11 +174,37 @@ fn linear(x: &Tensor, weights: &Tensor) -> Result<Tensor> {
     x.matmul(&weights.t()?)
 }
 
+/// `-ln softmax(logits)` of a token in each row, in f64.
+fn surprise(logits: &Tensor, tokens: &[u32]) -> Result<Vec<f64>> {
+    let logits = logits.to_dtype(DType::F64)?;
+    let most = logits.max_keepdim(1)?;
+    let total = logits.broadcast_sub(&most)?.exp()?.sum_keepdim(1)?.log()?;
+    let tokens = Tensor::new(tokens, logits.device())?.unsqueeze(1)?;
+    let own = logits.gather(&tokens, 1)?;
+    ((total + most)? - own)?.flatten_all()?.to_vec1()
+}
+
 /// 0 where a position may look, minus infinity where it would look ahead.
-fn mask(len: usize) -> Result<Tensor> {
+fn mask(len: usize, device: &Device) -> Result<Tensor> {
     let look = |query: usize, key: usize| if key <= query { 0.0 } else { f32::NEG_INFINITY };
     let values: Vec<f32> = (0..len)
         .flat_map(|query| (0..len).map(move |key| look(query, key)))
         .collect();
-    Tensor::from_vec(values, (len, len), &Device::Cpu)
+    Tensor::from_vec(values, (len, len), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn surprise_is_minus_log_probability() {
+        let row = [0.0, 3_f32.ln(), f32::NEG_INFINITY];
+        let logits = Tensor::new(&[row, row, row], &Device::Cpu).unwrap();
+        let nats = surprise(&logits, &[0, 1, 2]).unwrap();
+        assert!((nats[0] - 4_f64.ln()).abs() < 1e-6);
+        assert!((nats[1] - (4.0 / 3.0_f64).ln()).abs() < 1e-6);
+        assert_eq!(nats[2], f64::INFINITY);
+        assert!(surprise(&logits, &[0, 1, 3]).is_err(), "there is no fourth token");
+    }
 }

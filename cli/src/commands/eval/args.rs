@@ -58,7 +58,8 @@ pub(crate) struct EvalArgs {
     /// Prompts of each length and place
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 10)]
     pub(super) recall_samples: usize,
-    /// Llama that reads the texts, in GGUF or as a folder with safetensors; without one nothing is ranked
+    /// Who reads the texts: a Llama in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
+    /// ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,
     /// Human text to stand beside: the openings of its documents, as long as the texts are

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::MiniLm;
-use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::metrics::{Memorisation, Memory};
 use drdiff_evaluation::recall::{RecallTask, Recalled, recall};
 use drdiff_evaluation::sweep::Judge;
@@ -27,7 +26,7 @@ pub(crate) use args::EvalArgs;
 use crate::exit::{Exit, usage};
 use crate::model::Source;
 use crate::output::{Out, complain, remark, tell};
-use crate::{COMMIT, interrupt};
+use crate::{COMMIT, interrupt, judge};
 
 /// Windows that go through the network at once.
 const BATCH: usize = 4;
@@ -60,8 +59,9 @@ struct Ranked {
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let source = Source::find(args.model.as_deref())?;
-    let (network, tokenizer) = source.load_changed(&device(args.device)?, &args.set)?;
-    let mut judge = args.judge.as_deref().map(LlamaJudge::open).transpose()?;
+    let device = device(args.device)?;
+    let (network, tokenizer) = source.load_changed(&device, &args.set)?;
+    let mut judge = args.judge.as_deref().map(|path| judge::open(path, &device)).transpose()?;
     let features = args.features.as_deref().map(MiniLm::open).transpose();
     let features = features.map_err(|error| usage(error.to_string()))?;
     let stop = interrupt::flag()?;
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     if !args.text.is_empty() && !bounds(args, &network, &tokenizer, &stop, &mut measured)? {
         return Ok(interrupted(args.quiet));
     }
-    let Some(rows) = rows(args, &tokenizer, judge.as_mut(), features.as_ref(), &stop)? else {
+    let Some(rows) = rows(args, &tokenizer, judge.as_deref_mut(), features.as_ref(), &stop)? else {
         return Ok(interrupted(args.quiet));
     };
     if !args.recall.is_empty() && !recalls(args, network, tokenizer, &stop, &mut measured)? {
@@ -187,7 +187,7 @@ fn recalls(
 fn rows(
     args: &EvalArgs,
     tokenizer: &Tokenizer,
-    mut judge: Option<&mut LlamaJudge>,
+    mut judge: Option<&mut (dyn Judge + 'static)>,
     features: Option<&MiniLm>,
     stop: &AtomicBool,
 ) -> Result<Option<Vec<Row>>> {

@@ -32,7 +32,8 @@ pub(crate) struct SweepArgs {
     /// Change one setting, such as settings.tokens=200; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
-    /// Llama that reads the texts, in GGUF or as a folder with safetensors; without one nothing is ranked
+    /// Who reads the texts: a Llama in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
+    /// ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,
     /// Human text to compare entropy with: .jsonl, .jsonl.zst or .txt

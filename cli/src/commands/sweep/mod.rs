@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::MiniLm;
-use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::report::{Report, verdict};
 use drdiff_evaluation::sweep::{
     self, CellResult, Judge, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig, TextRecord,
@@ -23,7 +22,7 @@ use models::Model;
 use progress::View;
 
 use crate::exit::{Exit, usage};
-use crate::{COMMIT, interrupt, settings};
+use crate::{COMMIT, interrupt, judge, settings};
 
 pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
     let mut config: SweepConfig = settings::resolve(Some(&args.config), &args.set)?.value;
@@ -32,14 +31,15 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
     }
     let mut plan = config.plan()?;
     let prompts = config.read_prompts()?;
-    let mut models = models::load(&mut plan, config.batch, &device(args.device)?)?;
+    let device = device(args.device)?;
+    let mut models = models::load(&mut plan, config.batch, &device)?;
     let texts = prompts.len() * config.texts * config.seeds.len();
     let out = match &args.out {
         _ if args.dry_run => return dry::list(&plan, &models, &prompts, texts),
         Some(out) => out,
         None => return Err(usage("there is no folder for the report; name one with -o")),
     };
-    let mut judge = args.judge.as_deref().map(LlamaJudge::open).transpose()?;
+    let mut judge = args.judge.as_deref().map(|path| judge::open(path, &device)).transpose()?;
     let features = args.features.as_deref().map(MiniLm::open).transpose();
     let features = features.map_err(|error| usage(error.to_string()))?;
     let human = match (&features, &config.reference, models.first()) {
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
 
     let ids: Vec<&ModelId> = models.iter().map(|model| &model.id).collect();
     let judged = match &mut judge {
-        Some(judge) => match read(&runner, &plan, &ids, judge, out, &stop, &view)? {
+        Some(judge) => match read(&runner, &plan, &ids, judge.as_mut(), out, &stop, &view)? {
             Some(judged) => Some(judged),
             None => {
                 view.end("interrupted; the same command goes on from here");
@@ -109,7 +109,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         prompts,
         left_out: plan.left_out.clone(),
         failed,
-        facts: facts(&config, &ids, judge.as_ref(), texts),
+        facts: facts(&config, &ids, judge.as_deref(), texts),
     };
     let place = Place {
         device: &report.device,
@@ -160,7 +160,7 @@ fn read(
     runner: &Runner,
     plan: &Plan,
     ids: &[&ModelId],
-    judge: &mut LlamaJudge,
+    judge: &mut dyn Judge,
     out: &Path,
     stop: &AtomicBool,
     view: &View,
@@ -181,7 +181,7 @@ fn id_of<'a>(ids: &[&'a ModelId], name: &str) -> Option<&'a ModelId> {
 }
 
 /// What a reader needs to make the report again.
-fn facts(config: &SweepConfig, ids: &[&ModelId], judge: Option<&LlamaJudge>, texts: usize) -> Vec<(String, String)> {
+fn facts(config: &SweepConfig, ids: &[&ModelId], judge: Option<&dyn Judge>, texts: usize) -> Vec<(String, String)> {
     let command: Vec<String> = std::env::args().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut facts = vec![

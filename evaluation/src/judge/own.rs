@@ -1,0 +1,63 @@
+//! A network of this program as a judge, one token at a time.
+
+use drdiff_model::{Network, Tokenizer};
+use drdiff_training::likelihood;
+
+use crate::sweep::{Judge, Result, Surprise, SweepError};
+
+/// A network that was trained here. What it says of a text is its exact likelihood in blocks of one token, so a network that was
+/// trained with this block size alone, the autoregressive twin of a model, judges best.
+pub struct OwnJudge {
+    name: String,
+    hash: String,
+    network: Network,
+    tokenizer: Tokenizer,
+}
+
+impl OwnJudge {
+    /// A judge with this name and the hash of its weights.
+    #[must_use]
+    pub fn new(name: String, hash: String, network: Network, tokenizer: Tokenizer) -> Self {
+        Self {
+            name,
+            hash,
+            network,
+            tokenizer,
+        }
+    }
+
+    fn failed(&self, reason: &str) -> SweepError {
+        let reason = reason.lines().next().unwrap_or_default();
+        SweepError::Judge(format!("{} failed: {reason}", self.name))
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.tokenizer.encode(text).map_err(|e| self.failed(&e.to_string()))
+    }
+}
+
+impl Judge for OwnJudge {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Prompt and text are encoded apart; what does not fit into the context is not read, as by
+    /// [`LlamaJudge`](super::LlamaJudge).
+    fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise> {
+        let context = self.network.config().context;
+        let mut ids = self.encode(prompt)?;
+        ids.truncate(context / 2);
+        let from = ids.len();
+        ids.extend(self.encode(text)?);
+        ids.truncate(context);
+        let nats = likelihood(&self.network, &ids, from).map_err(|e| self.failed(&e.to_string()))?;
+        Ok(Surprise {
+            nats: nats.iter().sum(),
+            tokens: nats.len(),
+        })
+    }
+}
