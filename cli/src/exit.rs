@@ -173,6 +173,9 @@ fn of_recall(error: &RecallError) -> Exit {
         RecallError::Data(error) => of_data(error),
         RecallError::Tokenizer(error) => of_tokenizer(error),
         RecallError::Generation(error) => of_generation(error),
+        RecallError::Model(error) => of_model(error),
+        RecallError::Attention(error) => of_attention(error),
+        RecallError::Kernels(error) => of_kernels(error),
         _ => Exit::Runtime,
     }
 }

@@ -16,7 +16,12 @@ pub(crate) fn open(path: &Path, device: &Device) -> Result<Box<dyn Judge>> {
     }
     let source = Source::find(Some(path))?;
     let (network, tokenizer) = source.load(device)?;
-    Ok(Box::new(OwnJudge::new(name_of(path), source.hash(), network, tokenizer)))
+    Ok(Box::new(OwnJudge::new(
+        name_of(path),
+        source.hash(),
+        network,
+        tokenizer,
+    )))
 }
 
 /// Whether a file or folder is a model of this program. What cannot be read is not, so that the Llama's reader says why.

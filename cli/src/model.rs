@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candle_core::Device;
-use drdiff_model::{Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, is_own_gguf, read_checkpoint, read_gguf};
+use drdiff_model::{
+    Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, is_own_gguf, read_checkpoint, read_gguf,
+};
 
 use crate::exit::usage;
 use crate::settings::changed;

@@ -29,6 +29,7 @@ const PRESETS: &[Preset] = embedded![
     "train" / "tiny",
     "train" / "small",
     "train" / "distill",
+    "train" / "passkey",
     "train" / "routed",
     "generate" / "default",
     "sweep" / "quick",

@@ -91,7 +91,10 @@ fn a_folder_says_what_transformers_says() {
     for (tied, nats) in [(false, 15.137_248_634_965_71), (true, 19.746_280_230_772_01)] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &config(tied), tied);
-        let read = LlamaJudge::open(folder.path(), &Device::Cpu).unwrap().read("gh", "badcafe").unwrap();
+        let read = LlamaJudge::open(folder.path(), &Device::Cpu)
+            .unwrap()
+            .read("gh", "badcafe")
+            .unwrap();
         assert_eq!(read.tokens, 7);
         drdiff_testkit::assert_close("nats", &[read.nats], &[nats]);
     }

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{AttentionConfig, PlanKind};
-use drdiff_evaluation::recall::{RecallTask, Recalled, recall};
+use drdiff_evaluation::recall::{RecallTask, Recalled, Side, WholeTask, recall, recall_whole};
 use drdiff_generation::{Engine, Settings};
 use drdiff_model::Network;
 
@@ -52,6 +52,42 @@ fn who_reads_every_chunk_has_retrieved_the_right_one() {
     // The band's own chunks are not retrieved.
     assert_eq!(found(retrieving(100), 700, 1.0).retrieved, Some(0));
     assert_eq!(found(common::network(), 200, 0.5).retrieved, None);
+}
+
+fn asked(network: &Network, length: usize, needles: usize, asked: usize) -> Vec<Recalled> {
+    let task = WholeTask {
+        length,
+        depths: 3,
+        samples: 4,
+        needles,
+        asked,
+        haystacks: 2,
+        piece: 256,
+        seed: 1,
+    };
+    let mut proceed = || ControlFlow::Continue(());
+    recall_whole(network, &common::tokenizer(), &task, &mut proceed)
+        .unwrap()
+        .unwrap()
+}
+
+#[test]
+fn texts_that_are_read_whole_are_asked_to_both_sides() {
+    let all = asked(&retrieving(100), 704, 1, 1);
+    let places: Vec<(Side, f64)> = all.iter().map(|row| (row.side, row.depth)).collect();
+    let each = |side| [0.0, 0.5, 1.0].map(|depth| (side, depth));
+    assert_eq!(places, [each(Side::Left), each(Side::Right)].concat());
+    let retrieved: Vec<_> = all.iter().map(|row| (row.retrieved, row.retrievable)).collect();
+    // Next to the question the band reads what was said.
+    let (far, near) = ((Some(4), 4), (Some(0), 0));
+    assert_eq!(retrieved, [far, far, near, near, far, far]);
+    assert!(all.iter().all(|row| (row.samples, row.tokens) == (4, 32)));
+    let some = asked(&retrieving(1), 704, 5, 2);
+    assert!(some.iter().all(|row| (row.samples, row.tokens) == (8, 64)));
+    assert!(some[0].retrieved < Some(8), "one of nine chunks is chosen blindly");
+    assert_eq!(some, asked(&retrieving(1), 704, 5, 2));
+    let dense = asked(&common::network(), 200, 1, 1);
+    assert!(dense.iter().all(|row| row.retrieved.is_none() && row.samples == 4));
 }
 
 #[test]

@@ -82,6 +82,8 @@ pub enum Purpose {
     PromptDropout = 12,
     /// Share of the full compute that a training pass may spend.
     Compute = 13,
+    /// Made-up windows of a training step.
+    Exercise = 14,
 }
 
 /// The source of all noise of one request (or of one training run).

@@ -1,9 +1,12 @@
 //! The network: from what is known about each position to evidence about it.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor};
+use drdiff_attention::retrieval::{Chunks, Field};
 use drdiff_attention::{CacheShape, KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
-use drdiff_routing::{ComputeReport, Routing};
+use drdiff_routing::{ComputeReport, Placed, Routing};
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
@@ -36,6 +39,39 @@ impl Hidden {
         let sum = losses.try_fold(first.clone(), |sum, loss| sum.add(loss))?;
         let share = (self.routings.len() as f64).recip();
         Ok(Some(sum.through(|sum| Ok(sum.affine(share, 0.0)?))?))
+    }
+}
+
+/// What all blocks are told of the rows of a pass.
+struct Place {
+    /// Of the noise level.
+    features: Option<Value>,
+    placed: Option<Placed>,
+}
+
+/// What blocks read beside the stream, and what they leave behind.
+struct Walk<'r, 's> {
+    segments: &'r mut [Segment<'s>],
+    report: &'r mut ComputeReport,
+    routings: Vec<(usize, Routing)>,
+}
+
+impl<'r, 's> Walk<'r, 's> {
+    fn new(segments: &'r mut [Segment<'s>], report: &'r mut ComputeReport) -> Self {
+        let routings = Vec::new();
+        Self {
+            segments,
+            report,
+            routings,
+        }
+    }
+
+    /// What the last of all blocks made.
+    fn end(self, stream: &Stream) -> Result<Hidden> {
+        Ok(Hidden {
+            stream: stream.sum()?,
+            routings: self.routings,
+        })
     }
 }
 
@@ -153,7 +189,7 @@ impl Network {
         )?)
     }
 
-    fn cache_shape(&self) -> CacheShape<'_> {
+    pub(crate) fn cache_shape(&self) -> CacheShape<'_> {
         CacheShape {
             layers: self.config.layers,
             kv_heads: self.config.kv_heads,
@@ -244,6 +280,58 @@ impl Network {
         segments: &mut [Segment<'_>],
         report: &mut ComputeReport,
     ) -> Result<Hidden> {
+        let (mut stream, place) = self.enter(tables, input)?;
+        let layers = self.blocks.len();
+        let middle = self.memory.as_ref().map_or(layers, |memory| memory.layer);
+        let mut walk = Walk::new(segments, report);
+        stream = self.blocks(0..middle, stream, (&place, &[]), &mut walk)?;
+        if let Some(memory) = &self.memory {
+            stream = stream.summed()?;
+            let fields = memory.read(&stream.x, walk.segments)?;
+            stream = self.blocks(middle..layers, stream, (&place, &fields), &mut walk)?;
+        }
+        walk.end(&stream)
+    }
+
+    /// [`Network::forward`] of rows that retrieve from given chunks, one field a segment, instead of their own.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn forward_among(
+        &self,
+        tables: &Tables,
+        input: &Input,
+        (segments, fields): (&mut [Segment<'_>], &[Field]),
+        report: &mut ComputeReport,
+    ) -> Result<Hidden> {
+        let (stream, place) = self.enter(tables, input)?;
+        let mut walk = Walk::new(segments, report);
+        let stream = self.blocks(0..self.blocks.len(), stream, (&place, fields), &mut walk)?;
+        walk.end(&stream)
+    }
+
+    /// What can be retrieved of the chunks that the rows `rows` (`[chunks * 64]` u32) make up; the lower half of the network
+    /// alone. `None` if the network does not retrieve.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn chunks(
+        &self,
+        tables: &Tables,
+        input: &Input,
+        segments: &mut [Segment<'_>],
+        rows: &Tensor,
+    ) -> Result<Option<Chunks>> {
+        let Some(memory) = &self.memory else { return Ok(None) };
+        let (stream, place) = self.enter(tables, input)?;
+        let mut report = ComputeReport::default();
+        let mut walk = Walk::new(segments, &mut report);
+        let stream = self.blocks(0..memory.layer, stream, (&place, &[]), &mut walk)?;
+        Ok(Some(memory.encode(&stream.sum()?, rows)?))
+    }
+
+    /// What enters the first block, and what all blocks are told of the rows.
+    fn enter(&self, tables: &Tables, input: &Input) -> Result<(Stream, Place)> {
         let features = match &input.mean_signal {
             Some(signal) => Some(Value::entered(tables.tape.as_ref(), &features(signal, self.dtype)?)),
             None => None,
@@ -253,25 +341,29 @@ impl Network {
             Some(_) => input.groups.place(routing, input.index.dim(0)?, self.device())?,
             None => None,
         };
-        let mut stream = Stream {
+        let stream = Stream {
             x: self.embed(tables, input)?,
             branch: None,
         };
-        let (mut routings, mut fields) = (Vec::new(), Vec::new());
-        for (layer, block) in self.blocks.iter().enumerate() {
-            if let Some(memory) = self.memory.as_ref().filter(|memory| memory.layer == layer) {
-                stream = stream.summed()?;
-                fields = memory.read(&stream.x, segments)?;
-            }
-            let place = (&mut *segments, fields.as_slice(), placed.as_ref());
-            let (next, routing) = block.forward(&stream, features.as_ref(), place, layer, report)?;
+        Ok((stream, Place { features, placed }))
+    }
+
+    /// Some of the blocks, one after another.
+    fn blocks(
+        &self,
+        layers: Range<usize>,
+        mut stream: Stream,
+        (place, fields): (&Place, &[Field]),
+        walk: &mut Walk<'_, '_>,
+    ) -> Result<Stream> {
+        let Place { features, placed } = place;
+        for layer in layers {
+            let rows = (&mut *walk.segments, fields, placed.as_ref());
+            let (next, routing) = self.blocks[layer].forward(&stream, features.as_ref(), rows, layer, walk.report)?;
             stream = next;
-            routings.extend(routing.map(|routing| (layer, routing)));
+            walk.routings.extend(routing.map(|routing| (layer, routing)));
         }
-        Ok(Hidden {
-            stream: stream.sum()?,
-            routings,
-        })
+        Ok(stream)
     }
 
     /// Evidence `g` that the network adds at some rows (`[n]` u32): `[n, embed]` in the network's dtype.

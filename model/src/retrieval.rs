@@ -1,6 +1,7 @@
 //! Where a network that retrieves chunks makes them, and where it reads them.
 
-use drdiff_attention::retrieval::{ChunkEncoder, Field, RetrievalAttention};
+use candle_core::Tensor;
+use drdiff_attention::retrieval::{ChunkEncoder, Chunks, Field, RetrievalAttention};
 use drdiff_attention::{Segment, Shape};
 use drdiff_kernels::{Builder, Value};
 
@@ -34,6 +35,10 @@ impl Memory {
         let encoder = ChunkEncoder::new(builder, shape(config), numbers.landmark, config.rope_base, eps)?;
         let layer = config.layers / 2;
         Ok(Some(Self { layer, encoder }))
+    }
+
+    pub(crate) fn encode(&self, x: &Value, rows: &Tensor) -> Result<Chunks> {
+        Ok(self.encoder.forward(x, rows)?)
     }
 
     pub(crate) fn read(&self, x: &Value, segments: &mut [Segment<'_>]) -> Result<Vec<Field>> {

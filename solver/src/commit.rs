@@ -133,7 +133,9 @@ impl CommitSchedule {
             .iter()
             .map(|c| {
                 let score = match self {
-                    Self::Random | Self::Spread => noise.uniform(Purpose::Commit, step, first_position + c.position as u64),
+                    Self::Random | Self::Spread => {
+                        noise.uniform(Purpose::Commit, step, first_position + c.position as u64)
+                    }
                     Self::Confidence | Self::Threshold { .. } => -c.draw.probability,
                     Self::Margin => -c.draw.margin,
                     Self::Entropy | Self::EntropyBound { .. } => c.draw.entropy,

@@ -7,7 +7,7 @@ use drdiff_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Sampling;
-use crate::{DistillConfig, Error, OptimizerConfig, PromptDropout, Result};
+use crate::{DistillConfig, Error, Exercises, OptimizerConfig, PromptDropout, Result};
 
 /// A training run. Together with the corpus it decides every number of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct TrainConfig {
     /// Windows without their opening, for guidance by the prompt; the plain objective alone.
     #[serde(default)]
     pub prompt_dropout: PromptDropout,
+    /// Made-up windows to learn retrieval from; the plain objective alone.
+    #[serde(default)]
+    pub exercises: Exercises,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -130,6 +133,7 @@ impl TrainConfig {
             ));
         }
         self.prompt_dropout.validate(context)?;
+        self.exercises.validate(context)?;
         match &self.distill {
             Some(distill) => distill.validate(self.steps, context, self.optimizer.ema),
             None => Ok(()),

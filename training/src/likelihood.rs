@@ -1,12 +1,12 @@
 //! How likely a network finds a text, token by token.
 
 use candle_core::DType;
-use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Noise, Rotary};
+use drdiff_kernels::Noise;
 use drdiff_model::Network;
 
-use crate::{Corrupted, Layout, Result, loss};
+use crate::layouts::Layouts;
+use crate::{Corrupted, Result, loss};
 
 /// `-ln p` of each token from position `from` on, in nats, each given all before it: the text is read as blocks of one token, where
 /// the bound of diffusion is the likelihood itself. One pass over `ids`, which should not be longer than the context that the
@@ -16,15 +16,6 @@ use crate::{Corrupted, Layout, Result, loss};
 /// If `ids` holds nothing from `from` on or what is no token, or an operation fails.
 pub fn likelihood(network: &Network, ids: &[u32], from: usize) -> Result<Vec<f64>> {
     let (config, len) = (network.config(), ids.len());
-    let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
-    let plans = NoisyClean {
-        attention: config.attention.clone(),
-    };
-    let layout = Layout {
-        plan: plans.plan(len, 1)?,
-        units: config.attention.noisy_clean_units(len, 1)?,
-        rotary: &Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
-    };
     let open = |position: usize| position >= from;
     let levels = Levels {
         snr: (0..len).map(|i| if open(i) { 0.0 } else { f32::INFINITY }).collect(),
@@ -33,6 +24,7 @@ pub fn likelihood(network: &Network, ids: &[u32], from: usize) -> Result<Vec<f64
     // No position is soft, so no noise is drawn.
     let corrupted = Corrupted::new(ids, &levels, 1, (config.vocab, config.embed), (Noise::new(0, 0), 0));
     let corrupted = corrupted.in_blocks(&levels, 1, config.routing.budget.max);
-    let nats = loss(network, &corrupted, &layout, false, None)?.nats;
+    let layouts = Layouts::new(config, len, network.device())?;
+    let nats = loss(network, &corrupted, &layouts.of(&corrupted, 1)?, false, None)?.nats;
     Ok(nats.to_dtype(DType::F64)?.to_vec1()?)
 }

@@ -11,13 +11,13 @@ use drdiff_model::{Hidden, Network, Tables};
 use crate::rows::Rows;
 use crate::{Corrupted, Result, RoutingLoad};
 
-/// Where the parts of a pass meet: the plan and rotations of the `[noisy | clean]` layout.
+/// Where the parts of a pass meet: the plan and rotations of its rows, `[noisy | clean]` or alone.
 pub struct Layout<'a> {
-    /// Who sees whom among `2 * len` positions.
+    /// Who sees whom among the rows of a sequence.
     pub plan: LayerPlans,
     /// Which rows choose chunks together, if the network retrieves.
     pub units: Option<Arc<Units>>,
-    /// Rotations: both halves hold the same positions.
+    /// Rotations of those rows; both halves hold the same positions.
     pub rotary: &'a Rotary,
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn run(
 ) -> Result<Hidden> {
     let segment = Segment {
         batch: corrupted.batch,
-        len: 2 * corrupted.len,
+        len: corrupted.each,
         plan: layout.plan.clone(),
         units: layout.units.clone(),
         rotary: layout.rotary,

@@ -10,13 +10,15 @@ use rayon::prelude::*;
 
 use crate::Result;
 
-/// Sequences of one forward pass, corrupted and laid out as `[noisy | clean]`, on the host.
+/// Sequences of one forward pass, corrupted and laid out as `[noisy | clean]` or alone, on the host.
 #[derive(Debug, Clone)]
 pub struct Corrupted {
     /// Sequences.
     pub(crate) batch: usize,
     /// Text positions of each.
     pub(crate) len: usize,
+    /// Rows of each: twice its positions, or as many.
+    pub(crate) each: usize,
     /// What each row of the pass reads, as in [`Input`] with `vocab` counted from the network.
     index: Vec<u32>,
     /// For each row of the pass: 0, or 1 + its place among the open rows.
@@ -70,6 +72,7 @@ impl Corrupted {
         let mut rows = Self {
             batch,
             len,
+            each: 2 * len,
             index: Vec::with_capacity(2 * tokens.len()),
             place: vec![0; 2 * tokens.len()],
             open: Vec::new(),
@@ -108,10 +111,27 @@ impl Corrupted {
         rows
     }
 
+    /// The noisy half alone, for blocks that are the whole window: their noisy rows see nothing of the clean half. To be
+    /// called before [`Corrupted::in_blocks`].
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        let (len, each) = (self.len, self.each);
+        for rows in [&mut self.index, &mut self.place] {
+            keep(rows, len, each);
+        }
+        keep(&mut self.signal, len, each);
+        for row in &mut self.open {
+            let (sequence, at) = (*row as usize / each, *row as usize % each);
+            *row = (sequence * len + at) as u32;
+        }
+        self.each = len;
+        self
+    }
+
     /// Absorbs the first tokens of each sequence, as many as `lengths` says, in the clean half as well.
     pub(crate) fn hide(&mut self, lengths: &[usize], vocab: usize) {
-        for (rows, hidden) in self.index.chunks_mut(2 * self.len).zip(lengths) {
-            rows[self.len..][..*hidden].fill(vocab as u32);
+        for (rows, hidden) in self.index.chunks_mut(self.each).zip(lengths) {
+            rows[self.each - self.len..][..*hidden].fill(vocab as u32);
         }
     }
 
@@ -127,7 +147,7 @@ impl Corrupted {
                 let mean = block.iter().map(|snr| f64::from(signal(*snr))).sum::<f64>() / block.len() as f64;
                 self.groups.block(&open, mean, budget);
             }
-            self.groups.settled(sequence.len());
+            self.groups.settled(self.each - sequence.len());
         }
         self
     }
@@ -182,6 +202,11 @@ impl SoftRows {
         let noise = Tensor::from_slice(&self.noise, (n, network.config().embed), device)?;
         Ok(Soft::new((signal + noise)?)?)
     }
+}
+
+/// The first `kept` of every `each` items.
+fn keep<T: Copy>(items: &mut Vec<T>, kept: usize, each: usize) {
+    *items = items.chunks(each).flat_map(|items| &items[..kept]).copied().collect();
 }
 
 fn is_soft(snr: f32) -> bool {

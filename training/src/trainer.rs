@@ -1,15 +1,16 @@
 //! One training step after another, each a function of the configuration, the corpus and the step's number.
 
 use candle_core::{DType, Device, Tensor};
-use drdiff_attention::{NoisyClean, PlanCache};
-use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Rotary, Source, Tape};
+use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Source, Tape};
 use drdiff_model::{Checkpoint, Loading, Network, build};
 
 use crate::data::{Corpus, Sampler};
 use crate::distill::{self, Lesson, Teacher};
+use crate::exercises::Drill;
+use crate::layouts::Layouts;
 use crate::objective::Learned;
 use crate::prompt_dropout;
-use crate::{Corrupted, Error, Layout, Optimizer, Result, RoutingLoad, TrainConfig, loss};
+use crate::{Corrupted, Error, Optimizer, Result, RoutingLoad, TrainConfig, loss};
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {
@@ -17,8 +18,7 @@ pub struct Trainer<'a> {
     pub(crate) corpus: &'a Corpus,
     pub(crate) network: Network,
     pub(crate) optimizer: Optimizer,
-    pub(crate) plans: PlanCache<NoisyClean>,
-    pub(crate) rotary: Rotary,
+    layouts: Layouts,
     /// Steps taken.
     pub(crate) step: u64,
     /// Text tokens seen.
@@ -26,6 +26,7 @@ pub struct Trainer<'a> {
     /// Who teaches, in a distillation.
     pub(crate) teacher: Option<Teacher>,
     sampler: Sampler<'a>,
+    drill: Option<Drill>,
     noise: Noise,
     ready: Option<Ready>,
 }
@@ -79,14 +80,11 @@ impl<'a> Trainer<'a> {
             None => initialise(&config, noise, device)?,
         };
         let len = config.model.context;
-        let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
         Ok(Self {
             optimizer: Optimizer::new(&params, &config.optimizer)?,
-            plans: PlanCache::new(NoisyClean {
-                attention: config.model.attention.clone(),
-            }),
-            rotary: Rotary::new(&[positions], config.model.head_dim, config.model.rope_base, device)?,
+            layouts: Layouts::new(&config.model, len, device)?,
             sampler: corpus.sampler(&config.sampling, len, noise)?,
+            drill: Drill::new(config.exercises, corpus.tokenizer(), noise)?,
             step: 0,
             tokens: 0,
             ready: None,
@@ -153,12 +151,7 @@ impl<'a> Trainer<'a> {
             Some(ready) if ready.key == key => ready,
             _ => self.draw(key)?,
         };
-        let (model, block_size) = (&self.config.model, ready.block_size);
-        let layout = Layout {
-            plan: self.plans.get(model.context, block_size)?,
-            units: model.attention.noisy_clean_units(model.context, block_size)?,
-            rotary: &self.rotary,
-        };
+        let layout = self.layouts.of(&ready.corrupted, ready.block_size)?;
         if let (Some(lesson), Some(teacher), Some(distill)) = (&ready.lesson, &self.teacher, &self.config.distill) {
             return self.taught((teacher, distill), lesson, (&ready.corrupted, &layout), tape);
         }
@@ -171,8 +164,9 @@ impl<'a> Trainer<'a> {
     fn draw(&self, key: u64) -> Result<Ready> {
         let TrainConfig { batch, model, .. } = &self.config;
         let windows = self.sampler.batch(key, 0..*batch as u64)?;
-        let tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
+        let mut tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
         let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
+        let whole = block_size == model.context && self.config.distill.is_none();
         let mut hidden = Vec::new();
         let (levels, lesson) = match &self.config.distill {
             Some(distill) => {
@@ -185,14 +179,20 @@ impl<'a> Trainer<'a> {
                 let mut levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
                 hidden = self.config.prompt_dropout.draw(&self.noise, key, *batch);
                 prompt_dropout::hide(&mut levels, &hidden, model.context);
+                if let Some(drill) = self.drill.as_ref().filter(|_| whole) {
+                    drill.write(key, model.context, &mut tokens, &mut levels)?;
+                }
                 (levels, None)
             }
         };
         let budget = model.routing.budget.at(self.noise.uniform(Purpose::Compute, key, 0));
         let sizes = (model.vocab, model.embed);
-        let mut corrupted =
-            Corrupted::new(&tokens, &levels, *batch, sizes, (self.noise, key)).in_blocks(&levels, block_size, budget);
+        let mut corrupted = Corrupted::new(&tokens, &levels, *batch, sizes, (self.noise, key));
         corrupted.hide(&hidden, model.vocab);
+        if whole {
+            corrupted = corrupted.alone();
+        }
+        let corrupted = corrupted.in_blocks(&levels, block_size, budget);
         Ok(Ready {
             key,
             block_size,

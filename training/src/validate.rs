@@ -1,14 +1,14 @@
 //! The bound on held-out text, by block size.
 
 use candle_core::DType;
-use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
-use drdiff_kernels::{Noise, Rotary};
+use drdiff_kernels::Noise;
 use drdiff_model::Network;
 use serde::Serialize;
 
 use crate::data::Window;
-use crate::{Corrupted, Error, Layout, Result, Trainer, loss};
+use crate::layouts::Layouts;
+use crate::{Corrupted, Error, Result, Trainer, loss};
 
 /// Key of the masks that validation draws: the same for every run, so that figures can be compared.
 const VALIDATION: Noise = Noise::new(0x5eed, 1);
@@ -24,7 +24,8 @@ pub struct BlockBound {
     pub error: f64,
     /// Bits per byte of text.
     pub bits_per_byte: f64,
-    /// Floating-point operations of attention, forward, for each text token: its noisy and its clean row.
+    /// Floating-point operations of attention, forward, for each text token: its noisy and its clean row, or its noisy
+    /// row alone where a block is the whole window.
     pub attention_flops: u64,
 }
 
@@ -47,8 +48,7 @@ impl Trainer<'_> {
 /// Measures a network on windows of text.
 pub struct Bounds<'a> {
     network: &'a Network,
-    plans: NoisyClean,
-    rotary: Rotary,
+    layouts: Layouts,
     len: usize,
     batch: usize,
     budget: f64,
@@ -62,13 +62,9 @@ impl<'a> Bounds<'a> {
     /// If an operation fails.
     pub fn new(network: &'a Network, len: usize, batch: usize) -> Result<Self> {
         let config = network.config();
-        let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
         Ok(Self {
             network,
-            plans: NoisyClean {
-                attention: config.attention.clone(),
-            },
-            rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
+            layouts: Layouts::new(config, len, network.device())?,
             len,
             batch,
             budget: config.routing.budget.max,
@@ -93,14 +89,8 @@ impl<'a> Bounds<'a> {
                 "blocks of {block_size} do not fill windows of {len} tokens; use a divisor of {len}"
             )));
         }
-        let plan = self.plans.plan(len, block_size)?;
         let model = self.network.config();
-        let attention = plan.flops(model.layers, model.heads, model.head_dim);
-        let layout = Layout {
-            plan,
-            units: model.attention.noisy_clean_units(len, block_size)?,
-            rotary: &self.rotary,
-        };
+        let mut attention = 0;
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
         let mut bound = BoundAccumulator::default();
         for (part, windows) in windows.chunks(self.batch).enumerate() {
@@ -115,11 +105,13 @@ impl<'a> Bounds<'a> {
                 weight: masked.iter().map(|open| f32::from(*open)).collect(),
             };
             let sizes = (model.vocab, model.embed);
-            let corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0)).in_blocks(
-                &levels,
-                block_size,
-                self.budget,
-            );
+            let mut corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0));
+            if block_size == len {
+                corrupted = corrupted.alone();
+            }
+            let corrupted = corrupted.in_blocks(&levels, block_size, self.budget);
+            let layout = self.layouts.of(&corrupted, block_size)?;
+            attention = layout.plan.flops(model.layers, model.heads, model.head_dim);
             let nats = loss(self.network, &corrupted, &layout, false, None)?
                 .nats
                 .to_dtype(DType::F64)?

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use drdiff_kernels::Value;
 
-use super::{CacheShape, write};
+use super::CacheShape;
 use crate::retrieval::{CHUNK, Choices, Chunks, Retrieval, Units};
 use crate::{Error, PassLayout, Result};
 
@@ -16,9 +15,8 @@ pub(super) struct Store {
     block_size: usize,
     /// Positions of the longest text.
     text: usize,
-    keys: Tensor,
-    values: Tensor,
-    landmarks: Tensor,
+    /// Room for those of the longest text.
+    chunks: Chunks,
     committed: usize,
     /// Rows of the stream, `[_, width]`, from the first position that is in no committed chunk; behind the committed
     /// ones the clean rows of the last pass.
@@ -29,18 +27,11 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(shape: CacheShape<'_>, numbers: &Retrieval, block_size: usize, text: usize) -> Result<Self> {
-        let chunks = (text / CHUNK).max(1);
-        let positions = || {
-            let size = (chunks * CHUNK, shape.kv_heads, shape.head_dim);
-            Tensor::zeros(size, shape.dtype, shape.device)
-        };
         Ok(Self {
             local: numbers.local,
             block_size,
             text,
-            keys: positions()?,
-            values: positions()?,
-            landmarks: Tensor::zeros((chunks, numbers.landmark), shape.dtype, shape.device)?,
+            chunks: Chunks::room((text / CHUNK).max(1), shape, numbers.landmark)?,
             committed: 0,
             rows: None,
             choices: Choices::default(),
@@ -49,7 +40,12 @@ impl Store {
 
     /// All that is kept for the longest text.
     pub(super) fn tensors(&self) -> [&Tensor; 3] {
-        [&self.keys, &self.values, &self.landmarks]
+        let Chunks {
+            keys,
+            values,
+            landmarks,
+        } = &self.chunks;
+        [keys.tensor(), values.tensor(), landmarks.tensor()]
     }
 
     pub(super) fn choices(&self) -> &Choices {
@@ -88,23 +84,11 @@ impl Store {
     /// Writes fresh chunks, if there are any, behind the committed ones and returns all of them.
     pub(super) fn all(&mut self, fresh: Option<&Chunks>) -> Result<Chunks> {
         let mut count = self.committed / CHUNK;
-        if let Some(Chunks {
-            keys,
-            values,
-            landmarks,
-        }) = fresh
-        {
-            write(&self.keys, keys.tensor(), 0, count * CHUNK)?;
-            write(&self.values, values.tensor(), 0, count * CHUNK)?;
-            write(&self.landmarks, landmarks.tensor(), 0, count)?;
-            count += landmarks.tensor().dim(0)?;
+        if let Some(fresh) = fresh {
+            self.chunks.put(count, fresh)?;
+            count += fresh.count()?;
         }
-        let first = |tensor: &Tensor, count| tensor.narrow(0, 0, count).map(|t| Value::constant(&t));
-        Ok(Chunks {
-            keys: first(&self.keys, count * CHUNK)?,
-            values: first(&self.values, count * CHUNK)?,
-            landmarks: first(&self.landmarks, count)?,
-        })
+        self.chunks.first(count)
     }
 
     /// Makes the first `positions` of the last pass permanent.

@@ -211,11 +211,8 @@ impl KvCache {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the cache holds committed blocks, which carry no gradient"
-)]
-fn write(slots: &Tensor, new: &Tensor, dim: usize, at: usize) -> Result<()> {
+#[expect(clippy::disallowed_methods, reason = "what is kept of a text carries no gradient")]
+pub(crate) fn write(slots: &Tensor, new: &Tensor, dim: usize, at: usize) -> Result<()> {
     Ok(slots.slice_set(&new.contiguous()?, dim, at)?)
 }
 

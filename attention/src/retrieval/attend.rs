@@ -7,7 +7,7 @@
 use candle_core::{D, DType, Tensor};
 use drdiff_kernels::{Result as KernelResult, Value, embedding};
 
-use super::{CHUNK, Lists};
+use super::{CHUNK, Chunks, Lists};
 use crate::Result;
 
 /// What the rows of a pass bring.
@@ -19,17 +19,6 @@ pub struct Queries<'a> {
     pub landmark: &'a Value,
     /// The score of the null slot, `[1]`.
     pub null: &'a Value,
-}
-
-/// What the chunks of a pass bring.
-#[derive(Debug, Clone)]
-pub struct Chunks {
-    /// Keys, `[chunks * 64, G, D]`.
-    pub keys: Value,
-    /// Values, `[chunks * 64, G, D]`.
-    pub values: Value,
-    /// Landmarks, `[chunks, R]`.
-    pub landmarks: Value,
 }
 
 /// Attention of the rows to the chunks that `lists` name for them: `[rows, H * D]`; zeros for rows without a chunk.

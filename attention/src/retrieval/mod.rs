@@ -10,6 +10,7 @@
 
 mod attend;
 mod choices;
+mod chunks;
 mod config;
 mod cost;
 mod encoder;
@@ -18,8 +19,9 @@ mod lists;
 mod select;
 mod units;
 
-pub use attend::{Chunks, Queries, attend};
+pub use attend::{Queries, attend};
 pub use choices::Choices;
+pub use chunks::Chunks;
 pub use config::Retrieval;
 pub use encoder::ChunkEncoder;
 pub use layer::{Field, RetrievalAttention};

@@ -6,7 +6,7 @@ use drdiff_kernels::embedding;
 use super::{Unit, Units};
 use crate::Result;
 
-/// Scores that are on the host at a time.
+/// Scores of single rows that are in memory at a time.
 const SCORES: usize = 1 << 24;
 
 /// The chunks that the units of a batch chose: at most `slots` for each.
@@ -32,57 +32,70 @@ impl Selection {
 
 /// For each unit of `batch` sequences the `slots` candidates with the highest scores, of equal ones the first.
 ///
-/// A unit's score for a chunk is the product of the mean of its rows' `queries`, `[batch * rows, R]`, with the chunk's
-/// row of `landmarks`, `[batch * chunks, R]`, in f32. Nothing is learned through the choice itself.
+/// A unit's score for a chunk is the highest product of one of its rows' `queries`, `[batch * rows, R]`, with the chunk's
+/// row of `landmarks`, `[batch * chunks, R]`, in f32. In a mean, the one row that asks would be outvoted by those
+/// beside it that look for nothing. Nothing is learned through the choice itself.
 ///
 /// # Errors
 /// If the shapes do not fit.
 pub fn select(queries: &Tensor, landmarks: &Tensor, units: &Units, batch: usize, slots: usize) -> Result<Selection> {
     let chunks = units.chunks();
     let count = units.units().len();
-    let width = landmarks.dim(1)?;
     let mut chosen = Vec::with_capacity(batch * count);
     if chunks == 0 || count == 0 {
         chosen.resize(batch * count, Vec::new());
         return Ok(Selection { slots, chosen });
     }
-    let sums = sums(queries, units, batch)?.reshape((batch, count, width))?;
+    let width = landmarks.dim(1)?;
+    let queries = side_by_side(queries, units, batch)?;
     let landmarks = landmarks
         .detach()
         .to_dtype(DType::F32)?
-        .reshape((batch, chunks, width))?;
-    for sequence in 0..batch {
-        let landmarks = landmarks.get(sequence)?.t()?;
-        for (index, slab) in units.units().chunks((SCORES / chunks).max(1)).enumerate() {
-            let first = index * (SCORES / chunks).max(1);
-            let scores = sums.get(sequence)?.narrow(0, first, slab.len())?.matmul(&landmarks)?;
+        .reshape((batch, chunks, width))?
+        .transpose(1, 2)?;
+    let widest = units.widest();
+    // Whole sequences at a time, or parts of one.
+    let unit = widest * chunks;
+    let sequences = (SCORES / (unit * count)).clamp(1, batch);
+    let some = if sequences > 1 {
+        count
+    } else {
+        (SCORES / unit).clamp(1, count)
+    };
+    for first in (0..batch).step_by(sequences) {
+        let sequences = sequences.min(batch - first);
+        let landmarks = landmarks.narrow(0, first, sequences)?;
+        for (index, slab) in units.units().chunks(some).enumerate() {
+            let rows = queries.narrow(0, first, sequences)?;
+            let rows = rows.narrow(1, index * some * widest, slab.len() * widest)?;
+            let scores = rows.contiguous()?.matmul(&landmarks)?;
+            let scores = scores.reshape((sequences * slab.len(), widest, chunks))?.max(1)?;
             let scores = scores.flatten_all()?.to_vec1::<f32>()?;
-            let rows = scores.chunks(chunks).zip(slab);
+            let rows = scores.chunks(chunks).zip(slab.iter().cycle());
             chosen.extend(rows.map(|(scores, unit)| best(scores, unit, slots)));
         }
     }
     Ok(Selection { slots, chosen })
 }
 
-/// The sum of the queries of each unit, which orders chunks as their mean does: `[batch * units, R]` f32.
-fn sums(queries: &Tensor, units: &Units, batch: usize) -> Result<Tensor> {
+/// The queries of the units' rows, `[batch, units * widest, R]` f32; a narrower unit's first row fills its places up.
+fn side_by_side(queries: &Tensor, units: &Units, batch: usize) -> Result<Tensor> {
     let queries = queries.detach().to_dtype(DType::F32)?;
-    let (rows, width) = queries.dims2()?;
-    let padded = Tensor::cat(&[&queries, &queries.narrow(0, 0, 1)?.zeros_like()?], 0)?;
+    let width = queries.dim(1)?;
     let widest = units.widest();
-    let mut ids = Vec::with_capacity(batch * units.units().len() * widest);
+    let places = units.units().len() * widest;
+    let mut ids = Vec::with_capacity(batch * places);
     for sequence in 0..batch {
         for unit in units.units() {
             let row = |index| match unit.rows.start + index {
-                row if row < unit.rows.end => (sequence * units.rows() + row) as u32,
-                _ => rows as u32,
+                row if row < unit.rows.end => row,
+                _ => unit.rows.start,
             };
-            ids.extend((0..widest).map(row));
+            ids.extend((0..widest).map(|index| (sequence * units.rows() + row(index)) as u32));
         }
     }
-    let count = batch * units.units().len();
-    let ids = Tensor::from_vec(ids, count * widest, queries.device())?;
-    Ok(embedding(&ids, &padded)?.reshape((count, widest, width))?.sum(1)?)
+    let ids = Tensor::from_vec(ids, batch * places, queries.device())?;
+    Ok(embedding(&ids, &queries)?.reshape((batch, places, width))?)
 }
 
 /// The candidates with the highest scores, in ascending order.

@@ -65,6 +65,20 @@ impl Units {
         Self::new((0, 0..len), std::iter::once(run), local, (len, len))
     }
 
+    /// The units of the rows at the positions `window` of a text of `len` positions that is denoised whole: what
+    /// [`Units::whole`] gives them, where the window begins at a chunk.
+    ///
+    /// # Errors
+    /// If `local` makes no band.
+    pub fn window(len: usize, window: Range<usize>, local: usize) -> Result<Self> {
+        let run = Run {
+            rows: 0..window.len(),
+            position: window.start,
+            seen: len,
+        };
+        Self::new((len, 0..0), std::iter::once(run), local, (len, len))
+    }
+
     /// The units of the training layout `[noisy | clean]`: the memory is the clean half, of which a noisy block sees the
     /// chunks that end before it, and a clean block those that end before its own end.
     ///

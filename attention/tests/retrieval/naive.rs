@@ -42,7 +42,7 @@ impl Case {
                         .rows
                         .clone()
                         .map(|row| &r[(sequence * rows + row) * width..][..width]);
-                    rows.map(|r| dot(r, l)).sum::<f64>() / unit.rows.len() as f64
+                    rows.map(|r| dot(r, l)).fold(f64::NEG_INFINITY, f64::max)
                 };
                 let mut ranked: Vec<usize> = unit.candidates().collect();
                 ranked.sort_by(|a, b| score(*b).total_cmp(&score(*a)));

@@ -10,7 +10,7 @@ use super::error::DataError;
 /// Letters of a key.
 const KEY: usize = 3;
 /// Digits of a value.
-const VALUE: usize = 8;
+pub(crate) const VALUE: usize = 8;
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub struct Needle {
 }
 
 impl Needle {
+    /// `count` needles with keys of their own: of two values of one key a question could mean either.
+    #[must_use]
+    pub fn draw_many(stream: &mut NoiseStream, count: usize) -> Vec<Self> {
+        let mut drawn: Vec<Self> = Vec::with_capacity(count);
+        while drawn.len() < count {
+            let needle = Self::draw(stream);
+            if drawn.iter().all(|other| other.key != needle.key) {
+                drawn.push(needle);
+            }
+        }
+        drawn
+    }
+
     fn draw(stream: &mut NoiseStream) -> Self {
         let mut letters = |count: usize, first: u8, kinds: usize| -> String {
             let letter = |_| char::from(first + stream.below(kinds) as u8);
@@ -44,10 +57,17 @@ impl Needle {
     pub fn question(&self) -> String {
         format!(" {}?", self.key)
     }
+
+    /// Question and answer.
+    #[must_use]
+    pub fn answered(&self) -> String {
+        format!("{}{};", self.question(), self.value)
+    }
 }
 
 /// Words of small letters, `bytes` bytes with a space before each word.
-fn hay(stream: &mut NoiseStream, bytes: usize) -> String {
+#[must_use]
+pub fn hay(stream: &mut NoiseStream, bytes: usize) -> String {
     let mut text = String::with_capacity(bytes);
     let mut left = 0;
     while text.len() < bytes {
@@ -70,26 +90,25 @@ fn hay(stream: &mut NoiseStream, bytes: usize) -> String {
 /// If the needles do not fit.
 pub fn recall_text(seed: u64, index: u64, bytes: usize, needles: usize) -> Result<String, DataError> {
     let mut stream = Noise::new(seed, 0).stream(Purpose::Data, index, 0);
-    let mut said = Vec::with_capacity(needles);
-    while said.len() < needles {
-        let needle = Needle::draw(&mut stream);
-        // Of two values of one key the question could mean either.
-        if said.iter().all(|other: &Needle| other.key != needle.key) {
-            said.push(needle);
-        }
-    }
+    let mut said = Needle::draw_many(&mut stream, needles);
     let statements: Vec<String> = said.iter().map(Needle::statement).collect();
     stream.shuffle(&mut said);
-    let answers = said
-        .iter()
-        .map(|needle| format!("{}{};", needle.question(), needle.value))
-        .collect();
+    let answers: Vec<String> = said.iter().map(Needle::answered).collect();
     let half = bytes / 2;
-    Ok(spread(&mut stream, statements, half)? + &spread(&mut stream, answers, bytes - half)?)
+    let (said, _) = spread(&mut stream, &statements, half)?;
+    let (asked, _) = spread(&mut stream, &answers, bytes - half)?;
+    Ok(said + &asked)
 }
 
-/// The `parts` in their order with hay between them, `bytes` bytes in all.
-fn spread(stream: &mut NoiseStream, parts: Vec<String>, bytes: usize) -> Result<String, DataError> {
+/// The `parts` in their order with hay between them, `bytes` bytes in all, and where each part begins.
+///
+/// # Errors
+/// If the parts do not fit.
+pub(crate) fn spread(
+    stream: &mut NoiseStream,
+    parts: &[String],
+    bytes: usize,
+) -> Result<(String, Vec<usize>), DataError> {
     let needed: usize = parts.iter().map(String::len).sum();
     let Some(room) = bytes.checked_sub(needed) else {
         return Err(DataError::Option {
@@ -101,14 +120,16 @@ fn spread(stream: &mut NoiseStream, parts: Vec<String>, bytes: usize) -> Result<
     let mut cuts: Vec<usize> = parts.iter().map(|_| stream.below(room + 1)).collect();
     cuts.sort_unstable();
     let mut text = String::with_capacity(bytes);
+    let mut places = Vec::with_capacity(parts.len());
     let mut before = 0;
-    for (part, cut) in parts.into_iter().zip(cuts) {
+    for (part, cut) in parts.iter().zip(cuts) {
         text += &hay(stream, cut - before);
-        text += &part;
+        places.push(text.len());
+        text += part;
         before = cut;
     }
     text += &hay(stream, room - before);
-    Ok(text)
+    Ok((text, places))
 }
 
 /// A prompt that ends with a question, in parts.

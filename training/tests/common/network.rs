@@ -49,6 +49,7 @@ pub(crate) fn config(vocab: usize, steps: u64) -> TrainConfig {
         self_conditioning: 0.5,
         prompt_dropout: Default::default(),
         zero_init_projections: false,
+        exercises: Default::default(),
         optimizer: OptimizerConfig {
             warmup: 2,
             ema: 0.9,

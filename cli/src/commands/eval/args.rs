@@ -15,6 +15,7 @@ Examples:
   drdiff eval --text held-out.jsonl --model run --block-sizes 1,16,1024
   drdiff eval --text held-out.jsonl --block-sizes 1024 --set attention.plan=tree --set attention.layers=[9]
   drdiff eval --recall 1k..64k --model run                 numbers that were said long ago
+  drdiff eval --recall 4k,1M --recall-whole --model run    numbers to both sides of the question
   drdiff eval out/texts.jsonl --judge smollm2.gguf         generated texts
   drdiff eval a.jsonl b.jsonl --judge smollm2.gguf --human stories.jsonl --features minilm
 
@@ -58,6 +59,19 @@ pub(crate) struct EvalArgs {
     /// Prompts of each length and place
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 10)]
     pub(super) recall_samples: usize,
+    /// Ask for the numbers in gaps of texts that are read whole, left and right of the question, instead of at the end of a
+    /// prompt that is written on
+    #[arg(long, requires = "recall")]
+    pub(super) recall_whole: bool,
+    /// Numbers that a text says; more than one of them distract
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 1, requires = "recall_whole")]
+    pub(super) recall_needles: usize,
+    /// How many of those are asked for
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 1, requires = "recall_whole")]
+    pub(super) recall_asked: usize,
+    /// Texts of each length that the prompts are written into
+    #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 4, requires = "recall_whole")]
+    pub(super) recall_haystacks: usize,
     /// Who reads the texts: a Llama in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
     /// ranked
     #[arg(long, value_name = "FILE|FOLDER")]

@@ -1,9 +1,9 @@
 //! `drdiff eval`: a model on held-out text, and texts by what can be measured of them.
 
 mod args;
+mod recall;
 mod table;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,10 +11,10 @@ use anyhow::Result;
 use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::metrics::{Memorisation, Memory};
-use drdiff_evaluation::recall::{RecallTask, Recalled, recall};
+use drdiff_evaluation::recall::Recalled;
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
-use drdiff_generation::{Compute, Engine, Settings};
+use drdiff_generation::Compute;
 use drdiff_kernels::device;
 use drdiff_model::{Network, Tokenizer, write_atomically};
 use drdiff_training::data::{documents, text_windows};
@@ -61,7 +61,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let source = Source::find(args.model.as_deref())?;
     let device = device(args.device)?;
     let (network, tokenizer) = source.load_changed(&device, &args.set)?;
-    let mut judge = args.judge.as_deref().map(|path| judge::open(path, &device)).transpose()?;
+    let mut judge = args
+        .judge
+        .as_deref()
+        .map(|path| judge::open(path, &device))
+        .transpose()?;
     let features = args.features.as_deref().map(MiniLm::open).transpose();
     let features = features.map_err(|error| usage(error.to_string()))?;
     let stop = interrupt::flag()?;
@@ -84,7 +88,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let Some(rows) = rows(args, &tokenizer, judge.as_deref_mut(), features.as_ref(), &stop)? else {
         return Ok(interrupted(args.quiet));
     };
-    if !args.recall.is_empty() && !recalls(args, network, tokenizer, &stop, &mut measured)? {
+    if !args.recall.is_empty() && !recall::recalls(args, network, tokenizer, &stop, &mut measured)? {
         return Ok(interrupted(args.quiet));
     }
     let malformed = rows.iter().any(|row| !row.malformed.is_empty());
@@ -144,41 +148,6 @@ fn bounds(
             tell(&format_args!("block size {size}, {} windows", windows.len()));
         }
         measured.bounds.push(bounds.of(&windows, *size)?);
-    }
-    Ok(true)
-}
-
-/// What the model finds in long prompts; false if it was interrupted.
-fn recalls(
-    args: &EvalArgs,
-    network: Network,
-    tokenizer: Tokenizer,
-    stop: &AtomicBool,
-    measured: &mut Measured,
-) -> Result<bool> {
-    let mut engine = Engine::new(network, tokenizer, 1)?;
-    let mut settings = Settings::default();
-    settings.sampler.sampling.temperature = 0.0;
-    let mut proceed = || match stop.load(Ordering::Relaxed) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
-    for length in args.recall.iter().flat_map(|lengths| lengths.0.iter().copied()) {
-        for place in 0..args.recall_depths {
-            let task = RecallTask {
-                length,
-                depth: place as f64 / (args.recall_depths - 1).max(1) as f64,
-                samples: args.recall_samples,
-                seed: 0,
-            };
-            if !args.quiet {
-                tell(&format_args!("{length} bytes, depth {:.2}", task.depth));
-            }
-            match recall(&mut engine, &task, &settings, &mut proceed)? {
-                Some(found) => measured.recall.push(found),
-                None => return Ok(false),
-            }
-        }
     }
     Ok(true)
 }

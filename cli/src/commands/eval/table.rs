@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use drdiff_evaluation::recall::Side;
 use drdiff_evaluation::texts::Row;
 
 use super::Measured;
@@ -35,36 +36,7 @@ pub(super) fn of(measured: &Measured) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        line(
-            &mut text,
-            format_args!(
-                "model {hash}, a number of 8 digits said once, {} prompts a line\n",
-                measured.recall[0].samples
-            ),
-        );
-        line(
-            &mut text,
-            format_args!(
-                "{:>9}  {:>5}  {:>6}  {:>6}  {:>9}",
-                "bytes", "depth", "right", "tokens", "retrieved"
-            ),
-        );
-        for found in &measured.recall {
-            let share = |count: usize, of: usize| 100.0 * count as f64 / of.max(1) as f64;
-            let retrieved = found.retrieved.map_or_else(
-                || "-".to_owned(),
-                |count| format!("{:.0} %", share(count, found.samples)),
-            );
-            let (right, tokens) = (
-                share(found.right, found.samples),
-                share(found.right_tokens, found.tokens),
-            );
-            let (length, depth) = (found.length, found.depth);
-            line(
-                &mut text,
-                format_args!("{length:>9}  {depth:>5.2}  {right:>4.0} %  {tokens:>4.0} %  {retrieved:>9}"),
-            );
-        }
+        recall(&mut text, measured);
     }
     if !measured.texts.is_empty() {
         let judge = measured.judge.as_deref().unwrap_or("none: nothing is ranked");
@@ -77,6 +49,43 @@ pub(super) fn of(measured: &Measured) -> String {
         }
     }
     text
+}
+
+/// What was found in long texts.
+fn recall(text: &mut String, measured: &Measured) {
+    let hash = measured.model_hash.get(..12).unwrap_or_default();
+    let samples = measured.recall.first().map_or(0, |found| found.samples);
+    line(
+        text,
+        format_args!("model {hash}, numbers of 8 digits said once, {samples} questions a line\n"),
+    );
+    line(
+        text,
+        format_args!(
+            "{:>9}  {:>5}  {:>5}  {:>6}  {:>6}  {:>9}",
+            "bytes", "side", "depth", "right", "tokens", "retrieved"
+        ),
+    );
+    let share = |count: usize, of: usize| 100.0 * count as f64 / of.max(1) as f64;
+    for found in &measured.recall {
+        let retrieved = found.retrieved.filter(|_| found.retrievable > 0).map_or_else(
+            || "-".to_owned(),
+            |count| format!("{:.0} %", share(count, found.retrievable)),
+        );
+        let (right, tokens) = (
+            share(found.right, found.samples),
+            share(found.right_tokens, found.tokens),
+        );
+        let side = match found.side {
+            Side::Left => "left",
+            Side::Right => "right",
+        };
+        let (length, depth) = (found.length, found.depth);
+        line(
+            text,
+            format_args!("{length:>9}  {side:>5}  {depth:>5.2}  {right:>4.0} %  {tokens:>4.0} %  {retrieved:>9}"),
+        );
+    }
 }
 
 fn describe(text: &mut String, row: &Row, rank: Option<usize>) {

@@ -39,7 +39,11 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         Some(out) => out,
         None => return Err(usage("there is no folder for the report; name one with -o")),
     };
-    let mut judge = args.judge.as_deref().map(|path| judge::open(path, &device)).transpose()?;
+    let mut judge = args
+        .judge
+        .as_deref()
+        .map(|path| judge::open(path, &device))
+        .transpose()?;
     let features = args.features.as_deref().map(MiniLm::open).transpose();
     let features = features.map_err(|error| usage(error.to_string()))?;
     let human = match (&features, &config.reference, models.first()) {

@@ -2,6 +2,9 @@
 //!
 //! The two are reported apart: a model that is shown the right chunk may still read it wrong.
 
+mod hidden;
+mod whole;
+
 use std::ops::ControlFlow;
 
 use drdiff_attention::retrieval::CHUNK;
@@ -9,6 +12,18 @@ use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_model::Tokenizer;
 use drdiff_training::data::{DataError, haystack};
 use serde::Serialize;
+
+pub use whole::{WholeTask, recall_whole};
+
+/// Where what is asked for stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Before the question.
+    Left,
+    /// Behind it.
+    Right,
+}
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -28,9 +43,11 @@ pub struct RecallTask {
 pub struct Recalled {
     /// Bytes of a prompt.
     pub length: usize,
-    /// Where the statement stands.
+    /// Where the statement stands, from 0 for the beginning of the text to 1 for its end.
     pub depth: f64,
-    /// Prompts.
+    /// To which side of the question that is.
+    pub side: Side,
+    /// Questions.
     pub samples: usize,
     /// Answers without a wrong token.
     pub right: usize,
@@ -38,8 +55,44 @@ pub struct Recalled {
     pub tokens: usize,
     /// See `tokens`.
     pub right_tokens: usize,
-    /// Prompts for which some layer chose all chunks that say the value; `None` without a layer that retrieves.
+    /// Questions for which some layer chose all chunks that say the value; `None` without a layer that retrieves.
     pub retrieved: Option<usize>,
+    /// Questions whose value can be retrieved: what the band reads is not.
+    pub retrievable: usize,
+}
+
+impl Recalled {
+    fn none(length: usize, depth: f64, side: Side) -> Self {
+        Self {
+            length,
+            depth,
+            side,
+            samples: 0,
+            right: 0,
+            tokens: 0,
+            right_tokens: 0,
+            retrieved: None,
+            retrievable: 0,
+        }
+    }
+
+    /// Counts one question: what was answered and is right, and what each layer chose of the chunks `said` that say it.
+    fn count(&mut self, answers: impl Iterator<Item = bool>, said: &[usize], layers: &[Vec<usize>], retrievable: bool) {
+        let (mut tokens, mut right) = (0, 0);
+        for answer in answers {
+            (tokens, right) = (tokens + 1, right + usize::from(answer));
+        }
+        self.samples += 1;
+        self.tokens += tokens;
+        self.right_tokens += right;
+        self.right += usize::from(right == tokens);
+        if !layers.is_empty() {
+            let has = |layer: &Vec<usize>| said.iter().all(|chunk| layer.contains(chunk));
+            let retrieved = self.retrieved.get_or_insert(0);
+            *retrieved += usize::from(retrievable && layers.iter().any(has));
+            self.retrievable += usize::from(retrievable);
+        }
+    }
 }
 
 /// What goes wrong while it is measured.
@@ -55,6 +108,18 @@ pub enum RecallError {
     /// Writing failed.
     #[error(transparent)]
     Generation(Box<drdiff_generation::Error>),
+    /// A text could not be read.
+    #[error(transparent)]
+    Model(#[from] drdiff_model::Error),
+    /// A plan of attention could not be made.
+    #[error(transparent)]
+    Attention(#[from] drdiff_attention::Error),
+    /// An operation failed.
+    #[error(transparent)]
+    Kernels(#[from] drdiff_kernels::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
 }
 
 impl From<drdiff_generation::Error> for RecallError {
@@ -82,30 +147,15 @@ pub fn recall(
     settings: &Settings,
     proceed: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Option<Recalled>, RecallError> {
-    let mut found = Recalled {
-        length: task.length,
-        depth: task.depth,
-        samples: task.samples,
-        right: 0,
-        tokens: 0,
-        right_tokens: 0,
-        retrieved: None,
-    };
+    let mut found = Recalled::none(task.length, task.depth, Side::Left);
     for index in 0..task.samples as u64 {
         if proceed().is_break() {
             return Ok(None);
         }
         let prompt = Prompt::new(engine.tokenizer(), task, index)?;
         let (output, layers) = write(engine, &prompt, settings, index)?;
-        let same = output.ids.iter().zip(&prompt.answer).filter(|(a, b)| a == b).count();
-        found.tokens += prompt.answer.len();
-        found.right_tokens += same;
-        found.right += usize::from(same == prompt.answer.len());
-        if !layers.is_empty() {
-            let has = |layer: &Vec<usize>| prompt.chunks.iter().all(|chunk| layer.contains(chunk));
-            let retrieved = found.retrieved.get_or_insert(0);
-            *retrieved += usize::from(layers.iter().any(has));
-        }
+        let same = output.ids.iter().zip(&prompt.answer).map(|(a, b)| a == b);
+        found.count(same, &prompt.chunks, &layers, true);
     }
     Ok(Some(found))
 }

@@ -1,0 +1,159 @@
+//! Questions in texts that are read whole, to both sides.
+
+use std::ops::{ControlFlow, Range};
+
+use candle_core::{D, Tensor};
+use drdiff_attention::retrieval::CHUNK;
+use drdiff_attention::{Pattern, Segment, Whole};
+use drdiff_kernels::Rotary;
+use drdiff_model::{Input, LongText, Network, Predicted, Tokenizer};
+
+use super::hidden::{Haystack, Hidden};
+use super::{RecallError, Recalled, Side};
+
+/// What is asked of texts of one length.
+#[derive(Debug, Clone)]
+pub struct WholeTask {
+    /// Bytes of a text.
+    pub length: usize,
+    /// Places of the number, evenly spaced from the beginning of the text to its end.
+    pub depths: usize,
+    /// Prompts for each place and side.
+    pub samples: usize,
+    /// Numbers that a text says; all but the first anywhere.
+    pub needles: usize,
+    /// How many of them are asked for, at most all.
+    pub asked: usize,
+    /// Texts that the prompts are written into. Only what a prompt changes is read anew, where the network retrieves.
+    pub haystacks: usize,
+    /// Positions that are read at a time, where the network retrieves.
+    pub piece: usize,
+    /// Decides texts and prompts.
+    pub seed: u64,
+}
+
+/// Asks all questions of `task`, with the number to the left and to the right; a row for each side and place. The answers
+/// are gaps of the text, filled at once with the likeliest tokens. `None` if `proceed` breaks off before a prompt.
+///
+/// A network that retrieves reads the text piece by piece ([`LongText`]), any other in one pass.
+///
+/// # Errors
+/// If a prompt cannot be made or read.
+pub fn recall_whole(
+    network: &Network,
+    tokenizer: &Tokenizer,
+    task: &WholeTask,
+    proceed: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Option<Vec<Recalled>>, RecallError> {
+    let depth = |place: usize| place as f64 / (task.depths - 1).max(1) as f64;
+    let mut rows: Vec<Recalled> = [Side::Left, Side::Right]
+        .into_iter()
+        .flat_map(|side| (0..task.depths).map(move |place| Recalled::none(task.length, depth(place), side)))
+        .collect();
+    let mut reader = Reader::new(network, task)?;
+    let haystacks = task.haystacks.clamp(1, task.samples);
+    for number in 0..haystacks {
+        let mut haystack = Haystack::new(tokenizer, task.seed, number as u64, task.length)?;
+        reader.read(haystack.text(), std::iter::once(0..task.length))?;
+        for (row, found) in rows.iter_mut().enumerate() {
+            for sample in (number..task.samples).step_by(haystacks) {
+                if proceed().is_break() {
+                    return Ok(None);
+                }
+                let key = (task.seed, (row * task.samples + sample) as u64);
+                let place = (found.side, found.depth);
+                let hidden = haystack.hide(tokenizer, key, place, (task.needles, task.asked))?;
+                reader.read(haystack.text(), hidden.changed.iter().cloned())?;
+                ask(&mut reader, haystack.text(), &hidden, found)?;
+                haystack.restore(&hidden);
+                reader.read(haystack.text(), hidden.changed.iter().cloned())?;
+            }
+        }
+    }
+    Ok(Some(rows))
+}
+
+/// Asks the questions of a prompt.
+fn ask(reader: &mut Reader<'_>, text: &[u32], hidden: &Hidden, found: &mut Recalled) -> Result<(), RecallError> {
+    let (Some((_, first, _)), Some((_, last, _))) = (hidden.questions.first(), hidden.questions.last()) else {
+        return Ok(());
+    };
+    let asked = first.start..last.end;
+    let Predicted { logits, retrieved } = reader.predict(text, asked.clone())?;
+    let likeliest = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    for (said, answer, ids) in &hidden.questions {
+        let written = &likeliest[answer.start - asked.start..answer.end - asked.start];
+        let chunks: Vec<usize> = (said.start / CHUNK..said.end.div_ceil(CHUNK)).collect();
+        let same = written.iter().zip(ids).map(|(a, b)| a == b);
+        found.count(same, &chunks, &retrieved, reader.far(&asked, said));
+    }
+    Ok(())
+}
+
+/// How a network reads a text that differs from the last one in places.
+enum Reader<'n> {
+    /// It keeps what can be retrieved.
+    Pieces { text: Box<LongText<'n>>, local: usize },
+    /// Everything at once.
+    Whole { network: &'n Network },
+}
+
+impl<'n> Reader<'n> {
+    fn new(network: &'n Network, task: &WholeTask) -> Result<Self, RecallError> {
+        Ok(match network.config().attention.retrieves() {
+            Some(numbers) => Self::Pieces {
+                text: Box::new(LongText::new(network, task.length, task.piece)?),
+                local: numbers.local,
+            },
+            None => Self::Whole { network },
+        })
+    }
+
+    fn read(&mut self, text: &[u32], changed: impl Iterator<Item = Range<usize>>) -> Result<(), RecallError> {
+        if let Self::Pieces { text: pieces, .. } = self {
+            for changed in changed {
+                pieces.read(text, changed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn predict(&mut self, text: &[u32], positions: Range<usize>) -> Result<Predicted, RecallError> {
+        match self {
+            Self::Pieces { text: pieces, .. } => Ok(pieces.predict(text, positions)?),
+            Self::Whole { network } => whole(network, text, positions),
+        }
+    }
+
+    /// Whether everything that is `said` lies behind the band of all positions `asked`.
+    fn far(&self, asked: &Range<usize>, said: &Range<usize>) -> bool {
+        let Self::Pieces { local, .. } = self else { return false };
+        let reach = local / CHUNK;
+        let (first, last) = (asked.start / CHUNK, (asked.end - 1) / CHUNK);
+        (said.end - 1) / CHUNK + reach < first || last + reach < said.start / CHUNK
+    }
+}
+
+/// What a network that does not retrieve predicts in one pass through the whole text.
+fn whole(network: &Network, text: &[u32], positions: Range<usize>) -> Result<Predicted, RecallError> {
+    let (config, device, len) = (network.config(), network.device(), text.len());
+    let attention = config.attention.clone();
+    let all = (0..len as i64).collect();
+    let rotary = Rotary::new(&[all], config.head_dim, config.rope_base, device)?;
+    let segment = Segment {
+        batch: 1,
+        len,
+        plan: Whole { attention }.plan(len, len)?,
+        units: None,
+        rotary: &rotary,
+        cache: None,
+    };
+    let input = Input::discrete(Tensor::from_slice(text, len, device)?);
+    let tables = network.tables(None)?;
+    let hidden = network.forward(&tables, &input, &mut [segment], &mut Default::default())?;
+    let rows = Tensor::arange(positions.start as u32, positions.end as u32, device)?;
+    Ok(Predicted {
+        logits: network.logits(network.evidence(&hidden, &rows)?.tensor())?,
+        retrieved: Vec::new(),
+    })
+}
