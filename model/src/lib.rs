@@ -22,7 +22,7 @@ pub use config::ModelConfig;
 pub use cost::Rows;
 pub use error::{Error, Result};
 pub use gguf::{MatrixFormat, read_gguf, save_gguf, save_gguf_as};
-pub use input::{Input, Soft};
+pub use input::{Input, LastPrediction, Soft};
 pub use load::{Loading, build};
 pub use network::{Hidden, Network};
 pub use tables::Tables;

@@ -9,7 +9,7 @@ use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
 use crate::retrieval::Memory;
 use crate::tables::Frozen;
-use crate::{Input, ModelConfig, Result, Tables};
+use crate::{Input, LastPrediction, ModelConfig, Result, Tables};
 
 /// The residual stream after the last block, and what the routers on the way decided.
 #[derive(Debug, Clone)]
@@ -221,13 +221,13 @@ impl Network {
             })?;
         }
         let x = table.rows(&input.index)?;
-        match &input.self_condition {
+        match &input.last {
             None => Ok(x),
-            Some((x_hat, rows)) => {
+            Some(LastPrediction { x_hat, place, .. }) => {
                 let mapped = self.self_condition.forward(&x_hat.to_dtype(self.dtype)?)?;
                 let none = Tensor::zeros((1, self.config.width), self.dtype, mapped.device())?;
                 let table = Value::entered(tables.tape.as_ref(), &Tensor::cat(&[none, mapped], 0)?);
-                Ok(x.add(&table.rows(rows)?)?)
+                Ok(x.add(&table.rows(place)?)?)
             }
         }
     }
@@ -250,7 +250,10 @@ impl Network {
         };
         let routing = &self.config.routing;
         let placed = match routing.routed_layers(self.config.layers).next() {
-            Some(_) => input.groups.place(routing, input.index.dim(0)?, self.device())?,
+            Some(_) => {
+                let last = input.last.as_ref().and_then(LastPrediction::entropy);
+                input.groups.place(routing, input.index.dim(0)?, last, self.device())?
+            }
             None => None,
         };
         let mut stream = Stream {

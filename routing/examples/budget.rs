@@ -69,7 +69,7 @@ fn times((layer, config): &(FeedForward, RoutingConfig), rows: usize) -> Vec<(f6
             groups.block(&vec![true; rows], 0.0, *budget);
             let mut report = ComputeReport::default();
             let start = Instant::now();
-            let placed = groups.place(config, rows, &Device::Cpu).unwrap();
+            let placed = groups.place(config, rows, None, &Device::Cpu).unwrap();
             layer.forward(&x, placed.as_ref(), 0, &mut report).unwrap();
             *best = (best.0.min(start.elapsed().as_secs_f64()), report.flops());
         }

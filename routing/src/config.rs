@@ -76,6 +76,8 @@ pub struct RoutingConfig {
     pub spread: f64,
     /// Share of the softmax above which a row takes an expert, for the threshold.
     pub threshold: f64,
+    /// Whether routers also read how undecided the last prediction of a row was, where self-conditioning made one.
+    pub entropy: bool,
     /// Weight of the balance loss (Fedus et al., arXiv 2101.03961, equation 4); expert choice needs it only for
     /// groups with less than a row for each expert, and is balanced by construction in others.
     pub balance: f64,
@@ -97,6 +99,7 @@ impl Default for RoutingConfig {
             schedule: CapacitySchedule::Flat,
             spread: 1.0,
             threshold: 0.15,
+            entropy: false,
             balance: 0.01,
             z: 1e-3,
             budget: Budget::default(),
@@ -116,8 +119,8 @@ impl RoutingConfig {
         (0..layers).filter(move |layer| self.routes(*layer, layers))
     }
 
-    /// Whether weights for this routing fit the other in a network of `layers`: all routers have the same parameters, so
-    /// kind, capacity and losses may differ.
+    /// Whether weights for this routing fit the other in a network of `layers`: all routers that read the same have the
+    /// same parameters, so kind, capacity and losses may differ.
     #[must_use]
     pub fn fits(&self, other: &Self, layers: usize) -> bool {
         let shapes = |config: &Self| match config.kind {
@@ -126,9 +129,16 @@ impl RoutingConfig {
                 config.experts,
                 config.expert_hidden,
                 config.first_layer.unwrap_or(layers / 2),
+                config.entropy,
             )),
         };
         shapes(self) == shapes(other)
+    }
+
+    /// Whether there are routers that read the entropy of the last prediction.
+    #[must_use]
+    pub fn reads_entropy(&self) -> bool {
+        self.entropy && self.kind != RouterKind::Dense
     }
 
     /// Experts for each open row of a group whose mean signal `alpha^2` is `signal`, on average.

@@ -20,7 +20,7 @@ pub(crate) struct ExpertChoice {
 impl ExpertChoice {
     pub(crate) fn new(builder: &Builder, config: &RoutingConfig, width: usize) -> Result<Self> {
         Ok(Self {
-            head: Head::new(builder, width, config.experts)?,
+            head: Head::new(builder, config, width)?,
             config: config.clone(),
         })
     }

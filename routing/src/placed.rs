@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 
 use crate::groups::Group;
-use crate::{Error, Groups, Result, RouterKind, RoutingConfig};
+use crate::last::features;
+use crate::{Error, Groups, LastEntropy, Result, RouterKind, RoutingConfig};
 
 /// The groups of a pass with open rows, on the device of the network.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Placed {
     pub(crate) rows: Tensor,
     /// Mean signal of each member's block less a half, `[members, 1]` f32.
     pub(crate) signal: Tensor,
+    /// What each member knows of its last prediction, `[members, 2]` f32, if routers read it.
+    pub(crate) last: Option<Tensor>,
     /// For each open member its part of a mean over them, 0 for others, `[members, 1]` f32.
     pub(crate) share: Tensor,
     /// What expert choice takes.
@@ -88,11 +91,18 @@ pub(crate) struct Size {
 }
 
 impl Groups {
-    /// What routers of this configuration need of the groups of a pass of `rows` rows; `None` if no row is open.
+    /// What routers of this configuration need of the groups of a pass of `rows` rows, some of which may have been predicted
+    /// before; `None` if no row is open.
     ///
     /// # Errors
     /// [`Error::Groups`] if the groups are those of another number of rows; or a copy fails.
-    pub fn place(&self, config: &RoutingConfig, rows: usize, device: &Device) -> Result<Option<Placed>> {
+    pub fn place(
+        &self,
+        config: &RoutingConfig,
+        rows: usize,
+        last: Option<LastEntropy<'_>>,
+        device: &Device,
+    ) -> Result<Option<Placed>> {
         if self.rows() != rows {
             let grouped = self.rows();
             return Err(Error::Groups { rows, grouped });
@@ -112,8 +122,10 @@ impl Groups {
             }
             _ => None,
         };
+        let rows = self.member_rows(device)?;
         Ok(Some(Placed {
-            rows: self.member_rows(device)?,
+            last: config.entropy.then(|| features(last, &rows, device)).transpose()?,
+            rows,
             signal: column(&|_, signal| signal - 0.5)?,
             share: column(&|open, _| if open { share } else { 0.0 })?,
             picks,

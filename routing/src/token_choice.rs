@@ -29,7 +29,7 @@ struct Pair {
 impl TokenChoice {
     pub(crate) fn new(builder: &Builder, config: &RoutingConfig, width: usize) -> Result<Self> {
         Ok(Self {
-            head: Head::new(builder, width, config.experts)?,
+            head: Head::new(builder, config, width)?,
             config: config.clone(),
         })
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use drdiff_kernels::{Builder, Noise, Source, Tape};
-use drdiff_routing::{CapacitySchedule, ComputeReport, FeedForward, Groups, RouterKind, RoutingConfig, Shape};
+use drdiff_routing::{
+    CapacitySchedule, ComputeReport, FeedForward, Groups, LastEntropy, RouterKind, RoutingConfig, Shape,
+};
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 const WIDTH: usize = 6;
@@ -19,6 +21,24 @@ const BLOCKS: [(&[bool], f64, f64); 2] = [
     (&[true, true, true, true], 0.25, 0.5),
 ];
 
+/// With what entropy the rows were predicted before, if they were.
+const ENTROPIES: [Option<f64>; ROWS] = [
+    None,
+    None,
+    Some(0.5),
+    Some(0.125),
+    None,
+    Some(1.0),
+    None,
+    None,
+    None,
+    Some(0.75),
+    Some(0.25),
+    None,
+    None,
+    None,
+];
+
 type Weights = BTreeMap<String, Vec<f64>>;
 
 fn config(kind: RouterKind) -> RoutingConfig {
@@ -29,6 +49,7 @@ fn config(kind: RouterKind) -> RoutingConfig {
         schedule: CapacitySchedule::Rising,
         balance: 0.3,
         z: 0.2,
+        entropy: true,
         ..RoutingConfig::default()
     }
 }
@@ -62,14 +83,18 @@ fn rows() -> Vec<(bool, f64)> {
 }
 
 fn scores(weights: &Weights, x: &[f64]) -> Vec<Vec<f64>> {
-    let of = |(x, (_, signal)): (&[f64], (bool, f64))| {
+    let of = |(row, (x, (_, signal))): (usize, (&[f64], (bool, f64)))| {
         let mut scores = map(&weights["router.weight"], x);
         for (expert, score) in scores.iter_mut().enumerate() {
             *score += weights["router.bias"][expert] + (signal - 0.5) * weights["router.signal"][expert];
+            *score += match ENTROPIES[row] {
+                Some(entropy) => entropy * weights["router.entropy"][expert],
+                None => weights["router.entropy"][EXPERTS + expert],
+            };
         }
         scores
     };
-    x.chunks(WIDTH).zip(rows()).map(of).collect()
+    x.chunks(WIDTH).zip(rows()).enumerate().map(of).collect()
 }
 
 /// The pairs of row and expert that run.
@@ -194,7 +219,19 @@ fn a_routed_layer_is_its_naive_twin_and_so_are_its_gradients() {
             .iter()
             .for_each(|(open, signal, budget)| groups.block(open, *signal, *budget));
         groups.settled(2);
-        let placed = groups.place(&config(kind), ROWS, &Device::Cpu).unwrap();
+        let known: Vec<f32> = ENTROPIES.iter().flatten().map(|entropy| *entropy as f32).collect();
+        let mut seen = 0;
+        let place = ENTROPIES.map(|entropy| {
+            seen += u32::from(entropy.is_some());
+            if entropy.is_some() { seen } else { 0 }
+        });
+        let last = LastEntropy {
+            shares: &Tensor::new(known, &Device::Cpu).unwrap(),
+            place: &Tensor::new(&place, &Device::Cpu).unwrap(),
+        };
+        let placed = groups
+            .place(&config(kind), ROWS, Some(last), &Device::Cpu)
+            .unwrap();
         let tape = Tape::new();
         let x_var = Var::from_tensor(&tensor(&x, &[ROWS, WIDTH]).unwrap()).unwrap();
         let (y, routing) = fast

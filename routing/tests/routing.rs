@@ -45,7 +45,7 @@ impl Layer {
     }
 
     fn forward(&self, x: &Value, groups: &Groups, report: &mut ComputeReport) -> Result<(Value, Option<Routing>)> {
-        let placed = groups.place(&self.config, x.tensor().dim(0)?, &Device::Cpu)?;
+        let placed = groups.place(&self.config, x.tensor().dim(0)?, None, &Device::Cpu)?;
         self.layer.forward(x, placed.as_ref(), 0, report)
     }
 }
