@@ -87,22 +87,63 @@ impl<'a> Bounds<'a> {
     /// # Errors
     /// If the block size does not divide the windows, or an operation fails.
     pub fn of(&self, windows: &[Window], block_size: usize) -> Result<BlockBound> {
+        let layout = self.layout(block_size)?;
+        let model = self.network.config();
+        let attention = layout.plan.flops(model.layers, model.heads, model.head_dim);
+        let mut bound = BoundAccumulator::default();
+        self.each_pass(windows, block_size, |corrupted, masked| {
+            let nats = loss(self.network, corrupted, &layout, false, None)?
+                .nats
+                .to_dtype(DType::F64)?
+                .to_vec1::<f64>()?;
+            let mut left = nats.as_slice();
+            for block in masked.chunks(block_size) {
+                let open = block.iter().filter(|open| **open).count();
+                let (mine, rest) = left.split_at(open);
+                bound.add(open, block_size, mine.iter().sum())?;
+                left = rest;
+            }
+            Ok(())
+        })?;
+        let bytes = windows.iter().map(|window| window.bytes).sum();
+        let tokens = (windows.len() * self.len) as u64;
+        Ok(BlockBound {
+            block_size,
+            nats: bound.nats_per_token(),
+            error: bound.standard_error(),
+            bits_per_byte: bound.bits_per_byte(tokens, bytes),
+            attention_flops: attention / self.len as u64,
+        })
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        self.network
+    }
+
+    /// Where the parts of a pass meet.
+    pub(crate) fn layout(&self, block_size: usize) -> Result<Layout<'_>> {
         let len = self.len;
         if block_size == 0 || !len.is_multiple_of(block_size) {
             return Err(Error::Config(format!(
                 "blocks of {block_size} do not fill windows of {len} tokens; use a divisor of {len}"
             )));
         }
-        let plan = self.plans.plan(len, block_size)?;
-        let model = self.network.config();
-        let attention = plan.flops(model.layers, model.heads, model.head_dim);
-        let layout = Layout {
-            plan,
-            units: model.attention.noisy_clean_units(len, block_size)?,
+        Ok(Layout {
+            plan: self.plans.plan(len, block_size)?,
+            units: self.plans.attention.noisy_clean_units(len, block_size)?,
             rotary: &self.rotary,
-        };
+        })
+    }
+
+    /// Shows `see` pass after pass of `windows`, with the positions that are masked in it.
+    pub(crate) fn each_pass(
+        &self,
+        windows: &[Window],
+        block_size: usize,
+        mut see: impl FnMut(&Corrupted, &[bool]) -> Result<()>,
+    ) -> Result<()> {
+        let (len, model) = (self.len, self.network.config());
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
-        let mut bound = BoundAccumulator::default();
         for (part, windows) in windows.chunks(self.batch).enumerate() {
             let tokens: Vec<u32> = windows.iter().flat_map(|window| window.ids.iter().copied()).collect();
             let first = part * self.batch * len;
@@ -120,26 +161,8 @@ impl<'a> Bounds<'a> {
                 block_size,
                 self.budget,
             );
-            let nats = loss(self.network, &corrupted, &layout, false, None)?
-                .nats
-                .to_dtype(DType::F64)?
-                .to_vec1::<f64>()?;
-            let mut left = nats.as_slice();
-            for block in masked.chunks(block_size) {
-                let open = block.iter().filter(|open| **open).count();
-                let (mine, rest) = left.split_at(open);
-                bound.add(open, block_size, mine.iter().sum())?;
-                left = rest;
-            }
+            see(&corrupted, masked)?;
         }
-        let bytes = windows.iter().map(|window| window.bytes).sum();
-        let tokens = (windows.len() * len) as u64;
-        Ok(BlockBound {
-            block_size,
-            nats: bound.nats_per_token(),
-            error: bound.standard_error(),
-            bits_per_byte: bound.bits_per_byte(tokens, bytes),
-            attention_flops: attention / len as u64,
-        })
+        Ok(())
     }
 }
