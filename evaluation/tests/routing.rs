@@ -16,7 +16,7 @@ use drdiff_diffusion::Levels;
 use drdiff_generation::{Engine, Event};
 use drdiff_kernels::{Noise, Rotary, TilePlan, mixture_with_entropy, softmax};
 use drdiff_model::{Input, LastPrediction, Network};
-use drdiff_routing::{ComputeReport, RouterKind};
+use drdiff_routing::{ComputeReport, Read, RouterKind};
 use drdiff_solver::{Choice, Process};
 use drdiff_testkit::assert_close;
 use drdiff_training::{Corrupted, Layout, loss};
@@ -140,7 +140,11 @@ fn probabilities(network: &Network, h: &Tensor, open: &[usize], of: &[Choice]) -
 fn evidence(network: &Network, tokens: &[u32], block: &[Option<u32>], last: Option<LastPrediction>) -> Tensor {
     let (model, len) = (network.config(), 2 * BLOCK);
     let noisy = block.iter().map(|token| token.unwrap_or(model.vocab as u32));
-    let index = tokens[..BLOCK].iter().copied().chain(noisy).chain(tokens.iter().copied());
+    let index = tokens[..BLOCK]
+        .iter()
+        .copied()
+        .chain(noisy)
+        .chain(tokens.iter().copied());
     let mut input = Input::discrete(Tensor::from_iter(index, &Device::Cpu).unwrap());
     let open: Vec<bool> = block.iter().map(Option::is_none).collect();
     let settled = open.iter().filter(|open| !**open).count();
@@ -148,6 +152,8 @@ fn evidence(network: &Network, tokens: &[u32], block: &[Option<u32>], last: Opti
     input.groups.block(&open, settled as f64 / BLOCK as f64, 1.0);
     input.groups.settled(len);
     input.last = last;
+    let rows = (0..BLOCK).filter(|at| open[*at]).map(|at| (BLOCK + at) as u32);
+    input.read = Read::Rows(Tensor::from_iter(rows, &Device::Cpu).unwrap());
     let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
     let segment = Segment {
         batch: 1,
@@ -161,9 +167,7 @@ fn evidence(network: &Network, tokens: &[u32], block: &[Option<u32>], last: Opti
     let hidden = network
         .forward(&tables, &input, &mut [segment], &mut ComputeReport::default())
         .unwrap();
-    let rows = (0..BLOCK).filter(|at| open[*at]).map(|at| (BLOCK + at) as u32);
-    let rows = Tensor::from_iter(rows, &Device::Cpu).unwrap();
-    network.evidence(&hidden, &rows).unwrap().tensor().clone()
+    network.evidence(&hidden).unwrap().tensor().clone()
 }
 
 #[test]

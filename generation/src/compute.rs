@@ -223,7 +223,11 @@ impl Span {
             ..PassCompute::default()
         };
         for (layer, account) in report.layers().iter().enumerate() {
-            let rows = self.rows.len() as u64;
+            let rows = match layer + 1 == config.layers {
+                true => self.open,
+                false => self.rows.len(),
+            };
+            let rows = rows as u64;
             cost.feed_forward.push(account.flops_of(rows, self.groups.clone()));
             let taken = account.taken.get(self.groups.clone()).unwrap_or_default();
             cost.taken.push(taken.iter().sum());

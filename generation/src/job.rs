@@ -285,7 +285,9 @@ impl Job {
             .iter()
             .zip(entropies)
             .filter(|(position, _)| left.contains(position));
-        let (count, sum) = still.fold((0, 0.0), |(count, sum), (_, entropy)| (count + 1, sum + difficulty(*entropy)));
+        let (count, sum) = still.fold((0, 0.0), |(count, sum), (_, entropy)| {
+            (count + 1, sum + difficulty(*entropy))
+        });
         if count > 0 {
             self.difficulty = sum / f64::from(count);
         }
@@ -306,7 +308,10 @@ impl Job {
             all: part.clean.len() + self.block_len(),
             open: open.len(),
             soft: open.iter().filter(soft).count(),
-            conditioned: open.iter().filter(|position| self.predictions[**position].is_some()).count(),
+            conditioned: open
+                .iter()
+                .filter(|position| self.predictions[**position].is_some())
+                .count(),
             data: open.len() * usize::from(conditions || self.run.needs_data()),
             ..Rows::default()
         }

@@ -5,7 +5,7 @@ use drdiff_attention::Segment;
 use drdiff_diffusion::Level;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, LastPrediction, Network, Soft};
-use drdiff_routing::{ComputeReport, Groups};
+use drdiff_routing::{ComputeReport, Groups, Read};
 use drdiff_solver::Prediction;
 
 use crate::Result;
@@ -80,6 +80,10 @@ impl Rows {
         let rows = self.index.len();
         let mut input = Input::discrete(Tensor::from_slice(&self.index, rows, device)?);
         input.groups = self.groups.clone();
+        input.read = match self.open.is_empty() {
+            true => Read::Nothing,
+            false => Read::Rows(Tensor::from_slice(&self.open, self.open.len(), device)?),
+        };
         let matrix = |xs: &[f32]| Tensor::from_slice(xs, (xs.len() / embed, embed), device);
         if !self.soft.is_empty() {
             input.soft = Some(Soft::new(matrix(&self.soft)?)?);
@@ -158,10 +162,9 @@ pub(crate) fn predict(
     if rows.open.is_empty() {
         return split(jobs, parts, spans, None, None);
     }
-    let device = network.device();
-    let open = Tensor::from_slice(&rows.open, rows.open.len(), device)?;
-    let mut evidence = network.evidence(&hidden, &open)?.tensor().clone();
+    let mut evidence = network.evidence(&hidden)?.tensor().clone();
     if let Some(soft) = &input.soft {
+        let device = network.device();
         let none = Tensor::zeros((1, config.embed), soft.evidence.dtype(), device)?;
         let pick = Tensor::from_slice(&rows.pick, rows.pick.len(), device)?;
         let y = Tensor::cat(&[&none, &soft.evidence], 0)?.index_select(&pick, 0)?;

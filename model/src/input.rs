@@ -1,7 +1,7 @@
 //! What the network reads: one table row for each position.
 
 use candle_core::Tensor;
-use drdiff_routing::{Groups, LastEntropy};
+use drdiff_routing::{Groups, LastEntropy, Read};
 
 use crate::Result;
 
@@ -58,6 +58,8 @@ pub struct Input {
     /// Mean signal `alpha^2` of the block that each row belongs to, `[rows, 1]` f32 (1 for clean rows). Read only by
     /// networks with noise conditioning.
     pub mean_signal: Option<Tensor>,
+    /// The rows whose evidence is wanted.
+    pub read: Read,
     /// Blocks of the rows, their noise and what they may spend. Read only by networks with routed experts, which need it
     /// for all rows.
     pub groups: Groups,
@@ -71,6 +73,7 @@ impl Input {
             soft: None,
             last: None,
             mean_signal: None,
+            read: Read::All,
             groups: Groups::default(),
         }
     }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{CacheShape, KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
-use drdiff_routing::{ComputeReport, Routing};
+use drdiff_routing::{ComputeReport, Read, Routing};
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
@@ -11,10 +11,10 @@ use crate::retrieval::Memory;
 use crate::tables::Frozen;
 use crate::{Input, LastPrediction, ModelConfig, Result, Tables};
 
-/// The residual stream after the last block, and what the routers on the way decided.
+/// The residual stream after the last block at the rows that are read, and what the routers on the way decided.
 #[derive(Debug, Clone)]
 pub struct Hidden {
-    /// `[rows, width]`.
+    /// `[read, width]`.
     stream: Value,
     routings: Vec<(usize, Routing)>,
 }
@@ -266,7 +266,12 @@ impl Network {
                 stream = stream.summed()?;
                 fields = memory.read(&stream.x, segments)?;
             }
-            let place = (&mut *segments, fields.as_slice(), placed.as_ref());
+            let read = if layer + 1 == self.config.layers {
+                &input.read
+            } else {
+                &Read::All
+            };
+            let place = (&mut *segments, fields.as_slice(), (placed.as_ref(), read));
             let (next, routing) = block.forward(&stream, features.as_ref(), place, layer, report)?;
             stream = next;
             routings.extend(routing.map(|routing| (layer, routing)));
@@ -277,13 +282,13 @@ impl Network {
         })
     }
 
-    /// Evidence `g` that the network adds at some rows (`[n]` u32): `[n, embed]` in the network's dtype.
+    /// Evidence `g` that the network adds at the rows that are read, `[read, embed]` in the network's dtype.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn evidence(&self, hidden: &Hidden, rows: &Tensor) -> Result<Value> {
-        let picked = hidden.stream.rows(rows)?;
-        Ok(picked
+    pub fn evidence(&self, hidden: &Hidden) -> Result<Value> {
+        Ok(hidden
+            .stream
             .rms_norm(&self.final_gain, self.config.norm_eps)?
             .linear(&self.evidence_map)?)
     }

@@ -14,7 +14,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use drdiff_kernels::params::Param;
 use drdiff_kernels::{Builder, Loaded, Noise, Source, Value};
-use drdiff_routing::{ComputeReport, FeedForward, Groups, RouterKind, RoutingConfig, Shape};
+use drdiff_routing::{ComputeReport, FeedForward, Groups, Read, RouterKind, RoutingConfig, Shape};
 
 /// The layer of the preset `routed`.
 const SHAPE: Shape = Shape {
@@ -70,7 +70,9 @@ fn times((layer, config): &(FeedForward, RoutingConfig), rows: usize) -> Vec<(f6
             let mut report = ComputeReport::default();
             let start = Instant::now();
             let placed = groups.place(config, rows, None, &Device::Cpu).unwrap();
-            layer.forward(&x, placed.as_ref(), 0, &mut report).unwrap();
+            layer
+                .forward(&x, (placed.as_ref(), &Read::All), 0, &mut report)
+                .unwrap();
             *best = (best.0.min(start.elapsed().as_secs_f64()), report.flops());
         }
     }

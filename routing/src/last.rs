@@ -13,11 +13,7 @@ pub struct LastEntropy<'a> {
 
 /// For each of `rows` (`[members]` u32) of a pass its entropy and 0, or 0 and 1 where nothing was predicted yet;
 /// `[members, 2]` f32.
-pub(crate) fn features(
-    last: Option<LastEntropy<'_>>,
-    rows: &Tensor,
-    device: &Device,
-) -> candle_core::Result<Tensor> {
+pub(crate) fn features(last: Option<LastEntropy<'_>>, rows: &Tensor, device: &Device) -> candle_core::Result<Tensor> {
     let absent = Tensor::new(&[[0f32, 1.0]], device)?;
     let Some(LastEntropy { shares, place }) = last else {
         return absent.broadcast_as((rows.dim(0)?, 2))?.contiguous();

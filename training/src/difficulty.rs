@@ -93,7 +93,8 @@ impl Bounds<'_> {
         };
         let mut words = words;
         self.each_pass(windows, block_size, |corrupted, masked| {
-            let experts = experts(model, &compute(self.network(), corrupted, &layout)?, corrupted.len);
+            let report = compute(self.network(), corrupted, &layout)?;
+            let experts = experts(model, &report, corrupted.len);
             let (mine, rest) = words.split_at_checked(masked.len()).unwrap_or((words, &[]));
             words = rest;
             let rows: Vec<((bool, Frequency), f64)> =

@@ -130,7 +130,13 @@ pub(crate) fn run(
     corrupted: &Corrupted,
     layout: &Layout<'_>,
 ) -> Result<Hidden> {
-    counted(network, tables, rows, (corrupted, layout), &mut ComputeReport::default())
+    counted(
+        network,
+        tables,
+        rows,
+        (corrupted, layout),
+        &mut ComputeReport::default(),
+    )
 }
 
 fn counted(
@@ -153,7 +159,7 @@ fn counted(
 
 /// Evidence `y + g` at the open rows.
 pub(crate) fn evidence(network: &Network, hidden: &Hidden, rows: &Rows) -> Result<Value> {
-    let g = network.evidence(hidden, &rows.open)?;
+    let g = network.evidence(hidden)?;
     match (&rows.evidence, &rows.input.soft) {
         (Some(pick), Some(soft)) => {
             let none = Tensor::zeros((1, soft.evidence.dim(1)?), DType::F32, pick.device())?;

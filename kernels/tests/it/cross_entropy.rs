@@ -134,5 +134,8 @@ fn entropies_of_logits_run_from_certain_to_even() {
     let two = [7.0, 7.0, -100.0, f32::NEG_INFINITY];
     let shares = entropy_shares(&[certain, two, [3.0; 4]].concat(), 4);
     assert_eq!(shares[0], 0.0);
-    assert!((shares[1] - 0.5).abs() < 1e-6 && (shares[2] - 1.0).abs() < 1e-6, "{shares:?}");
+    assert!(
+        (shares[1] - 0.5).abs() < 1e-6 && (shares[2] - 1.0).abs() < 1e-6,
+        "{shares:?}"
+    );
 }
