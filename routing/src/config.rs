@@ -32,6 +32,18 @@ pub enum CapacitySchedule {
     Falling,
 }
 
+/// What a budget below one takes from a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Rows: all experts take part, with fewer rows each.
+    #[default]
+    Rows,
+    /// Experts: the first of them take part, as large a share of them as the budget is. In a small group reading an expert's
+    /// weights costs as much as using them, and then only experts that nobody reads save time.
+    Experts,
+}
+
 /// Shares of the routed experts' full compute that a network has been trained at.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +98,8 @@ pub struct RoutingConfig {
     /// Training draws the share of the full compute anew for every forward pass, evenly between these bounds, so that
     /// one network serves all of them.
     pub budget: Budget,
+    /// What a budget takes away. Networks that were trained with one are not made for the other.
+    pub cut: Cut,
 }
 
 impl Default for RoutingConfig {
@@ -103,6 +117,7 @@ impl Default for RoutingConfig {
             balance: 0.01,
             z: 1e-3,
             budget: Budget::default(),
+            cut: Cut::default(),
         }
     }
 }
@@ -149,6 +164,16 @@ impl RoutingConfig {
             CapacitySchedule::Flat => self.active,
             CapacitySchedule::Rising => self.active + moved,
             CapacitySchedule::Falling => self.active - moved,
+        }
+    }
+
+    /// How many experts, the first ones, take part in a group on this budget: at least one.
+    #[must_use]
+    pub fn experts_at(&self, budget: f64) -> usize {
+        match self.cut {
+            Cut::Rows => self.experts,
+            // A whole number stays one, whatever its last bit is.
+            Cut::Experts => ((self.experts as f64 * budget - 1e-9).ceil() as usize).clamp(1, self.experts),
         }
     }
 

@@ -98,7 +98,7 @@ impl Router for ExpertChoice {
 
     fn route(&self, hidden: &Value, placed: &Placed) -> Result<Routing> {
         let experts = self.config.experts;
-        let scores = self.head.scores(hidden, placed)?;
+        let scores = placed.bar(&self.head.scores(hidden, placed)?)?;
         let probabilities = scores.through(|scores| Ok(softmax(scores)?))?;
         let (mut chosen, mut counts, mut taken) = (None, vec![0; experts], vec![0; placed.groups.len()]);
         let mut uneven = None;
