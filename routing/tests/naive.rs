@@ -102,7 +102,8 @@ fn barred(cut: Cut, scores: &[Vec<f64>]) -> Vec<Vec<f64>> {
 }
 
 fn scores(weights: &Weights, x: &[f64]) -> Vec<Vec<f64>> {
-    let of = |(row, (x, (_, signal, _))): (usize, (&[f64], (bool, f64, f64)))| {
+    let signals = rows().into_iter().map(|(_, signal, _)| signal);
+    let of = |(row, (x, signal)): (usize, (&[f64], f64))| {
         let mut scores = map(&weights["router.weight"], x);
         for (expert, score) in scores.iter_mut().enumerate() {
             *score += weights["router.bias"][expert] + (signal - 0.5) * weights["router.signal"][expert];
@@ -113,7 +114,7 @@ fn scores(weights: &Weights, x: &[f64]) -> Vec<Vec<f64>> {
         }
         scores
     };
-    x.chunks(WIDTH).zip(rows()).enumerate().map(of).collect()
+    x.chunks(WIDTH).zip(signals).enumerate().map(of).collect()
 }
 
 /// The pairs of row and expert that run.

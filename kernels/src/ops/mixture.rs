@@ -14,7 +14,7 @@ const CHUNK: usize = 4096;
 /// # Errors
 /// If shapes do not fit.
 pub fn mixture(h: &Tensor, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    over_chunks([h, table, bias], |logits, bias| probabilities(logits, bias))
+    over_chunks([h, table, bias], probabilities)
 }
 
 /// [`mixture`], and how undecided each row is: the entropy of its softmax as a share of the largest possible, `[N]` f32,
