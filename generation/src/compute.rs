@@ -125,22 +125,10 @@ impl Compute {
     }
 }
 
-/// How hard each position is whose logits over `vocab` tokens these are: the entropy of its softmax over half the largest
-/// possible, at most 1.
-pub(crate) fn difficulties(logits: &[f32], vocab: usize) -> Vec<f64> {
-    let half = (vocab.max(2) as f64).ln() / 2.0;
-    let of = |logits: &[f32]| {
-        let most = logits.iter().fold(f32::NEG_INFINITY, |most, logit| most.max(*logit));
-        let (mut sum, mut weighted) = (0.0, 0.0);
-        for logit in logits {
-            let below = f64::from(logit - most);
-            let weight = below.exp();
-            sum += weight;
-            weighted += weight * below;
-        }
-        ((sum.ln() - weighted / sum) / half).min(1.0)
-    };
-    logits.chunks(vocab.max(1)).map(of).collect()
+/// How hard a position is that was predicted with this entropy, a share of the largest possible: all the same from half of
+/// it on.
+pub(crate) fn difficulty(entropy: f32) -> f64 {
+    (2.0 * f64::from(entropy)).min(1.0)
 }
 
 /// What a pass cost one request.
@@ -235,7 +223,11 @@ impl Span {
             ..PassCompute::default()
         };
         for (layer, account) in report.layers().iter().enumerate() {
-            let rows = self.rows.len() as u64;
+            let rows = match layer + 1 == config.layers {
+                true => self.open,
+                false => self.rows.len(),
+            };
+            let rows = rows as u64;
             cost.feed_forward.push(account.flops_of(rows, self.groups.clone()));
             let taken = account.taken.get(self.groups.clone()).unwrap_or_default();
             cost.taken.push(taken.iter().sum());
@@ -251,6 +243,8 @@ impl Span {
 
 #[cfg(test)]
 mod tests {
+    use drdiff_kernels::entropy_shares;
+
     use super::*;
 
     #[test]
@@ -270,8 +264,11 @@ mod tests {
         // Ten of a hundred tokens: half of the largest entropy.
         let ten: Vec<f32> = (0..100).map(|id| if id < 10 { 50.0 } else { 0.0 }).collect();
         let even = vec![1.0; 100];
-        let got = difficulties(&[sure, ten, even].concat(), 100);
-        assert!(got[0] < 1e-9 && (got[1] - 1.0).abs() < 1e-9 && got[2] == 1.0, "{got:?}");
+        let got: Vec<f64> = entropy_shares(&[sure, ten, even].concat(), 100)
+            .into_iter()
+            .map(difficulty)
+            .collect();
+        assert!(got[0] < 1e-9 && (got[1] - 1.0).abs() < 1e-6 && got[2] == 1.0, "{got:?}");
         let mut routing = RoutingConfig::default();
         (routing.budget.min, routing.budget.max) = (0.25, 0.75);
         assert_eq!(Compute::Auto.share(1.0, &routing), 0.75);

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use candle_core::DType;
+use drdiff_kernels::entropy_shares;
 use drdiff_model::{Network, Tokenizer};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{Prediction, Table};
 
-use crate::compute::difficulties;
 use crate::job::Job;
 use crate::part::Part;
 use crate::pass::predict;
@@ -142,19 +142,14 @@ fn advance(
             seed: job.request.settings.seed,
         });
     }
-    if job.request.settings.self_condition {
-        let dim = job.run.state().dim;
-        for (position, x_hat) in job.run.open().into_iter().zip(prediction.data.chunks_exact(dim)) {
-            job.predictions[position] = Some(x_hat.to_vec());
-        }
-    }
-    let open = job.run.open();
-    let difficulties = match job.adapts() {
-        true => difficulties(&prediction.logits, tokenizer.vocab_size()),
+    let entropies = match job.reads_entropy {
+        true => entropy_shares(&prediction.logits, tokenizer.vocab_size()),
         false => Vec::new(),
     };
+    job.remember(&prediction, &entropies);
+    let open = job.run.open();
     let report = job.run.advance(prediction)?;
-    job.assess(&open, &difficulties);
+    job.assess(&open, &entropies);
     let finished = report.finished;
     events.push(job.pass_event(report, cost));
     if finished && let Some(output) = job.turn(tokenizer, events)? {

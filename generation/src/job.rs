@@ -9,7 +9,7 @@ use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_routing::{ComputeReport, RoutingConfig};
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
-use crate::compute::Span;
+use crate::compute::{Span, difficulty};
 use crate::part::{Part, Plan};
 use crate::stop::StopStrings;
 use crate::{Compute, Error, Event, Output, PassCompute, Request, Result, RoutedCompute, StopReason, Task};
@@ -30,6 +30,15 @@ pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
     prompt.div_ceil(chunk(block_size)).saturating_sub(1)
 }
 
+/// The last prediction of a position.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// The data prediction, `[embed]`.
+    pub(crate) x_hat: Vec<f64>,
+    /// Its entropy as a share of the largest possible; 0 if no router reads it.
+    pub(crate) entropy: f32,
+}
+
 pub(crate) struct Job {
     pub(crate) request: Request,
     pub(crate) cache: KvCache,
@@ -44,8 +53,8 @@ pub(crate) struct Job {
     left: usize,
     /// Index of the first token that is left, or of the block if there is none, in the whole text.
     pub(crate) position: u64,
-    /// Data predictions of the last step, by position of the block, for self-conditioning.
-    pub(crate) predictions: Vec<Option<Vec<f64>>>,
+    /// What the last step predicted, by position of the block, for self-conditioning.
+    pub(crate) predictions: Vec<Option<Known>>,
     plan: Option<(PassLayout, Plan)>,
     table: Table,
     stream: DecodeStream,
@@ -60,6 +69,8 @@ pub(crate) struct Job {
     canvas: usize,
     flops: u64,
     routed: RoutedCompute,
+    /// Whether the entropy of predictions decides anything: the next share, or what routers choose.
+    pub(crate) reads_entropy: bool,
     /// How hard the last prediction found the open positions, in `[0, 1]`.
     difficulty: f64,
     /// What the block of the last pass retrieved, layer by layer.
@@ -126,6 +137,8 @@ impl Job {
             canvas: 0,
             flops: 0,
             routed: RoutedCompute::default(),
+            reads_entropy: request.settings.compute == Compute::Auto
+                || (request.settings.self_condition && config.routing.reads_entropy()),
             difficulty: 1.0,
             retrieved: Vec::new(),
             request,
@@ -249,19 +262,32 @@ impl Job {
         self.request.settings.compute.share(self.difficulty, routing)
     }
 
-    /// Whether [`Job::share`] depends on the difficulty.
-    pub(crate) fn adapts(&self) -> bool {
-        self.request.settings.compute == Compute::Auto
+    /// Remembers what was predicted for the open positions of the block, if the next step reads it: `entropies` of them, or
+    /// none.
+    pub(crate) fn remember(&mut self, prediction: &Prediction, entropies: &[f32]) {
+        if !self.request.settings.self_condition {
+            return;
+        }
+        let dim = self.run.state().dim;
+        let data = prediction.data.chunks_exact(dim).enumerate();
+        for (position, (at, x_hat)) in self.run.open().into_iter().zip(data) {
+            self.predictions[position] = Some(Known {
+                x_hat: x_hat.to_vec(),
+                entropy: entropies.get(at).copied().unwrap_or_default(),
+            });
+        }
     }
 
-    /// Takes in how hard the positions `open` of the block were, of which those count that are open still.
-    pub(crate) fn assess(&mut self, open: &[usize], difficulties: &[f64]) {
+    /// Takes in with what entropy the positions `open` of the block were predicted, of which those count that are open still.
+    pub(crate) fn assess(&mut self, open: &[usize], entropies: &[f32]) {
         let left = self.run.open();
         let still = open
             .iter()
-            .zip(difficulties)
+            .zip(entropies)
             .filter(|(position, _)| left.contains(position));
-        let (count, sum) = still.fold((0, 0.0), |(count, sum), (_, difficulty)| (count + 1, sum + difficulty));
+        let (count, sum) = still.fold((0, 0.0), |(count, sum), (_, entropy)| {
+            (count + 1, sum + difficulty(*entropy))
+        });
         if count > 0 {
             self.difficulty = sum / f64::from(count);
         }
@@ -282,7 +308,10 @@ impl Job {
             all: part.clean.len() + self.block_len(),
             open: open.len(),
             soft: open.iter().filter(soft).count(),
-            conditioned: self.predictions.iter().filter(|known| known.is_some()).count() * usize::from(conditions),
+            conditioned: open
+                .iter()
+                .filter(|position| self.predictions[**position].is_some())
+                .count(),
             data: open.len() * usize::from(conditions || self.run.needs_data()),
             ..Rows::default()
         }

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use drdiff_attention::Segment;
 use drdiff_diffusion::Level;
 use drdiff_kernels::Rotary;
-use drdiff_model::{Input, Network, Soft};
-use drdiff_routing::{ComputeReport, Groups};
+use drdiff_model::{Input, LastPrediction, Network, Soft};
+use drdiff_routing::{ComputeReport, Groups, Read};
 use drdiff_solver::Prediction;
 
 use crate::Result;
@@ -22,8 +22,9 @@ struct Rows {
     /// Rows that are predicted, and for each of them 0 or 1 + its soft row.
     open: Vec<u32>,
     pick: Vec<u32>,
-    /// Data predictions to condition on, and for every row 0 or 1 + its place among them.
+    /// Last data predictions to condition on with their entropies, and for every row 0 or 1 + its place among them.
     data: Vec<f32>,
+    entropy: Vec<f32>,
     place: Vec<u32>,
     signal: Vec<f32>,
     groups: Groups,
@@ -65,13 +66,11 @@ impl Rows {
                 self.pick.push(pick);
             }
             let known = job.predictions[position].as_ref().filter(|_| token.is_none());
-            self.place.push(match known {
-                Some(x_hat) if job.request.settings.self_condition => {
-                    self.data.extend(x_hat.iter().map(|x| *x as f32));
-                    (self.data.len() / embed) as u32
-                }
-                _ => 0,
-            });
+            self.place.push(known.map_or(0, |known| {
+                self.data.extend(known.x_hat.iter().map(|x| *x as f32));
+                self.entropy.push(known.entropy);
+                self.entropy.len() as u32
+            }));
             self.signal.push(mean as f32);
         }
     }
@@ -81,12 +80,20 @@ impl Rows {
         let rows = self.index.len();
         let mut input = Input::discrete(Tensor::from_slice(&self.index, rows, device)?);
         input.groups = self.groups.clone();
+        input.read = match self.open.is_empty() {
+            true => Read::Nothing,
+            false => Read::Rows(Tensor::from_slice(&self.open, self.open.len(), device)?),
+        };
         let matrix = |xs: &[f32]| Tensor::from_slice(xs, (xs.len() / embed, embed), device);
         if !self.soft.is_empty() {
             input.soft = Some(Soft::new(matrix(&self.soft)?)?);
         }
         if !self.data.is_empty() {
-            input.self_condition = Some((matrix(&self.data)?, Tensor::from_slice(&self.place, rows, device)?));
+            input.last = Some(LastPrediction {
+                x_hat: matrix(&self.data)?,
+                entropy: Some(Tensor::from_slice(&self.entropy, self.entropy.len(), device)?),
+                place: Tensor::from_slice(&self.place, rows, device)?,
+            });
         }
         if network.config().noise_conditioning {
             input.mean_signal = Some(Tensor::from_slice(&self.signal, (rows, 1), device)?);
@@ -155,10 +162,9 @@ pub(crate) fn predict(
     if rows.open.is_empty() {
         return split(jobs, parts, spans, None, None);
     }
-    let device = network.device();
-    let open = Tensor::from_slice(&rows.open, rows.open.len(), device)?;
-    let mut evidence = network.evidence(&hidden, &open)?.tensor().clone();
+    let mut evidence = network.evidence(&hidden)?.tensor().clone();
     if let Some(soft) = &input.soft {
+        let device = network.device();
         let none = Tensor::zeros((1, config.embed), soft.evidence.dtype(), device)?;
         let pick = Tensor::from_slice(&rows.pick, rows.pick.len(), device)?;
         let y = Tensor::cat(&[&none, &soft.evidence], 0)?.index_select(&pick, 0)?;

@@ -7,7 +7,7 @@ mod optim;
 mod quant;
 
 pub use attention::{AttentionShape, attention, merge};
-pub use cross_entropy::{cross_entropy, distribution, divergence, embedding, expectation, mixture};
+pub use cross_entropy::{cross_entropy, distribution, divergence, embedding, entropy_shares, expectation, mixture};
 pub use norm::{gated_add, modulated_norm, qk_norm_rope, rms_norm, swiglu};
 pub use optim::{adamw, orthogonalise};
 pub use quant::quantized_product;

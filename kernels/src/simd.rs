@@ -58,6 +58,10 @@ dispatched!(
     sum_exp_shifted(row: &[f32], shift: f32) -> f32, sum_exp_shifted_body
 );
 dispatched!(
+    /// The sum of exp(x - shift) (x - shift): with that of exp(x - shift), the mean of x under the softmax of the row.
+    sum_weighted_exp_shifted(row: &[f32], shift: f32) -> f32, sum_weighted_exp_shifted_body
+);
+dispatched!(
     /// Multiplies a row by a number.
     scale(row: &mut [f32], by: f32), scale_body
 );
@@ -190,6 +194,23 @@ fn sum_exp_shifted_body(row: &[f32], shift: f32) -> f32 {
 }
 
 #[inline(always)]
+fn sum_weighted_exp_shifted_body(row: &[f32], shift: f32) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    // A logit of negative infinity has no weight, and the product would not be a number.
+    let weighted = |x: f32| exp(x - shift) * (x - shift).max(-1e4);
+    for chunk in chunks {
+        for lane in 0..LANES {
+            sums[lane] += weighted(chunk[lane]);
+        }
+    }
+    for (lane, &x) in rest.iter().enumerate() {
+        sums[lane] += weighted(x);
+    }
+    lanes(sums)
+}
+
+#[inline(always)]
 fn scale_body(row: &mut [f32], by: f32) {
     for x in row {
         *x *= by;
@@ -254,6 +275,10 @@ mod tests {
             assert_eq!(
                 sum_exp_shifted(&a, 1.0).to_bits(),
                 sum_exp_shifted_body(&a, 1.0).to_bits()
+            );
+            assert_eq!(
+                sum_weighted_exp_shifted(&a, 1.0).to_bits(),
+                sum_weighted_exp_shifted_body(&a, 1.0).to_bits()
             );
             let (mut fast, mut plain) = (a.clone(), a.clone());
             assert_eq!(

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use drdiff_attention::retrieval::Field;
 use drdiff_attention::{Segment, SelfAttention};
 use drdiff_kernels::{Builder, Init, Value};
-use drdiff_routing::{ComputeReport, FeedForward, Placed, Routing, Shape as FeedForwardShape};
+use drdiff_routing::{ComputeReport, FeedForward, Placed, Read, Routing, Shape as FeedForwardShape};
 
 use crate::noise_embedding::Modulation;
 use crate::retrieval::{Retriever, shape};
@@ -125,11 +125,12 @@ impl Block {
         })
     }
 
+    /// The stream behind the block, of the rows that are read behind it.
     pub(crate) fn forward(
         &self,
         stream: &Stream,
         features: Option<&Value>,
-        (segments, fields, placed): (&mut [Segment<'_>], &[Field], Option<&Placed>),
+        (segments, fields, place): (&mut [Segment<'_>], &[Field], (Option<&Placed>, &Read)),
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Stream, Option<Routing>)> {
@@ -138,8 +139,14 @@ impl Block {
         let branch = Some(self.attention_norm.branch(delta, features)?);
         let stream = Stream { x, branch };
         let (x, normed) = self.before_feed_forward(&stream, features, fields)?;
-        let (delta, routing) = self.feed_forward.forward(&normed, placed, layer, report)?;
-        let branch = Some(self.feed_forward_norm.branch(delta, features)?);
+        let (delta, routing) = self.feed_forward.forward(&normed, place, layer, report)?;
+        let read = place.1;
+        let x = read.of(&x)?;
+        if read.is_nothing() {
+            return Ok((Stream { x, branch: None }, None));
+        }
+        let features = features.map(|features| read.of(features)).transpose()?;
+        let branch = Some(self.feed_forward_norm.branch(delta, features.as_ref())?);
         Ok((Stream { x, branch }, routing))
     }
 

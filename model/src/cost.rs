@@ -18,7 +18,7 @@ use crate::retrieval::shape;
 pub struct Rows {
     /// All rows: clean ones that enter the cache, and the block.
     pub all: usize,
-    /// Rows without a token yet; they get logits.
+    /// Rows without a token yet; they get logits, and the last feed-forward half runs for them alone.
     pub open: usize,
     /// Open rows with soft evidence, which goes through the token map.
     pub soft: usize,
@@ -51,12 +51,13 @@ impl Rows {
         } = *config;
         let qkv = (heads + 2 * kv_heads) * head_dim * width;
         let out = heads * head_dim * width;
-        let feed_forward = 3 * width * hidden;
-        let block = 2 * (qkv + out + feed_forward) * self.all;
+        // Nobody reads the last layer at rows that are not open.
+        let fed = (layers - 1) * self.all + self.open;
+        let blocks = 2 * ((qkv + out) * layers * self.all + 3 * width * hidden * fed);
         let ends = 2 * embed * (width * (self.open + self.soft + self.conditioned) + vocab * (self.open + self.data));
         let scores = 2 * width * routing.experts * self.routed * routing.routed_layers(layers).count();
         let expert = 6 * (width * routing.expert_hidden) as u64;
-        (layers * block + ends + scores) as u64
+        (blocks + ends + scores) as u64
             + expert * self.taken
             + layers as u64 * attention_flops(plan, heads, head_dim)
             + config.retrieval_flops(units)
@@ -114,18 +115,16 @@ mod tests {
         };
         // Clean rows see 4 keys each, the block's rows 6: 20 pairs; 2 products of 2 operations over 2 heads of 2.
         let attention = 20 * 4 * 4;
-        // 4 rows through 4 -> 8 (queries, keys, values), 4 -> 4, 4 -> 10 and 5 -> 4.
-        let linear = 4 * 2 * (4 * 8 + 4 * 4 + 4 * 10 + 5 * 4);
+        // 4 rows through 4 -> 8 (queries, keys, values) and 4 -> 4 in both layers; through 4 -> 10 and 5 -> 4 all of them in
+        // the first, and the open ones in the last.
+        let linear = 2 * 4 * 2 * (4 * 8 + 4 * 4) + (4 + 2) * 2 * (4 * 10 + 5 * 4);
         // 2 rows to evidence and 1 from it (4 x 3); logits and data prediction of 2 rows (3 x 11).
         let ends = 2 * 12 * 3 + 2 * 33 * 4;
-        assert_eq!(rows.flops(&config, &plan, None), 2 * (attention + linear) + ends);
+        assert_eq!(rows.flops(&config, &plan, None), 2 * attention + linear + ends);
         // The upper of the 2 layers: scores of 2 rows for 3 experts; 5 times 4 -> 12 and 6 -> 4.
         (rows.routed, rows.taken) = (2, 5);
         config.routing = serde_json::from_str(r#"{"kind": "threshold", "experts": 3, "expert_hidden": 6}"#).unwrap();
         let routed = 2 * 2 * (4 * 3) + 5 * 2 * (4 * 12 + 6 * 4);
-        assert_eq!(
-            rows.flops(&config, &plan, None),
-            2 * (attention + linear) + ends + routed
-        );
+        assert_eq!(rows.flops(&config, &plan, None), 2 * attention + linear + ends + routed);
     }
 }

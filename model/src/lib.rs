@@ -23,7 +23,7 @@ pub use config::ModelConfig;
 pub use cost::Rows;
 pub use error::{Error, Result};
 pub use gguf::{MatrixFormat, is_own_gguf, read_gguf, save_gguf, save_gguf_as};
-pub use input::{Input, Soft};
+pub use input::{Input, LastPrediction, Soft};
 pub use load::{Loading, build};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};

@@ -110,15 +110,15 @@ impl<'n> LongText<'n> {
             chunks: self.chunks.clone(),
             choices: choices.clone(),
         };
-        let input = self.input(text, &window)?;
+        let rows = (positions.start - window.start) as u32..(positions.end - window.start) as u32;
+        let rows = Tensor::arange(rows.start, rows.end, self.network.device())?;
+        let input = self.input(text, &window)?.reading(rows);
         let network = self.network;
         let rotary = self.rotary(window.len())?;
         let mut segments = [self.segment(&rotary, window.len(), Some(units.clone()))?];
         let among = (segments.as_mut_slice(), std::slice::from_ref(&field));
         let hidden = network.forward_among(&self.tables, &input, among, &mut Default::default())?;
-        let rows = (positions.start - window.start) as u32..(positions.end - window.start) as u32;
-        let rows = Tensor::arange(rows.start, rows.end, network.device())?;
-        let logits = network.logits(network.evidence(&hidden, &rows)?.tensor())?;
+        let logits = network.logits(network.evidence(&hidden)?.tensor())?;
         let near = self.positions(&self.tiles(&positions, 0));
         let near = near.start - window.start..near.end - window.start;
         Ok(Predicted {

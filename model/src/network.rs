@@ -6,18 +6,18 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
 use drdiff_attention::{CacheShape, KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
-use drdiff_routing::{ComputeReport, Placed, Routing};
+use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
 use crate::retrieval::Memory;
 use crate::tables::Frozen;
-use crate::{Input, ModelConfig, Result, Tables};
+use crate::{Input, LastPrediction, ModelConfig, Result, Tables};
 
-/// The residual stream after the last block, and what the routers on the way decided.
+/// The residual stream after the last block at the rows that are read, and what the routers on the way decided.
 #[derive(Debug, Clone)]
 pub struct Hidden {
-    /// `[rows, width]`.
+    /// `[read, width]`.
     stream: Value,
     routings: Vec<(usize, Routing)>,
 }
@@ -47,6 +47,8 @@ struct Place {
     /// Of the noise level.
     features: Option<Value>,
     placed: Option<Placed>,
+    /// Which of them are wanted in the end.
+    read: Read,
 }
 
 /// What blocks read beside the stream, and what they leave behind.
@@ -257,13 +259,13 @@ impl Network {
             })?;
         }
         let x = table.rows(&input.index)?;
-        match &input.self_condition {
+        match &input.last {
             None => Ok(x),
-            Some((x_hat, rows)) => {
+            Some(LastPrediction { x_hat, place, .. }) => {
                 let mapped = self.self_condition.forward(&x_hat.to_dtype(self.dtype)?)?;
                 let none = Tensor::zeros((1, self.config.width), self.dtype, mapped.device())?;
                 let table = Value::entered(tables.tape.as_ref(), &Tensor::cat(&[none, mapped], 0)?);
-                Ok(x.add(&table.rows(rows)?)?)
+                Ok(x.add(&table.rows(place)?)?)
             }
         }
     }
@@ -338,17 +340,21 @@ impl Network {
         };
         let routing = &self.config.routing;
         let placed = match routing.routed_layers(self.config.layers).next() {
-            Some(_) => input.groups.place(routing, input.index.dim(0)?, self.device())?,
+            Some(_) => {
+                let last = input.last.as_ref().and_then(LastPrediction::entropy);
+                input.groups.place(routing, input.index.dim(0)?, last, self.device())?
+            }
             None => None,
         };
         let stream = Stream {
             x: self.embed(tables, input)?,
             branch: None,
         };
-        Ok((stream, Place { features, placed }))
+        let read = input.read.clone();
+        Ok((stream, Place { features, placed, read }))
     }
 
-    /// Some of the blocks, one after another.
+    /// Some of the blocks, one after another. Behind the last of the network only the rows are left that are read.
     fn blocks(
         &self,
         layers: Range<usize>,
@@ -356,9 +362,11 @@ impl Network {
         (place, fields): (&Place, &[Field]),
         walk: &mut Walk<'_, '_>,
     ) -> Result<Stream> {
-        let Place { features, placed } = place;
+        let Place { features, placed, read } = place;
         for layer in layers {
-            let rows = (&mut *walk.segments, fields, placed.as_ref());
+            let last = layer + 1 == self.config.layers;
+            let read = if last { read } else { &Read::All };
+            let rows = (&mut *walk.segments, fields, (placed.as_ref(), read));
             let (next, routing) = self.blocks[layer].forward(&stream, features.as_ref(), rows, layer, walk.report)?;
             stream = next;
             walk.routings.extend(routing.map(|routing| (layer, routing)));
@@ -366,13 +374,13 @@ impl Network {
         Ok(stream)
     }
 
-    /// Evidence `g` that the network adds at some rows (`[n]` u32): `[n, embed]` in the network's dtype.
+    /// Evidence `g` that the network adds at the rows that are read, `[read, embed]` in the network's dtype.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn evidence(&self, hidden: &Hidden, rows: &Tensor) -> Result<Value> {
-        let picked = hidden.stream.rows(rows)?;
-        Ok(picked
+    pub fn evidence(&self, hidden: &Hidden) -> Result<Value> {
+        Ok(hidden
+            .stream
             .rms_norm(&self.final_gain, self.config.norm_eps)?
             .linear(&self.evidence_map)?)
     }

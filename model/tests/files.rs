@@ -11,6 +11,7 @@ use drdiff_model::{
     Checkpoint, Error, Loading, MatrixFormat, Metadata, ModelConfig, Network, build, load_checkpoint, read_gguf,
     save_checkpoint, save_gguf, save_gguf_as,
 };
+use drdiff_routing::Read;
 use drdiff_testkit::{relative_rms, values};
 
 fn config() -> ModelConfig {
@@ -161,6 +162,7 @@ fn experts_survive_their_files() {
         let mut input = Input::discrete(Tensor::new(&[600u32, 600, 5, 600, 1, 2, 5, 3], &Device::Cpu).unwrap());
         input.groups.block(&[!settled, true, false, true], 0.25, 1.0);
         input.groups.settled(4);
+        input.read = Read::Rows(Tensor::new(&[0u32, 1, 3], &Device::Cpu).unwrap());
         let segment = Segment {
             batch: 1,
             len: 8,
@@ -173,8 +175,7 @@ fn experts_survive_their_files() {
         let hidden = network
             .forward(&tables, &input, &mut [segment], &mut Default::default())
             .unwrap();
-        let rows = Tensor::new(&[0u32, 1, 3], &Device::Cpu).unwrap();
-        values(network.evidence(&hidden, &rows).unwrap().tensor()).unwrap()
+        values(network.evidence(&hidden).unwrap().tensor()).unwrap()
     };
     let want = evidence(load_checkpoint(&plain, &Device::Cpu).unwrap(), false);
     // Weights and activations of 8 bits, through a few maps.

@@ -39,13 +39,13 @@ fn whole(network: &Network, text: &[u32], rows: &Range<usize>) -> Vec<f64> {
         rotary: &rotary,
         cache: None,
     };
-    let input = Input::discrete(Tensor::from_slice(text, text.len(), &Device::Cpu).unwrap());
+    let rows = Tensor::arange(rows.start as u32, rows.end as u32, &Device::Cpu).unwrap();
+    let input = Input::discrete(Tensor::from_slice(text, text.len(), &Device::Cpu).unwrap()).reading(rows);
     let tables = network.tables(None).unwrap();
     let hidden = network
         .forward(&tables, &input, &mut [segment], &mut Default::default())
         .unwrap();
-    let rows = Tensor::arange(rows.start as u32, rows.end as u32, &Device::Cpu).unwrap();
-    let evidence = network.evidence(&hidden, &rows).unwrap();
+    let evidence = network.evidence(&hidden).unwrap();
     values(&network.logits(evidence.tensor()).unwrap()).unwrap()
 }
 

@@ -14,7 +14,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use drdiff_kernels::params::Param;
 use drdiff_kernels::{Builder, Loaded, Noise, Source, Value};
-use drdiff_routing::{ComputeReport, FeedForward, Groups, RouterKind, RoutingConfig, Shape};
+use drdiff_routing::{ComputeReport, Cut, FeedForward, Groups, Read, RouterKind, RoutingConfig, Shape};
 
 /// The layer of the preset `routed`.
 const SHAPE: Shape = Shape {
@@ -22,10 +22,12 @@ const SHAPE: Shape = Shape {
     hidden: 1088,
 };
 const BUDGETS: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
+const CUTS: [Cut; 2] = [Cut::Rows, Cut::Experts];
 
-fn layer(kind: RouterKind, quantised: bool) -> (FeedForward, RoutingConfig) {
+fn layer(kind: RouterKind, cut: Cut, quantised: bool) -> (FeedForward, RoutingConfig) {
     let config = RoutingConfig {
         kind,
+        cut,
         experts: 8,
         expert_hidden: 320,
         ..RoutingConfig::default()
@@ -63,14 +65,16 @@ fn times((layer, config): &(FeedForward, RoutingConfig), rows: usize) -> Vec<(f6
     let x = Value::constant(&Tensor::from_vec(numbers, (rows, SHAPE.width), &Device::Cpu).unwrap());
     let mut best = vec![(f64::INFINITY, 0); BUDGETS.len()];
     let begun = Instant::now();
-    while begun.elapsed().as_secs_f64() < 4.0 {
+    while begun.elapsed().as_secs_f64() < 2.0 {
         for (budget, best) in BUDGETS.iter().zip(&mut best) {
             let mut groups = Groups::default();
             groups.block(&vec![true; rows], 0.0, *budget);
             let mut report = ComputeReport::default();
             let start = Instant::now();
-            let placed = groups.place(config, rows, &Device::Cpu).unwrap();
-            layer.forward(&x, placed.as_ref(), 0, &mut report).unwrap();
+            let placed = groups.place(config, rows, None, &Device::Cpu).unwrap();
+            layer
+                .forward(&x, (placed.as_ref(), &Read::All), 0, &mut report)
+                .unwrap();
             *best = (best.0.min(start.elapsed().as_secs_f64()), report.flops());
         }
     }
@@ -78,18 +82,20 @@ fn times((layer, config): &(FeedForward, RoutingConfig), rows: usize) -> Vec<(f6
 }
 
 fn main() {
-    println!("weights  router         rows  budget   GFLOP       ms  saved operations  saved time");
+    println!("weights  router         cuts      rows  budget   GFLOP       ms  saved operations  saved time");
     for quantised in [false, true] {
-        for kind in [RouterKind::ExpertChoice, RouterKind::TokenChoice] {
-            let layer = layer(kind, quantised);
+        let kinds = [RouterKind::ExpertChoice, RouterKind::TokenChoice];
+        for (kind, cut) in kinds.iter().flat_map(|kind| CUTS.map(|cut| (*kind, cut))) {
+            let layer = layer(kind, cut, quantised);
             for rows in [16, 64, 512] {
                 let times = times(&layer, rows);
                 let (whole, most) = times[0];
                 for (budget, (seconds, flops)) in BUDGETS.iter().zip(times) {
                     println!(
-                        "{}  {:13}  {rows:4}  {budget:6}  {:6.3}  {:7.3}  {:14.0} %  {:8.0} %",
+                        "{}  {:13}  {:7}  {rows:4}  {budget:6}  {:6.3}  {:7.3}  {:14.0} %  {:8.0} %",
                         if quantised { "Q8_0   " } else { "f32    " },
                         format!("{kind:?}"),
+                        format!("{cut:?}"),
                         flops as f64 * 1e-9,
                         seconds * 1e3,
                         100.0 * (1.0 - flops as f64 / most as f64),

@@ -32,6 +32,18 @@ pub enum CapacitySchedule {
     Falling,
 }
 
+/// What a budget below one takes from a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Rows: all experts take part, with fewer rows each.
+    #[default]
+    Rows,
+    /// Experts: the first of them take part, as large a share of them as the budget is. In a small group reading an expert's
+    /// weights costs as much as using them, and then only experts that nobody reads save time.
+    Experts,
+}
+
 /// Shares of the routed experts' full compute that a network has been trained at.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +88,8 @@ pub struct RoutingConfig {
     pub spread: f64,
     /// Share of the softmax above which a row takes an expert, for the threshold.
     pub threshold: f64,
+    /// Whether routers also read how undecided the last prediction of a row was, where self-conditioning made one.
+    pub entropy: bool,
     /// Weight of the balance loss (Fedus et al., arXiv 2101.03961, equation 4); expert choice needs it only for
     /// groups with less than a row for each expert, and is balanced by construction in others.
     pub balance: f64,
@@ -84,6 +98,8 @@ pub struct RoutingConfig {
     /// Training draws the share of the full compute anew for every forward pass, evenly between these bounds, so that
     /// one network serves all of them.
     pub budget: Budget,
+    /// What a budget takes away. Networks that were trained with one are not made for the other.
+    pub cut: Cut,
 }
 
 impl Default for RoutingConfig {
@@ -97,9 +113,11 @@ impl Default for RoutingConfig {
             schedule: CapacitySchedule::Flat,
             spread: 1.0,
             threshold: 0.15,
+            entropy: false,
             balance: 0.01,
             z: 1e-3,
             budget: Budget::default(),
+            cut: Cut::default(),
         }
     }
 }
@@ -116,8 +134,8 @@ impl RoutingConfig {
         (0..layers).filter(move |layer| self.routes(*layer, layers))
     }
 
-    /// Whether weights for this routing fit the other in a network of `layers`: all routers have the same parameters, so
-    /// kind, capacity and losses may differ.
+    /// Whether weights for this routing fit the other in a network of `layers`: all routers that read the same have the
+    /// same parameters, so kind, capacity and losses may differ.
     #[must_use]
     pub fn fits(&self, other: &Self, layers: usize) -> bool {
         let shapes = |config: &Self| match config.kind {
@@ -126,9 +144,16 @@ impl RoutingConfig {
                 config.experts,
                 config.expert_hidden,
                 config.first_layer.unwrap_or(layers / 2),
+                config.entropy,
             )),
         };
         shapes(self) == shapes(other)
+    }
+
+    /// Whether there are routers that read the entropy of the last prediction.
+    #[must_use]
+    pub fn reads_entropy(&self) -> bool {
+        self.entropy && self.kind != RouterKind::Dense
     }
 
     /// Experts for each open row of a group whose mean signal `alpha^2` is `signal`, on average.
@@ -139,6 +164,16 @@ impl RoutingConfig {
             CapacitySchedule::Flat => self.active,
             CapacitySchedule::Rising => self.active + moved,
             CapacitySchedule::Falling => self.active - moved,
+        }
+    }
+
+    /// How many experts, the first ones, take part in a group on this budget: at least one.
+    #[must_use]
+    pub fn experts_at(&self, budget: f64) -> usize {
+        match self.cut {
+            Cut::Rows => self.experts,
+            // A whole number stays one, whatever its last bit is.
+            Cut::Experts => ((self.experts as f64 * budget - 1e-9).ceil() as usize).clamp(1, self.experts),
         }
     }
 

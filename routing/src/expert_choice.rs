@@ -20,7 +20,7 @@ pub(crate) struct ExpertChoice {
 impl ExpertChoice {
     pub(crate) fn new(builder: &Builder, config: &RoutingConfig, width: usize) -> Result<Self> {
         Ok(Self {
-            head: Head::new(builder, width, config.experts)?,
+            head: Head::new(builder, config, width)?,
             config: config.clone(),
         })
     }
@@ -98,7 +98,7 @@ impl Router for ExpertChoice {
 
     fn route(&self, hidden: &Value, placed: &Placed) -> Result<Routing> {
         let experts = self.config.experts;
-        let scores = self.head.scores(hidden, placed)?;
+        let scores = placed.bar(&self.head.scores(hidden, placed)?)?;
         let probabilities = scores.through(|scores| Ok(softmax(scores)?))?;
         let (mut chosen, mut counts, mut taken) = (None, vec![0; experts], vec![0; placed.groups.len()]);
         let mut uneven = None;

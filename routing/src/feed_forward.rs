@@ -3,7 +3,7 @@
 use drdiff_kernels::{Builder, Value};
 
 use crate::experts::Experts;
-use crate::{Chosen, ComputeReport, Placed, Result, Router, Routing, RoutingConfig, SwiGlu, router};
+use crate::{Chosen, ComputeReport, Placed, Read, Result, Router, Routing, RoutingConfig, SwiGlu, router};
 
 /// Sizes of one feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,22 +38,26 @@ impl FeedForward {
         Ok(Self { shared, routed })
     }
 
-    /// `x`: `[rows, width]`; returns the sum of what ran, and what the router decided. Routed experts run for
-    /// rows of `placed` groups; without any, or in a layer that has none, the shared expert runs alone.
+    /// `x`: `[rows, width]`; returns the sum of what ran for the rows that are `read`, and what the router decided. Routed
+    /// experts run for rows of `placed` groups; without any, or in a layer that has none, the shared expert runs alone. If
+    /// nothing is read, nothing runs.
     ///
     /// # Errors
     /// If shapes do not fit.
     pub fn forward(
         &self,
         x: &Value,
-        placed: Option<&Placed>,
+        (placed, read): (Option<&Placed>, &Read),
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Value, Option<Routing>)> {
-        let out = self.shared.forward(x)?;
-        let rows = x.tensor().dim(0)? as u64;
-        let shared = rows * self.shared.flops_per_row();
-        report.add(layer, rows, shared);
+        let own = read.of(x)?;
+        let rows = own.tensor().dim(0)? as u64;
+        report.add(layer, rows, rows * self.shared.flops_per_row());
+        if read.is_nothing() {
+            return Ok((own, None));
+        }
+        let out = self.shared.forward(&own)?;
         let (Some((router, experts)), Some(placed)) = (&self.routed, placed) else {
             return Ok((out, None));
         };
@@ -65,6 +69,13 @@ impl FeedForward {
         };
         let y = experts.forward(&x.rows(rows)?, &routing.counts)?;
         let y = crate::grouped::weighted(&y, gates)?;
-        Ok((out.add_rows(rows, &y)?, Some(routing)))
+        let out = match read {
+            Read::Rows(_) => {
+                let none = Value::constant(&x.tensor().zeros_like()?);
+                out.add(&read.of(&none.add_rows(rows, &y)?)?)?
+            }
+            Read::All | Read::Nothing => out.add_rows(rows, &y)?,
+        };
+        Ok((out, Some(routing)))
     }
 }

@@ -6,8 +6,8 @@ use drdiff_kernels::{Linear, Value};
 use crate::{Error, Result};
 
 /// `x: [n, in]`, rows sorted by expert, `counts[e]` of them for expert `e`; `stack`: the experts' maps one under the
-/// other, `[experts * out, in]`. Returns `[n, out]`, row by row `weight[e] x`. Nothing is padded: on CUDA equal counts are
-/// one batched product, otherwise there is one product for each expert that has rows.
+/// other, `[experts * out, in]`. Returns `[n, out]`, row by row `weight[e] x`. Nothing is padded: on CUDA equal counts of
+/// the first experts, and none of the others, are one batched product; otherwise there is one for each expert that has rows.
 ///
 /// # Errors
 /// [`Error::Counts`] if the counts do not add up to `n` or do not divide the stack; a quantised stack stands on a tape or
@@ -42,9 +42,9 @@ pub fn grouped_linear(x: &Value, stack: &Linear, counts: &[usize]) -> Result<Val
     let cast = weight.detach().to_dtype(input.dtype())?;
     let maps = cast.reshape((experts, outputs, inputs))?;
     let y = match even(&input, counts) {
-        Some(count) => input
-            .reshape((experts, count, inputs))?
-            .matmul(&maps.transpose(1, 2)?)?
+        Some((busy, count)) => input
+            .reshape((busy, count, inputs))?
+            .matmul(&maps.narrow(0, 0, busy)?.transpose(1, 2)?)?
             .reshape((rows, outputs))?,
         None => each(&input, outputs, counts, |expert, x| {
             Linear::Dense(maps.get(expert)?).forward(x)
@@ -55,9 +55,9 @@ pub fn grouped_linear(x: &Value, stack: &Linear, counts: &[usize]) -> Result<Val
         let Some(dy) = upstream else { return Ok(Vec::new()) };
         let dy = dy.contiguous()?;
         let dx = match even(&dy, &counts) {
-            Some(count) => dy
-                .reshape((experts, count, outputs))?
-                .matmul(&maps)?
+            Some((busy, count)) => dy
+                .reshape((busy, count, outputs))?
+                .matmul(&maps.narrow(0, 0, busy)?)?
                 .reshape((rows, inputs))?,
             None => each(&dy, inputs, &counts, |expert, dy| Ok(dy.matmul(&maps.get(expert)?)?))?,
         };
@@ -66,10 +66,12 @@ pub fn grouped_linear(x: &Value, stack: &Linear, counts: &[usize]) -> Result<Val
     Ok(y)
 }
 
-/// Rows that every expert has, if a batched product does.
-fn even(x: &Tensor, counts: &[usize]) -> Option<usize> {
+/// How many experts, the first ones, have rows, and how many each, if a batched product does.
+fn even(x: &Tensor, counts: &[usize]) -> Option<(usize, usize)> {
     let first = *counts.first()?;
-    (x.device().is_cuda() && first > 0 && counts.iter().all(|count| *count == first)).then_some(first)
+    let busy = counts.iter().take_while(|count| **count == first).count();
+    let idle = counts[busy..].iter().all(|count| *count == 0);
+    (x.device().is_cuda() && first > 0 && idle).then_some((busy, first))
 }
 
 /// `product(e, x[rows of e])`, each `outputs` wide, one after another.
@@ -94,10 +96,14 @@ fn each(
 /// `dy[rows of e]^T x[rows of e]`, one under the other, `[experts * out, in]`.
 fn outer(dy: &Tensor, x: &Tensor, counts: &[usize]) -> candle_core::Result<Tensor> {
     let (outputs, inputs) = (dy.dim(1)?, x.dim(1)?);
-    if let Some(count) = even(x, counts) {
-        let dy = dy.reshape((counts.len(), count, outputs))?;
-        let product = dy.transpose(1, 2)?.matmul(&x.reshape((counts.len(), count, inputs))?)?;
-        return product.reshape((counts.len() * outputs, inputs));
+    if let Some((busy, count)) = even(x, counts) {
+        let dy = dy.reshape((busy, count, outputs))?;
+        let product = dy.transpose(1, 2)?.matmul(&x.reshape((busy, count, inputs))?)?;
+        let product = product.reshape((busy * outputs, inputs))?;
+        return match counts.len() - busy {
+            0 => Ok(product),
+            idle => product.pad_with_zeros(0, 0, idle * outputs),
+        };
     }
     let mut parts = Vec::with_capacity(counts.len());
     let mut first = 0;

@@ -5,19 +5,25 @@ use drdiff_kernels::{Builder, Init, Value};
 
 use crate::{Placed, Result, RoutingConfig};
 
-/// A linear map from a detached hidden state and the noise level to one score for each expert, in f32.
+/// A linear map from a detached hidden state, the noise level and, if the configuration says so, the entropy of the last
+/// prediction to one score for each expert, in f32.
 #[derive(Debug)]
 pub(crate) struct Head {
     weight: Tensor,
     signal: Tensor,
+    /// `[2, experts]`: for the entropy, and for rows that have none.
+    entropy: Option<Tensor>,
     bias: Tensor,
 }
 
 impl Head {
-    pub(crate) fn new(builder: &Builder, width: usize, experts: usize) -> Result<Self> {
+    pub(crate) fn new(builder: &Builder, config: &RoutingConfig, width: usize) -> Result<Self> {
+        let experts = config.experts;
+        let entropy = || builder.tensor("entropy", (2, experts), Init::Const(0.0));
         Ok(Self {
             weight: builder.tensor("weight", (experts, width), Init::Normal(0.02))?,
             signal: builder.tensor("signal", (1, experts), Init::Const(0.0))?,
+            entropy: config.entropy.then(entropy).transpose()?,
             bias: builder.tensor("bias", experts, Init::Const(0.0))?,
         })
     }
@@ -38,7 +44,11 @@ impl Head {
             let x = hidden.detach().to_dtype(DType::F32)?;
             let scores = x.matmul(&self.weight.to_dtype(DType::F32)?.t()?)?;
             let level = placed.signal.matmul(&self.signal.to_dtype(DType::F32)?)?;
-            Ok((scores + level)?.broadcast_add(&self.bias.to_dtype(DType::F32)?)?)
+            let mut scores = (scores + level)?;
+            if let (Some(weight), Some(last)) = (&self.entropy, &placed.last) {
+                scores = (scores + last.matmul(&weight.to_dtype(DType::F32)?)?)?;
+            }
+            Ok(scores.broadcast_add(&self.bias.to_dtype(DType::F32)?)?)
         })?)
     }
 }

@@ -6,9 +6,14 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use drdiff_kernels::Value;
 
 use crate::groups::Group;
-use crate::{Error, Groups, Result, RouterKind, RoutingConfig};
+use crate::last::features;
+use crate::{Error, Groups, LastEntropy, Result, RouterKind, RoutingConfig};
+
+/// Added to a score that is out of reach: its share of a softmax is exactly 0.
+const BARRED: f32 = -1e9;
 
 /// The groups of a pass with open rows, on the device of the network.
 #[derive(Debug, Clone)]
@@ -18,6 +23,11 @@ pub struct Placed {
     pub(crate) rows: Tensor,
     /// Mean signal of each member's block less a half, `[members, 1]` f32.
     pub(crate) signal: Tensor,
+    /// What each member knows of its last prediction, `[members, 2]` f32, if routers read it.
+    pub(crate) last: Option<Tensor>,
+    /// 0 for the experts that take part in a member's group and a great negative number for others, `[members, experts]` f32; if
+    /// there are others.
+    pub(crate) barred: Option<Tensor>,
     /// For each open member its part of a mean over them, 0 for others, `[members, 1]` f32.
     pub(crate) share: Tensor,
     /// What expert choice takes.
@@ -88,11 +98,18 @@ pub(crate) struct Size {
 }
 
 impl Groups {
-    /// What routers of this configuration need of the groups of a pass of `rows` rows; `None` if no row is open.
+    /// What routers of this configuration need of the groups of a pass of `rows` rows, some of which may have been predicted
+    /// before; `None` if no row is open.
     ///
     /// # Errors
     /// [`Error::Groups`] if the groups are those of another number of rows; or a copy fails.
-    pub fn place(&self, config: &RoutingConfig, rows: usize, device: &Device) -> Result<Option<Placed>> {
+    pub fn place(
+        &self,
+        config: &RoutingConfig,
+        rows: usize,
+        last: Option<LastEntropy<'_>>,
+        device: &Device,
+    ) -> Result<Option<Placed>> {
         if self.rows() != rows {
             let grouped = self.rows();
             return Err(Error::Groups { rows, grouped });
@@ -112,13 +129,44 @@ impl Groups {
             }
             _ => None,
         };
+        let rows = self.member_rows(device)?;
         Ok(Some(Placed {
-            rows: self.member_rows(device)?,
+            barred: self.barred(config, device)?,
+            last: config.entropy.then(|| features(last, &rows, device)).transpose()?,
+            rows,
             signal: column(&|_, signal| signal - 0.5)?,
             share: column(&|open, _| if open { share } else { 0.0 })?,
             picks,
             groups: self.clone(),
         }))
+    }
+}
+
+impl Groups {
+    /// See [`Placed::barred`].
+    fn barred(&self, config: &RoutingConfig, device: &Device) -> Result<Option<Tensor>> {
+        let experts = config.experts;
+        if self.iter().all(|group| config.experts_at(group.budget) == experts) {
+            return Ok(None);
+        }
+        let mut numbers = Vec::with_capacity(self.members() * experts);
+        for group in self.iter() {
+            let takes_part = config.experts_at(group.budget);
+            for _ in 0..group.len {
+                numbers.extend((0..experts).map(|expert| if expert < takes_part { 0.0 } else { BARRED }));
+            }
+        }
+        Ok(Some(Tensor::from_vec(numbers, (self.members(), experts), device)?))
+    }
+}
+
+impl Placed {
+    /// The scores with which experts are chosen and weighed: those of experts that take no part are out of reach.
+    pub(crate) fn bar(&self, scores: &Value) -> Result<Value> {
+        Ok(match &self.barred {
+            None => scores.clone(),
+            Some(barred) => scores.through(|scores| Ok((scores + barred)?))?,
+        })
     }
 }
 
@@ -130,15 +178,17 @@ impl Picks {
             Tensor::from_vec(numbers, count, device)
         };
         let (mut few, mut taken) = (Vec::new(), Vec::with_capacity(groups.len()));
-        let mut by_size: BTreeMap<usize, Vec<(&Group, usize)>> = BTreeMap::new();
+        let mut by_size: BTreeMap<usize, Vec<(&Group, usize, usize)>> = BTreeMap::new();
         for group in groups.iter() {
-            match capacity(config, group) {
+            let takes_part = config.experts_at(group.budget);
+            match capacity(config, group, takes_part) {
                 Capacity::Each(count) => {
-                    by_size.entry(group.len).or_default().push((group, count));
-                    taken.push(experts * count);
+                    by_size.entry(group.len).or_default().push((group, takes_part, count));
+                    taken.push(takes_part * count);
                 }
                 Capacity::Pairs(count) => {
-                    let open = groups.open_of(group).map(|member| member as u32).collect();
+                    let open: Vec<u32> = groups.open_of(group).map(|member| member as u32).collect();
+                    let count = count.min(open.len() * takes_part);
                     few.push(Few { open, count });
                     taken.push(count);
                 }
@@ -148,14 +198,17 @@ impl Picks {
         for (len, groups) in by_size {
             let (mut slots, mut starts) = (Vec::new(), Vec::new());
             for expert in 0..experts {
-                for (index, (group, count)) in groups.iter().enumerate() {
+                for (index, (group, takes_part, count)) in groups.iter().enumerate() {
+                    if expert >= *takes_part {
+                        continue;
+                    }
                     let first = (index * experts + expert) * len;
                     slots.extend((first..first + count).map(|slot| slot as u32));
                     starts.extend(std::iter::repeat_n(group.start as u32, *count));
                     of.extend(std::iter::repeat_n(expert as u32, *count));
                 }
             }
-            let members = groups.iter().flat_map(|(group, _)| group.start..group.start + len);
+            let members = groups.iter().flat_map(|(group, ..)| group.start..group.start + len);
             sizes.push(Size {
                 len,
                 members: vector(members.map(|member| member as u32).collect())?,
@@ -186,13 +239,13 @@ enum Capacity {
     Pairs(usize),
 }
 
-/// `k open` pairs, with `k` experts for each open member on average: rounded to equal numbers for all experts, or up to a
-/// whole number of pairs if they are fewer than the experts.
-fn capacity(config: &RoutingConfig, group: &Group) -> Capacity {
+/// `k open` pairs, with `k` experts for each open member on average: rounded to equal numbers for the experts that take part,
+/// or up to a whole number of pairs if they are fewer than these.
+fn capacity(config: &RoutingConfig, group: &Group, takes_part: usize) -> Capacity {
     let wanted = config.experts_per_row(group.signal) * group.open as f64 * group.budget;
-    if wanted < config.experts as f64 {
+    if wanted < takes_part as f64 {
         // A whole number stays one, whatever its last bit is.
         return Capacity::Pairs((wanted - 1e-9).ceil().max(0.0) as usize);
     }
-    Capacity::Each(((wanted / config.experts as f64).round() as usize).min(group.open))
+    Capacity::Each(((wanted / takes_part as f64).round() as usize).min(group.open))
 }

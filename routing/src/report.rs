@@ -18,7 +18,7 @@ pub struct ComputeReport {
 /// One layer's account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LayerCompute {
-    /// Rows that went through the layer.
+    /// Rows that the shared expert ran for: in the last layer those that are read.
     pub rows: u64,
     /// Operations of the shared expert, which runs for every row.
     pub shared_flops: u64,
@@ -43,7 +43,7 @@ impl LayerCompute {
         self.shared_flops + self.router_flops + self.routed_flops
     }
 
-    /// The part of [`LayerCompute::flops`] that `rows` rows cost whose blocks are these `groups`.
+    /// The part of [`LayerCompute::flops`] that so many of its rows cost whose blocks are these `groups`.
     #[must_use]
     pub fn flops_of(&self, rows: u64, groups: Range<usize>) -> u64 {
         let part = |total: u64, of: &[u64]| {
@@ -108,7 +108,7 @@ impl ComputeReport {
         account.router_flops += router * groups.members() as u64;
         account.routed_flops += expert * routing.counts.iter().sum::<usize>() as u64;
         if let (true, Some(chosen)) = (by_row, &routing.chosen) {
-            account.experts = experts_of_rows(&chosen.rows, account.rows as usize)?;
+            account.experts = experts_of_rows(&chosen.rows, groups.rows())?;
         }
         Ok(())
     }

@@ -29,12 +29,12 @@ struct Pair {
 impl TokenChoice {
     pub(crate) fn new(builder: &Builder, config: &RoutingConfig, width: usize) -> Result<Self> {
         Ok(Self {
-            head: Head::new(builder, width, config.experts)?,
+            head: Head::new(builder, config, width)?,
             config: config.clone(),
         })
     }
 
-    /// The experts that one member asks for.
+    /// The experts that one member asks for, if those of `scores` take part.
     fn wanted(&self, member: usize, scores: &[f32]) -> Vec<Pair> {
         let idle = self.config.kind == RouterKind::Threshold;
         let most = scores
@@ -63,12 +63,18 @@ impl TokenChoice {
     fn choose(&self, scores: &[Vec<f32>], groups: &Groups) -> (Vec<Pair>, Vec<usize>) {
         let (mut chosen, mut taken) = (Vec::new(), Vec::with_capacity(groups.len()));
         for group in groups.iter() {
-            let mut pairs: Vec<Pair> = groups
-                .open_of(group)
-                .flat_map(|member| self.wanted(member, &scores[member]))
-                .collect();
+            let takes_part = self.config.experts_at(group.budget);
+            let open = |count: usize| {
+                let pairs = move |member: usize| self.wanted(member, &scores[member][..count]);
+                groups.open_of(group).flat_map(pairs).collect::<Vec<Pair>>()
+            };
+            let mut pairs = open(self.config.experts);
+            let most = (pairs.len() as f64 * group.budget - 1e-9).ceil().max(0.0) as usize;
+            if takes_part < self.config.experts {
+                pairs = open(takes_part);
+            }
             pairs.sort_by(|a, b| b.share.total_cmp(&a.share));
-            pairs.truncate((pairs.len() as f64 * group.budget - 1e-9).ceil().max(0.0) as usize);
+            pairs.truncate(most);
             taken.push(pairs.len());
             chosen.extend(pairs);
         }
@@ -107,6 +113,7 @@ impl Router for TokenChoice {
         let scores = self.head.scores(hidden, placed)?;
         let device = scores.tensor().device();
         let (pairs, taken) = self.choose(&scores.tensor().to_vec2::<f32>()?, groups);
+        let scores = placed.bar(&scores)?;
         let mut counts = vec![0; experts];
         pairs.iter().for_each(|pair| counts[pair.expert] += 1);
         let total = pairs.len();

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use drdiff_kernels::params::Params;
 use drdiff_kernels::{Builder, Linear, Noise, QuantizedMatrix, Source, Tape, Value};
 use drdiff_routing::{
-    ComputeReport, FeedForward, Groups, Result, RouterKind, Routing, RoutingConfig, Shape, grouped_linear,
+    ComputeReport, Cut, FeedForward, Groups, Read, Result, RouterKind, Routing, RoutingConfig, Shape, grouped_linear,
 };
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, assert_gradient, tensor, values};
 
@@ -45,8 +45,8 @@ impl Layer {
     }
 
     fn forward(&self, x: &Value, groups: &Groups, report: &mut ComputeReport) -> Result<(Value, Option<Routing>)> {
-        let placed = groups.place(&self.config, x.tensor().dim(0)?, &Device::Cpu)?;
-        self.layer.forward(x, placed.as_ref(), 0, report)
+        let placed = groups.place(&self.config, x.tensor().dim(0)?, None, &Device::Cpu)?;
+        self.layer.forward(x, (placed.as_ref(), &Read::All), 0, report)
     }
 }
 
@@ -161,6 +161,55 @@ fn expert_choice_spends_what_shapes_say_and_settled_rows_spend_nothing() {
     let (y, _) = run(&layer, &input(1, 8).narrow(0, 0, 4).unwrap(), &some);
     assert_eq!((&y[..8], &y[24..]), (&plain[..8], &plain[24..32]));
     assert_ne!(y[8..24], plain[8..24]);
+}
+
+#[test]
+fn a_budget_may_cut_experts() {
+    for kind in ROUTED {
+        let layer = Layer::of(RoutingConfig {
+            cut: Cut::Experts,
+            threshold: 0.1,
+            ..config(kind)
+        });
+        // Half of what 8 rows ask for, from 2 of the 4 experts; the other block has all of them.
+        let mut groups = blocks(&[8], 0.5);
+        groups.block(&[true; 16], 0.5, 1.0);
+        let (_, report) = run(&layer, &input(1, 24), &groups);
+        let account = &report.layers()[0];
+        let (_, full) = run(&layer, &input(1, 24).narrow(0, 0, 8).unwrap(), &blocks(&[8], 1.0));
+        assert!(2 * account.taken[0] <= full.layers()[0].taken[0] + 1, "{kind:?}");
+        let (_, half) = run(&layer, &input(1, 24).narrow(0, 0, 8).unwrap(), &blocks(&[8], 0.5));
+        let load = &half.layers()[0].load;
+        assert_eq!(
+            (load[2], load[3], load.iter().sum()),
+            (0, 0, account.taken[0]),
+            "{kind:?}"
+        );
+        if kind == RouterKind::ExpertChoice {
+            assert_eq!(load[..2], [4, 4]);
+        }
+    }
+}
+
+#[test]
+fn what_nobody_reads_does_not_run() {
+    let layer = Layer::new(RouterKind::ExpertChoice);
+    let (x, groups) = (Value::constant(&input(1, 8)), blocks(&[8], 1.0));
+    let placed = groups.place(&layer.config, 8, None, &Device::Cpu).unwrap();
+    let pass = |read: &Read| {
+        let mut report = ComputeReport::default();
+        let (y, _) = layer
+            .layer
+            .forward(&x, (placed.as_ref(), read), 0, &mut report)
+            .unwrap();
+        (values(y.tensor()).unwrap(), report.flops())
+    };
+    let (all, whole) = pass(&Read::All);
+    let (some, part) = pass(&Read::Rows(Tensor::new(&[6u32, 1], &Device::Cpu).unwrap()));
+    assert_close("rows that are read", &some, &[&all[48..56], &all[8..16]].concat());
+    // The shared expert runs for 2 rows of 8; rows compete for routed experts as before.
+    assert_eq!(whole - part, 6 * (6 * 8 * 16));
+    assert_eq!(pass(&Read::Nothing), (Vec::new(), 0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod config;
 pub mod data;
+mod difficulty;
 mod distill;
 mod error;
 mod exercises;
@@ -21,6 +22,7 @@ mod trial;
 mod validate;
 
 pub use config::TrainConfig;
+pub use difficulty::{Difficulty, Frequency, Spent};
 pub use distill::{DistillConfig, DistillLoss, LessonShares, Refresh};
 pub use error::{Error, Result};
 pub use exercises::Exercises;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use drdiff_attention::retrieval::Units;
 use drdiff_attention::{LayerPlans, Segment};
-use drdiff_kernels::{Rotary, Tape, Value, embedding, mixture};
-use drdiff_model::{Hidden, Network, Tables};
+use drdiff_kernels::{Rotary, Tape, Value, embedding, mixture, mixture_with_entropy};
+use drdiff_model::{Hidden, LastPrediction, Network, Tables};
+use drdiff_routing::ComputeReport;
 
 use crate::rows::Rows;
 use crate::{Corrupted, Result, RoutingLoad};
@@ -70,7 +71,7 @@ impl Learned {
 
 /// Cross-entropy of the open positions, averaged with their weights (see [`drdiff_diffusion::Levels`]); recorded if there is a `tape`.
 ///
-/// With `self_condition` the network first predicts without, and reads that prediction, detached
+/// With `self_condition` the network first predicts without, and reads that prediction and its entropy, detached
 /// (Chen et al., arXiv 2208.04202; probability as in LangFlow, arXiv 2604.11748).
 ///
 /// # Errors
@@ -87,8 +88,16 @@ pub fn loss(
     if self_condition {
         let hidden = run(network, &tables.detached(), &rows, corrupted, layout)?;
         let evidence = evidence(network, &hidden, &rows)?;
-        let x_hat = mixture(evidence.tensor(), tables.unit().tensor(), network.bias())?;
-        rows.input.self_condition = Some((x_hat, rows.place.clone()));
+        let (h, unit) = (evidence.tensor(), tables.unit().tensor());
+        let place = rows.place.clone();
+        let (x_hat, entropy) = match network.config().routing.reads_entropy() {
+            true => {
+                let (x_hat, entropy) = mixture_with_entropy(h, unit, network.bias())?;
+                (x_hat, Some(entropy))
+            }
+            false => (mixture(h, unit, network.bias())?, None),
+        };
+        rows.input.last = Some(LastPrediction { x_hat, entropy, place });
     }
     let hidden = run(network, &tables, &rows, corrupted, layout)?;
     let evidence = evidence(network, &hidden, &rows)?;
@@ -101,6 +110,18 @@ pub fn loss(
     })
 }
 
+/// What routed experts run for in a forward pass, row by row of `[noisy | clean]`, without a prediction of its tokens.
+///
+/// # Errors
+/// If shapes do not fit.
+pub(crate) fn compute(network: &Network, corrupted: &Corrupted, layout: &Layout<'_>) -> Result<ComputeReport> {
+    let tables = network.tables(None)?;
+    let rows = corrupted.place(network, &tables)?;
+    let mut report = ComputeReport::by_row();
+    counted(network, &tables, &rows, (corrupted, layout), &mut report)?;
+    Ok(report)
+}
+
 /// The blocks over the rows of a pass.
 pub(crate) fn run(
     network: &Network,
@@ -108,6 +129,22 @@ pub(crate) fn run(
     rows: &Rows,
     corrupted: &Corrupted,
     layout: &Layout<'_>,
+) -> Result<Hidden> {
+    counted(
+        network,
+        tables,
+        rows,
+        (corrupted, layout),
+        &mut ComputeReport::default(),
+    )
+}
+
+fn counted(
+    network: &Network,
+    tables: &Tables,
+    rows: &Rows,
+    (corrupted, layout): (&Corrupted, &Layout<'_>),
+    report: &mut ComputeReport,
 ) -> Result<Hidden> {
     let segment = Segment {
         batch: corrupted.batch,
@@ -117,12 +154,12 @@ pub(crate) fn run(
         rotary: layout.rotary,
         cache: None,
     };
-    Ok(network.forward(tables, &rows.input, &mut [segment], &mut Default::default())?)
+    Ok(network.forward(tables, &rows.input, &mut [segment], report)?)
 }
 
 /// Evidence `y + g` at the open rows.
 pub(crate) fn evidence(network: &Network, hidden: &Hidden, rows: &Rows) -> Result<Value> {
-    let g = network.evidence(hidden, &rows.open)?;
+    let g = network.evidence(hidden)?;
     match (&rows.evidence, &rows.input.soft) {
         (Some(pick), Some(soft)) => {
             let none = Tensor::zeros((1, soft.evidence.dim(1)?), DType::F32, pick.device())?;

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Noise, Purpose, embedding};
 use drdiff_model::{Input, Network, Soft, Tables};
-use drdiff_routing::Groups;
+use drdiff_routing::{Groups, Read};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -48,7 +48,7 @@ struct SoftRows {
 #[derive(Clone)]
 pub(crate) struct Rows {
     pub(crate) input: Input,
-    /// Rows of the pass that are predicted, `[open]` u32.
+    /// Rows of the pass that are predicted, `[open]` u32; a pass may read fewer.
     pub(crate) open: Tensor,
     /// For each open row: 0 without evidence, `j + 1` for soft row `j`; `None` if no row is soft.
     pub(crate) evidence: Option<Tensor>,
@@ -164,9 +164,11 @@ impl Corrupted {
             evidence = Some(vector(&self.picks)?);
         }
         input.mean_signal = place_signal(network, &self.signal)?;
+        let open = vector(&self.open)?;
+        input.read = Read::Rows(open.clone());
         Ok(Rows {
             input,
-            open: vector(&self.open)?,
+            open,
             evidence,
             targets: vector(&self.targets)?,
             weights: Tensor::from_slice(&self.weights, self.weights.len(), device)?,

@@ -124,11 +124,13 @@ impl Trial {
     /// what norms, the optimiser and recomputed scores cost is left out.
     pub fn flops(&self) -> u64 {
         let c = self.network.config();
-        let rows = (self.batch * self.plan.of(0).queries()) as u64;
-        let block =
-            c.width * (c.heads + 2 * c.kv_heads) * c.head_dim + c.heads * c.head_dim * c.width + 3 * c.width * c.hidden;
+        let rows = self.batch * self.plan.of(0).queries();
+        let attention_maps = c.width * (c.heads + 2 * c.kv_heads) * c.head_dim + c.heads * c.head_dim * c.width;
+        let feed_forward = 3 * c.width * c.hidden;
         let head = c.embed * (c.width + c.vocab);
-        let products = 2 * (rows * (c.layers * block) as u64 + (self.tokens() * head) as u64);
+        // The last feed-forward half runs for the rows that are predicted.
+        let fed = (c.layers - 1) * rows + self.tokens();
+        let products = 2 * (c.layers * rows * attention_maps + fed * feed_forward + self.tokens() * head) as u64;
         let attention = self.batch as u64 * self.plan.flops(c.layers, c.heads, c.head_dim);
         let retrieval = self.batch as u64 * c.retrieval_flops(self.units.as_deref());
         let routed = 6 * (c.width * c.routing.expert_hidden) as u64 * self.taken;
@@ -163,9 +165,8 @@ impl Trial {
         let hidden = self
             .network
             .forward(&tables, &input, &mut [segment], &mut Default::default())?;
-        let all = Tensor::arange(0, rows as u32, device)?;
         let weights = Tensor::full((rows as f32).recip(), rows, device)?;
-        let evidence = self.network.evidence(&hidden, &all)?;
+        let evidence = self.network.evidence(&hidden)?;
         let (value, _) = evidence.cross_entropy(tables.unit(), self.network.bias(), &ids, &weights)?;
         Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::data::Window;
 use crate::layouts::Layouts;
-use crate::{Corrupted, Error, Result, Trainer, loss};
+use crate::{Corrupted, Error, Layout, Result, Trainer, loss};
 
 /// Key of the masks that validation draws: the same for every run, so that figures can be compared.
 const VALIDATION: Noise = Noise::new(0x5eed, 1);
@@ -83,16 +83,56 @@ impl<'a> Bounds<'a> {
     /// # Errors
     /// If the block size does not divide the windows, or an operation fails.
     pub fn of(&self, windows: &[Window], block_size: usize) -> Result<BlockBound> {
-        let len = self.len;
+        let model = self.network.config();
+        let mut attention = 0;
+        let mut bound = BoundAccumulator::default();
+        self.each_pass(windows, block_size, |corrupted, layout, masked| {
+            attention = layout.plan.flops(model.layers, model.heads, model.head_dim);
+            let nats = loss(self.network, corrupted, layout, false, None)?
+                .nats
+                .to_dtype(DType::F64)?
+                .to_vec1::<f64>()?;
+            let mut left = nats.as_slice();
+            for block in masked.chunks(block_size) {
+                let open = block.iter().filter(|open| **open).count();
+                let (mine, rest) = left.split_at(open);
+                bound.add(open, block_size, mine.iter().sum())?;
+                left = rest;
+            }
+            Ok(())
+        })?;
+        let bytes = windows.iter().map(|window| window.bytes).sum();
+        let tokens = (windows.len() * self.len) as u64;
+        Ok(BlockBound {
+            block_size,
+            nats: bound.nats_per_token(),
+            error: bound.standard_error(),
+            bits_per_byte: bound.bits_per_byte(tokens, bytes),
+            attention_flops: attention / self.len as u64,
+        })
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        self.network
+    }
+
+    /// Shows `see` pass after pass of `windows`, with its layout and the positions that are masked in it.
+    ///
+    /// # Errors
+    /// If the block size does not divide the windows, or an operation fails.
+    pub(crate) fn each_pass(
+        &self,
+        windows: &[Window],
+        block_size: usize,
+        mut see: impl FnMut(&Corrupted, &Layout<'_>, &[bool]) -> Result<()>,
+    ) -> Result<()> {
+        let (len, model) = (self.len, self.network.config());
         if block_size == 0 || !len.is_multiple_of(block_size) {
             return Err(Error::Config(format!(
                 "blocks of {block_size} do not fill windows of {len} tokens; use a divisor of {len}"
             )));
         }
-        let model = self.network.config();
-        let mut attention = 0;
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
-        let mut bound = BoundAccumulator::default();
         for (part, windows) in windows.chunks(self.batch).enumerate() {
             let tokens: Vec<u32> = windows.iter().flat_map(|window| window.ids.iter().copied()).collect();
             let first = part * self.batch * len;
@@ -110,28 +150,8 @@ impl<'a> Bounds<'a> {
                 corrupted = corrupted.alone();
             }
             let corrupted = corrupted.in_blocks(&levels, block_size, self.budget);
-            let layout = self.layouts.of(&corrupted, block_size)?;
-            attention = layout.plan.flops(model.layers, model.heads, model.head_dim);
-            let nats = loss(self.network, &corrupted, &layout, false, None)?
-                .nats
-                .to_dtype(DType::F64)?
-                .to_vec1::<f64>()?;
-            let mut left = nats.as_slice();
-            for block in masked.chunks(block_size) {
-                let open = block.iter().filter(|open| **open).count();
-                let (mine, rest) = left.split_at(open);
-                bound.add(open, block_size, mine.iter().sum())?;
-                left = rest;
-            }
+            see(&corrupted, &self.layouts.of(&corrupted, block_size)?, masked)?;
         }
-        let bytes = windows.iter().map(|window| window.bytes).sum();
-        let tokens = (windows.len() * len) as u64;
-        Ok(BlockBound {
-            block_size,
-            nats: bound.nats_per_token(),
-            error: bound.standard_error(),
-            bits_per_byte: bound.bits_per_byte(tokens, bytes),
-            attention_flops: attention / len as u64,
-        })
+        Ok(())
     }
 }

@@ -22,6 +22,7 @@ fn routed(vocab: usize, kind: RouterKind) -> ModelConfig {
             experts: 4,
             expert_hidden: 16,
             first_layer: Some(0),
+            entropy: true,
             ..RoutingConfig::default()
         },
         ..model(vocab, false)

@@ -221,4 +221,11 @@ fn the_bound_is_measured_at_a_budget() {
     assert_eq!(nats(&["--compute", "1"]), nats(&[]));
     assert_ne!(nats(&["--compute", "0.25"]), nats(&[]));
     eval(&fixture().model(), &["--compute", "0.25"]).fails(2, &["no routed experts"]);
+
+    let found = eval(&fixture().routed(), &["--difficulty"]).json()["difficulty"][0].clone();
+    for of in ["rare", "common", "first", "last"] {
+        assert!(found[of]["rows"].as_u64() > Some(0), "{found}");
+        assert!((0.0..=4.0).contains(&found[of]["experts"].as_f64().unwrap()), "{found}");
+    }
+    eval(&fixture().model(), &["--difficulty"]).fails(2, &["no routed experts"]);
 }

@@ -2,6 +2,7 @@
 
 mod counts;
 mod ending;
+mod frequency;
 mod memorisation;
 mod ngram;
 mod repetition;
@@ -9,6 +10,7 @@ mod self_bleu;
 
 pub use counts::Counts;
 pub use ending::{Endings, Lengths};
+pub use frequency::word_frequencies;
 pub use memorisation::{Memorisation, Memory};
 pub use repetition::Repetition;
 pub use self_bleu::{REFERENCES, self_bleu};

@@ -148,12 +148,12 @@ fn whole(network: &Network, text: &[u32], positions: Range<usize>) -> Result<Pre
         rotary: &rotary,
         cache: None,
     };
-    let input = Input::discrete(Tensor::from_slice(text, len, device)?);
+    let rows = Tensor::arange(positions.start as u32, positions.end as u32, device)?;
+    let input = Input::discrete(Tensor::from_slice(text, len, device)?).reading(rows);
     let tables = network.tables(None)?;
     let hidden = network.forward(&tables, &input, &mut [segment], &mut Default::default())?;
-    let rows = Tensor::arange(positions.start as u32, positions.end as u32, device)?;
     Ok(Predicted {
-        logits: network.logits(network.evidence(&hidden, &rows)?.tensor())?,
+        logits: network.logits(network.evidence(&hidden)?.tensor())?,
         retrieved: Vec::new(),
     })
 }

@@ -101,6 +101,7 @@ pub(crate) fn routed(kind: RouterKind) -> Network {
         kind,
         experts: 4,
         expert_hidden: 16,
+        entropy: true,
         budget: Budget { min: 0.25, max: 1.0 },
         ..RoutingConfig::default()
     };
@@ -111,6 +112,11 @@ pub(crate) fn routed(kind: RouterKind) -> Network {
     {
         var.set(&(var.as_tensor() * 20.0).expect("a product"))
             .expect("the same shape");
+    }
+    // What a router knows of the last prediction moves each expert another way.
+    for (_, var) in params.vars().filter(|(name, _)| name.ends_with("router.entropy")) {
+        let moves = Tensor::new(&[[4f32, -4.0, 2.0, -2.0], [-1.0, 1.0, 3.0, -3.0]], &Device::Cpu);
+        var.set(&moves.expect("a tensor")).expect("the same shape");
     }
     network.freeze().expect("tables")
 }

@@ -6,7 +6,7 @@ use drdiff_attention::{KvCache, PassLayout, Segment, pass};
 use drdiff_generation::{Engine, Error, Request, Settings, StopReason, Task};
 use drdiff_kernels::{Rotary, TilePlan};
 use drdiff_model::{Input, Network, Soft};
-use drdiff_routing::ComputeReport;
+use drdiff_routing::{ComputeReport, Read};
 use drdiff_solver::{Process, SolverConfig};
 use drdiff_testkit::{Inputs, assert_close, relative_rms, tensor, values};
 
@@ -39,6 +39,10 @@ fn run(
         let evidence = Inputs::new(1).numbers(2 * config.embed);
         input.soft = Some(Soft::new(tensor(&evidence, &[2, config.embed])?)?);
     }
+    input.read = match noisy {
+        true => Read::Rows(Tensor::from_iter(clean.len() as u32..index.len() as u32, &Device::Cpu)?),
+        false => Read::Nothing,
+    };
     let segment = Segment {
         batch: 1,
         len: index.len(),
@@ -56,8 +60,7 @@ fn run(
     if !noisy {
         return Ok(Vec::new());
     }
-    let rows: Vec<u32> = (clean.len() as u32..index.len() as u32).collect();
-    let evidence = network.evidence(&hidden, &Tensor::new(rows, &Device::Cpu)?)?;
+    let evidence = network.evidence(&hidden)?;
     let mut found = values(evidence.tensor())?;
     found.extend(values(&network.logits(evidence.tensor())?)?);
     Ok(found)

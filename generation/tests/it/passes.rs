@@ -10,7 +10,7 @@ use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLay
 use drdiff_generation::Task;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, Network};
-use drdiff_routing::ComputeReport;
+use drdiff_routing::{ComputeReport, Read};
 use drdiff_testkit::{Inputs, assert_close, values};
 
 /// Text positions of a training sequence.
@@ -49,16 +49,14 @@ fn evidence(network: &Network, index: &[u32], positions: Vec<i64>, reads: Reads<
         rotary: &rotary,
         cache: reads.cache,
     };
-    let input = Input::discrete(Tensor::new(index, &Device::Cpu).unwrap());
+    let mut input = Input::discrete(Tensor::new(index, &Device::Cpu).unwrap());
+    let rows = rows.map(|row| row as u32);
+    input.read = Read::Rows(Tensor::from_iter(rows, &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
     let hidden = network
         .forward(&tables, &input, &mut [segment], &mut ComputeReport::default())
         .unwrap();
-    let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-    let found = network
-        .evidence(&hidden, &Tensor::new(rows, &Device::Cpu).unwrap())
-        .unwrap();
-    values(found.tensor()).unwrap()
+    values(network.evidence(&hidden).unwrap().tensor()).unwrap()
 }
 
 /// Asserts that a text goes on as if its start had been the prompt.

@@ -40,6 +40,17 @@ pub fn mixture(h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64>
     expectation(&distribution(h, table, bias, width), table, width)
 }
 
+/// The entropy of each row of `softmax(h table^T + bias)` over that of an even choice.
+#[must_use]
+pub fn entropy_shares(h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64> {
+    let nats = |p: &[f64]| -p.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>();
+    let largest = (bias.len().max(2) as f64).ln();
+    distribution(h, table, bias, width)
+        .chunks(bias.len())
+        .map(|p| nats(p) / largest)
+        .collect()
+}
+
 /// `KL(p || softmax(h table^T + bias))` in nats, row by row.
 #[must_use]
 pub fn divergence(p: &[f64], h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64> {

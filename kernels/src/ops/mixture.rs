@@ -1,5 +1,6 @@
 //! The mean embedding under the predicted distribution: what solvers and self-conditioning read.
 
+use super::entropy::probabilities_with_entropy;
 use crate::{Error, Result};
 use candle_core::{D, DType, Device, Shape, Tensor};
 
@@ -13,6 +14,30 @@ const CHUNK: usize = 4096;
 /// # Errors
 /// If shapes do not fit.
 pub fn mixture(h: &Tensor, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    over_chunks([h, table, bias], probabilities)
+}
+
+/// [`mixture`], and how undecided each row is: the entropy of its softmax as a share of the largest possible, `[N]` f32,
+/// without a gradient either.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn mixture_with_entropy(h: &Tensor, table: &Tensor, bias: &Tensor) -> Result<(Tensor, Tensor)> {
+    let mut shares = Vec::new();
+    let means = over_chunks([h, table, bias], |logits, bias| {
+        let (p, share) = probabilities_with_entropy(logits, bias)?;
+        shares.push(share);
+        Ok(p)
+    })?;
+    let shares = join(&shares, 0, DType::F32, h.device())?;
+    Ok((means, shares))
+}
+
+/// The mean rows of `table` under the probabilities that `predict` makes of the logits of some rows and the bias.
+fn over_chunks(
+    [h, table, bias]: [&Tensor; 3],
+    mut predict: impl FnMut(Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
     let [h, table, bias] = [h, table, bias].map(Tensor::detach);
     let ((rows, width), (vocab, table_width)) = (h.dims2()?, table.dims2()?);
     if width != table_width || bias.dims() != [vocab] {
@@ -23,7 +48,7 @@ pub fn mixture(h: &Tensor, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let mut parts = Vec::with_capacity(rows.div_ceil(CHUNK));
     for start in (0..rows).step_by(CHUNK) {
         let h = h.narrow(0, start, CHUNK.min(rows - start))?.contiguous()?;
-        let p = probabilities(h.matmul(&cast.t()?)?, &bias)?;
+        let p = predict(h.matmul(&cast.t()?)?, &bias)?;
         parts.push(p.matmul(&cast)?.to_dtype(DType::F32)?);
     }
     join(&parts, (0, width), DType::F32, h.device())

@@ -3,8 +3,8 @@
 use crate::compare::{DTYPES, compare, gpu, numbers, on_cpu};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use drdiff_kernels::{
-    AdamWSlot, AdamWStep, MuonSlot, MuonStep, adamw_all, embedding, global_norm, linear_cross_entropy, mixture, muon,
-    orthogonalise,
+    AdamWSlot, AdamWStep, MuonSlot, MuonStep, adamw_all, embedding, global_norm, linear_cross_entropy, mixture,
+    mixture_with_entropy, muon, orthogonalise,
 };
 use drdiff_testkit::{Inputs, assert_close_within, assert_no_worse, relative_rms};
 use half::bf16;
@@ -77,6 +77,14 @@ fn mean_embeddings() -> Result<()> {
             .unwrap();
             let wanted = on_cpu(&mixture(&h, &table, &bias).unwrap())?;
             assert_close_within(&format!("mixture {dtype:?}"), &on_cpu(&found)?, &wanted, tolerance);
+            let (_, shares) = mixture_with_entropy(
+                &on_gpu(&h, dtype)?,
+                &on_gpu(&table, DType::F32)?,
+                &on_gpu(&bias, DType::F32)?,
+            )
+            .unwrap();
+            let wanted = on_cpu(&mixture_with_entropy(&h, &table, &bias).unwrap().1)?;
+            assert_close_within(&format!("entropy {dtype:?}"), &on_cpu(&shares)?, &wanted, tolerance);
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
 use candle_core::{Result, Tensor, Var};
-use drdiff_kernels::{linear_cross_entropy, mixture, naive};
+use drdiff_kernels::{entropy_shares, linear_cross_entropy, mixture, mixture_with_entropy, naive};
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 struct Case {
@@ -120,6 +120,22 @@ fn the_mean_embedding_matches_the_twin() -> Result<()> {
         let found = mixture(&h, &table, &bias).unwrap();
         let wanted = naive::mixture(&case.h, &case.table, &case.bias, width);
         assert_close("mixture", &values(&found)?, &wanted);
+        let (again, shares) = mixture_with_entropy(&h, &table, &bias).unwrap();
+        assert_eq!(values(&again)?, values(&found)?);
+        let wanted = naive::entropy_shares(&case.h, &case.table, &case.bias, width);
+        assert_close("entropy", &values(&shares)?, &wanted);
     }
     Ok(())
+}
+
+#[test]
+fn entropies_of_logits_run_from_certain_to_even() {
+    let certain = [0.0, f32::NEG_INFINITY, -200.0, -90.0];
+    let two = [7.0, 7.0, -100.0, f32::NEG_INFINITY];
+    let shares = entropy_shares(&[certain, two, [3.0; 4]].concat(), 4);
+    assert_eq!(shares[0], 0.0);
+    assert!(
+        (shares[1] - 0.5).abs() < 1e-6 && (shares[2] - 1.0).abs() < 1e-6,
+        "{shares:?}"
+    );
 }

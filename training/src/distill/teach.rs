@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{SoftTarget, categorical, mixture};
 use drdiff_model::{Network, Soft, Tables};
+use drdiff_routing::Read;
 
 use super::Lesson;
 use super::commits::Commits;
@@ -67,7 +68,7 @@ impl Work<'_> {
         let mut reading = vec![rows.input.index.clone()];
         let mut predictions = Vec::new();
         for (pass, kept) in commits.kept.iter().enumerate() {
-            rows.open = self.rows.open.index_select(&vector(kept)?, 0)?;
+            rows.input.read = Read::Rows(self.rows.open.index_select(&vector(kept)?, 0)?);
             let h = self.predict(&rows)?;
             if let Some(draws) = commits.draws.get(pass) {
                 let u = Tensor::from_slice(draws, draws.len(), device)?;

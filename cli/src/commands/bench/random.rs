@@ -115,7 +115,6 @@ fn time(
         })
         .collect();
     let input = Input::discrete(Tensor::from_vec(index, n, device)?);
-    let rows = Tensor::arange(0, n as u32, device)?;
     let plan = Arc::new(TilePlan::new(&[block_causal(n, n)?])?);
     let positions: Vec<i64> = (0..n as i64).collect();
     let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, device)?;
@@ -129,7 +128,7 @@ fn time(
             cache: None,
         };
         let hidden = network.forward(&network.tables(None)?, &input, &mut [segment], &mut Default::default())?;
-        network.logits(network.evidence(&hidden, &rows)?.tensor())?;
+        network.logits(network.evidence(&hidden)?.tensor())?;
         Ok(())
     })?;
     let subject = Subject {

@@ -14,6 +14,7 @@ Examples:
   drdiff eval --text held-out.jsonl                        bits a byte of the bundled model, by block size
   drdiff eval --text held-out.jsonl --model run --block-sizes 1,16,1024
   drdiff eval --text held-out.jsonl --block-sizes 1024 --set attention.plan=tree --set attention.layers=[9]
+  drdiff eval --text held-out.jsonl --model run --difficulty     mean routed experts of rare and of common words
   drdiff eval --recall 1k..64k --model run                 numbers that were said long ago
   drdiff eval --recall 4k,1M --recall-whole --model run    numbers to both sides of the question
   drdiff eval out/texts.jsonl --judge smollm2.gguf         generated texts
@@ -50,6 +51,9 @@ pub(crate) struct EvalArgs {
     /// Share of the routed experts that runs for the bound [default: the most that the model was trained at]
     #[arg(long, value_name = "SHARE")]
     pub(super) compute: Option<f64>,
+    /// Report what routed experts run for: rare and common words, first and last steps of blocks
+    #[arg(long, requires = "text")]
+    pub(super) difficulty: bool,
     /// Bytes of prompts that say a number once and ask for it at their end, as in 1k,4k or 1k..1M
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = lengths)]
     pub(super) recall: Vec<Lengths>,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::MiniLm;
-use drdiff_evaluation::metrics::{Memorisation, Memory};
+use drdiff_evaluation::metrics::{Memorisation, Memory, word_frequencies};
 use drdiff_evaluation::recall::Recalled;
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
@@ -18,7 +18,7 @@ use drdiff_generation::Compute;
 use drdiff_kernels::device;
 use drdiff_model::{Network, Tokenizer, write_atomically};
 use drdiff_training::data::{documents, text_windows};
-use drdiff_training::{BlockBound, Bounds};
+use drdiff_training::{BlockBound, Bounds, Difficulty};
 use serde::Serialize;
 
 pub(crate) use args::EvalArgs;
@@ -45,6 +45,8 @@ struct Measured {
     #[serde(skip_serializing_if = "Option::is_none")]
     compute: Option<f64>,
     bounds: Vec<BlockBound>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    difficulty: Vec<Difficulty>,
     recall: Vec<Recalled>,
     texts: Vec<Ranked>,
 }
@@ -79,6 +81,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
         window: args.window.unwrap_or(network.config().context),
         compute: args.compute,
         bounds: Vec::new(),
+        difficulty: Vec::new(),
         recall: Vec::new(),
         texts: Vec::new(),
     };
@@ -140,6 +143,11 @@ fn bounds(
         Compute::Share(share).check(network.config())?;
         bounds = bounds.with_budget(share);
     }
+    let tokens = windows.iter().flat_map(|window| &window.ids);
+    let words = match args.difficulty {
+        true => word_frequencies(&tokens.map(|id| tokenizer.decode(&[*id])).collect::<Vec<_>>()),
+        false => Vec::new(),
+    };
     for size in &args.block_sizes {
         if stop.load(Ordering::Relaxed) {
             return Ok(false);
@@ -148,6 +156,9 @@ fn bounds(
             tell(&format_args!("block size {size}, {} windows", windows.len()));
         }
         measured.bounds.push(bounds.of(&windows, *size)?);
+        if args.difficulty {
+            measured.difficulty.push(bounds.difficulty(&windows, &words, *size)?);
+        }
     }
     Ok(true)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use drdiff_evaluation::recall::Side;
 use drdiff_evaluation::texts::Row;
+use drdiff_training::Spent;
 
 use super::Measured;
 
@@ -29,6 +30,27 @@ pub(super) fn of(measured: &Measured) -> String {
             line(
                 &mut text,
                 format_args!("{size:>10}  {nats:>12.3}  {error:>7.3}  {bits:>11.3}"),
+            );
+        }
+    }
+    if !measured.difficulty.is_empty() {
+        line(
+            &mut text,
+            format_args!(
+                "\nexperts of a position without a token in a routed layer\n\n{:>10}  {:>10}  {:>12}  {:>11}  {:>10}",
+                "block size", "rare words", "common words", "first steps", "last steps"
+            ),
+        );
+        for found in &measured.difficulty {
+            let mean = |spent: Spent| match spent.rows {
+                0 => "-".to_owned(),
+                _ => format!("{:.3}", spent.experts),
+            };
+            let (size, rare, common) = (found.block_size, mean(found.rare), mean(found.common));
+            let (first, last) = (mean(found.first), mean(found.last));
+            line(
+                &mut text,
+                format_args!("{size:>10}  {rare:>10}  {common:>12}  {first:>11}  {last:>10}"),
             );
         }
     }
