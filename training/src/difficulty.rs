@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::data::Window;
 use crate::objective::compute;
-use crate::{Bounds, Error, Result};
+use crate::{Bounds, Corrupted, Error, Result};
 
 /// How common the word of a token is in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Bounds<'_> {
         let mut words = words;
         self.each_pass(windows, block_size, |corrupted, layout, masked| {
             let report = compute(self.network(), corrupted, layout)?;
-            let experts = experts(model, &report, corrupted.len);
+            let experts = experts(model, &report, corrupted);
             let (mine, rest) = words.split_at_checked(masked.len()).unwrap_or((words, &[]));
             words = rest;
             let rows: Vec<((bool, Frequency), f64)> =
@@ -109,8 +109,9 @@ impl Bounds<'_> {
     }
 }
 
-/// Experts of each text position in a routed layer: the rows of a pass are `[noisy | clean]`, `len` each.
-fn experts(model: &ModelConfig, report: &ComputeReport, len: usize) -> impl Iterator<Item = f64> {
+/// Experts of each text position in a routed layer: the first `len` of the rows of each sequence are its noisy ones.
+fn experts(model: &ModelConfig, report: &ComputeReport, corrupted: &Corrupted) -> impl Iterator<Item = f64> {
+    let (len, each) = (corrupted.len, corrupted.each);
     let layers = model.routing.routed_layers(model.layers);
     let mut sums: Vec<f64> = Vec::new();
     let mut count = 0;
@@ -121,7 +122,7 @@ fn experts(model: &ModelConfig, report: &ComputeReport, len: usize) -> impl Iter
             .for_each(|(sum, experts)| *sum += f64::from(*experts));
         count += 1;
     }
-    let noisy = move |(row, _): &(usize, f64)| row % (2 * len) < len;
+    let noisy = move |(row, _): &(usize, f64)| row % each < len;
     let mean = move |(_, sum): (usize, f64)| sum / f64::from(count.max(1));
     sums.into_iter().enumerate().filter(noisy).map(mean)
 }
