@@ -11,11 +11,12 @@ use crate::sampling::Draw;
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum CommitSchedule {
     /// Uniformly random: the ancestral sampler of masked diffusion (MDLM, arXiv 2406.07524).
-    #[default]
     Random,
-    /// Far from each other: every `m / count`-th of the `m` open positions, from a random first one on. Tokens of one step are drawn
-    /// without knowing of each other, which costs neighbours most (Dilated Unmasking Scheduler, arXiv 2506.19037, whose
-    /// fixed pattern this makes random, by systematic sampling: in each step every open position is as likely as any other).
+    /// Far from each other: every `m / count`-th of the `m` open positions, from a random first one on; one at a time this is
+    /// `Random`. Tokens of one step are drawn without knowing of each other, which costs neighbours most (Dilated Unmasking
+    /// Scheduler, arXiv 2506.19037, whose fixed pattern this makes random, by systematic sampling: in each step every
+    /// open position is as likely as any other).
+    #[default]
     Spread,
     /// Largest probability of the drawn token first (MaskGIT, arXiv 2202.04200; LLaDA, arXiv 2502.09992).
     Confidence,
@@ -125,7 +126,7 @@ impl CommitSchedule {
         step: u64,
         first_position: u64,
     ) -> Vec<usize> {
-        if *self == Self::Spread {
+        if *self == Self::Spread && count > 1 {
             let first = noise.uniform(Purpose::Commit, step, first_position);
             return spread(candidates, count, first);
         }
