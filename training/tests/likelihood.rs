@@ -1,7 +1,5 @@
 //! The likelihood of a text is one: it sums to one over what could come next, and adds up token by token.
 
-#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
-
 mod common;
 
 use candle_core::{DType, Device};
