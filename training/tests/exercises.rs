@@ -1,7 +1,5 @@
 //! What exercises hold, and that training reads them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
-
 use drdiff_training::Exercises;
 
 #[test]
