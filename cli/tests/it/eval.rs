@@ -162,6 +162,27 @@ fn what_cannot_be_measured_is_refused_in_a_sentence() {
     }
 }
 
+#[test]
+fn a_model_of_this_program_judges_texts() {
+    let dir = tempfile::tempdir().unwrap();
+    let line =
+        |prompt: &str| serde_json::json!({ "prompt": prompt, "text": "The old king had three sons." }).to_string();
+    let judge = fixture().model().display().to_string();
+    let perplexity = |prompt: &str| {
+        let set = write(dir.path(), "texts.jsonl", &[&line(prompt)]);
+        let found = json(&mut eval(&[&set, "--judge", &judge, "--json", "-q"]));
+        found["texts"][0]["perplexity"]["value"].as_f64().unwrap()
+    };
+    let plain = perplexity("");
+    assert!(plain > 1.0 && plain.is_finite(), "{plain}");
+    assert_eq!(plain, perplexity(""), "nothing is drawn");
+    assert_ne!(
+        plain,
+        perplexity("Once upon a time "),
+        "a text is read behind its prompt"
+    );
+}
+
 /// With a real judge, if the variable names one: human-like text reads better than the same words in another order.
 #[test]
 fn a_real_judge_prefers_text_to_shuffled_words() {
