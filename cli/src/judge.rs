@@ -1,38 +1,44 @@
-//! From a name on the command line to a judge of texts.
+//! From names on the command line to what reads texts: a judge, and the network whose features distances are measured in.
 
 use std::path::Path;
 
 use anyhow::Result;
 use candle_core::Device;
+use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::judge::{LlamaJudge, OwnJudge, name_of};
 use drdiff_evaluation::sweep::Judge;
+use drdiff_model::is_own_gguf;
 
-use crate::model::Source;
+use crate::exit::usage;
+use crate::model::{Source, weights_file};
 
-/// Opens a judge: a model of this program, or a Llama in GGUF or in a folder as Hugging Face keeps them.
-pub(crate) fn open(path: &Path, device: &Device) -> Result<Box<dyn Judge>> {
-    if !ours(path) {
-        return Ok(Box::new(LlamaJudge::open(path, device)?));
+/// Opens a judge, if one is named: a model of this program, or a Llama in GGUF or in a folder as Hugging Face keeps them.
+pub(crate) fn open(path: Option<&Path>, device: &Device) -> Result<Option<Box<dyn Judge>>> {
+    let Some(path) = path else { return Ok(None) };
+    if !is_own(path) {
+        return Ok(Some(Box::new(LlamaJudge::open(path, device)?)));
     }
     let source = Source::find(Some(path))?;
     let (network, tokenizer) = source.load(device)?;
-    Ok(Box::new(OwnJudge::new(
-        name_of(path),
-        source.hash(),
-        network,
-        tokenizer,
-    )))
+    let judge = OwnJudge::new(name_of(path), source.hash(), network, tokenizer);
+    Ok(Some(Box::new(judge)))
 }
 
-/// Whether a file or folder is a model of this program. What cannot be read is not, so that the Llama's reader says why.
-fn ours(path: &Path) -> bool {
-    Source::find(Some(path)).is_ok_and(|source| match source.is_gguf() {
-        true => source.is_own_gguf(),
-        // Hugging Face keeps the shape of a network in a file of its own, this program beside the weights.
-        false => has_extension(&source.path, "safetensors") && !source.path.with_file_name("config.json").is_file(),
+/// Opens the folder of all-MiniLM-L6-v2, if it is named.
+pub(crate) fn features(path: Option<&Path>) -> Result<Option<MiniLm>> {
+    let features = path.map(MiniLm::open).transpose();
+    features.map_err(|error| usage(error.to_string()))
+}
+
+/// Whether a file or folder is a model of this program, by its head alone. What cannot be read is not, so that the Llama's
+/// reader says why.
+fn is_own(path: &Path) -> bool {
+    weights_file(path).is_ok_and(|file| {
+        let safetensors = file.extension().is_some_and(|extension| extension == "safetensors");
+        match safetensors {
+            // Hugging Face keeps the shape of a network in a file of its own, this program beside the weights.
+            true => !file.with_file_name("config.json").is_file(),
+            false => is_own_gguf(&file),
+        }
     })
-}
-
-fn has_extension(path: &Path, wanted: &str) -> bool {
-    path.extension().is_some_and(|extension| extension == wanted)
 }

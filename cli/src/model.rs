@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candle_core::Device;
-use drdiff_model::{
-    Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, is_own_gguf, read_checkpoint, read_gguf,
-};
+use drdiff_model::{Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, read_checkpoint, read_gguf};
 
 use crate::exit::usage;
 use crate::settings::changed;
@@ -79,11 +77,6 @@ impl Source {
         self.weights.starts_with(b"GGUF")
     }
 
-    /// Whether the file is GGUF of this program.
-    pub(crate) fn is_own_gguf(&self) -> bool {
-        is_own_gguf(&self.weights)
-    }
-
     /// Reads the weights.
     pub(crate) fn checkpoint(&self, device: &Device) -> Result<Checkpoint> {
         let read = if self.is_gguf() { read_gguf } else { read_checkpoint };
@@ -130,7 +123,8 @@ pub(crate) fn require_tokenizer(metadata: &Metadata, tokenizer: &Tokenizer) -> R
     Ok(())
 }
 
-fn weights_file(path: &Path) -> Result<PathBuf> {
+/// The file with the weights of a model that is named by it or by its folder.
+pub(crate) fn weights_file(path: &Path) -> Result<PathBuf> {
     let shown = path.display();
     if path.is_dir() {
         let found = WEIGHTS.iter().map(|name| path.join(name)).find(|file| file.is_file());

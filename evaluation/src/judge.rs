@@ -126,7 +126,7 @@ impl Judge for LlamaJudge {
 }
 
 /// An error without the backtrace that may follow it.
-pub(crate) fn first_line(error: &candle_core::Error) -> String {
+pub(crate) fn first_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 

@@ -89,9 +89,11 @@ impl Rows {
             input.soft = Some(Soft::new(matrix(&self.soft)?)?);
         }
         if !self.data.is_empty() {
+            let wanted = network.config().routing.reads_entropy();
+            let entropy = || Tensor::from_slice(&self.entropy, self.entropy.len(), device);
             input.last = Some(LastPrediction {
                 x_hat: matrix(&self.data)?,
-                entropy: Some(Tensor::from_slice(&self.entropy, self.entropy.len(), device)?),
+                entropy: wanted.then(entropy).transpose()?,
                 place: Tensor::from_slice(&self.place, rows, device)?,
             });
         }

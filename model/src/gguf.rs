@@ -1,7 +1,8 @@
 //! Small weights for CPUs: GGUF with the large matrices in 8 or about 4.5 bits.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{BufReader, Cursor};
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::{self, Content, Value};
@@ -84,10 +85,11 @@ pub fn save_gguf_as(
     write_atomically(path, bytes.get_ref())
 }
 
-/// Whether GGUF bytes are a model of this program.
+/// Whether a file is GGUF of this program; only its head is read.
 #[must_use]
-pub fn is_own_gguf(bytes: &[u8]) -> bool {
-    Content::read(&mut Cursor::new(bytes)).is_ok_and(|content| content.metadata.contains_key(METADATA_KEY))
+pub fn is_own_gguf(path: &Path) -> bool {
+    let head = File::open(path).map(BufReader::new);
+    head.is_ok_and(|mut file| Content::read(&mut file).is_ok_and(|content| content.metadata.contains_key(METADATA_KEY)))
 }
 
 /// Reads GGUF bytes; `path` is for messages only. Tensors come dequantised on a GPU, as they are on a CPU.

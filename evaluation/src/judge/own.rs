@@ -3,6 +3,7 @@
 use drdiff_model::{Network, Tokenizer};
 use drdiff_training::likelihood;
 
+use super::first_line;
 use crate::sweep::{Judge, Result, Surprise, SweepError};
 
 /// A network that was trained here. What it says of a text is its exact likelihood in blocks of one token, so a network that was
@@ -26,13 +27,12 @@ impl OwnJudge {
         }
     }
 
-    fn failed(&self, reason: &str) -> SweepError {
-        let reason = reason.lines().next().unwrap_or_default();
-        SweepError::Judge(format!("{} failed: {reason}", self.name))
+    fn failed(&self, error: &dyn std::fmt::Display) -> SweepError {
+        SweepError::Judge(format!("{} failed: {}", self.name, first_line(error)))
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        self.tokenizer.encode(text).map_err(|e| self.failed(&e.to_string()))
+        self.tokenizer.encode(text).map_err(|e| self.failed(&e))
     }
 }
 
@@ -54,7 +54,7 @@ impl Judge for OwnJudge {
         let from = ids.len();
         ids.extend(self.encode(text)?);
         ids.truncate(context);
-        let nats = likelihood(&self.network, &ids, from).map_err(|e| self.failed(&e.to_string()))?;
+        let nats = likelihood(&self.network, &ids, from).map_err(|e| self.failed(&e))?;
         Ok(Surprise {
             nats: nats.iter().sum(),
             tokens: nats.len(),

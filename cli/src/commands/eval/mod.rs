@@ -63,13 +63,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let source = Source::find(args.model.as_deref())?;
     let device = device(args.device)?;
     let (network, tokenizer) = source.load_changed(&device, &args.set)?;
-    let mut judge = args
-        .judge
-        .as_deref()
-        .map(|path| judge::open(path, &device))
-        .transpose()?;
-    let features = args.features.as_deref().map(MiniLm::open).transpose();
-    let features = features.map_err(|error| usage(error.to_string()))?;
+    let mut judge = judge::open(args.judge.as_deref(), &device)?;
+    let features = judge::features(args.features.as_deref())?;
     let stop = interrupt::flag()?;
     let mut measured = Measured {
         command: std::env::args().collect::<Vec<_>>().join(" "),

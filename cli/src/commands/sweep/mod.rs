@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use drdiff_evaluation::distance::Human;
-use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::report::{Report, verdict};
 use drdiff_evaluation::sweep::{
     self, CellResult, Judge, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig, TextRecord,
@@ -39,13 +38,8 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         Some(out) => out,
         None => return Err(usage("there is no folder for the report; name one with -o")),
     };
-    let mut judge = args
-        .judge
-        .as_deref()
-        .map(|path| judge::open(path, &device))
-        .transpose()?;
-    let features = args.features.as_deref().map(MiniLm::open).transpose();
-    let features = features.map_err(|error| usage(error.to_string()))?;
+    let mut judge = judge::open(args.judge.as_deref(), &device)?;
+    let features = judge::features(args.features.as_deref())?;
     let human = match (&features, &config.reference, models.first()) {
         (Some(features), Some(path), Some(model)) => {
             let texts = sweep::human_texts(path, model.engine.tokenizer(), config.settings.tokens)?;
