@@ -72,6 +72,9 @@ pub enum Error {
         /// Text positions of a training sequence.
         len: usize,
     },
+    /// Texts in one call whose memory is not one.
+    #[error("texts of several banks cannot be read in one call; make a cohort of each bank's")]
+    Cohort,
     /// Segments with caches, or several of them, on a tape.
     #[error("a pass that learns has one segment without a cache; run the segments one after another")]
     Segments,

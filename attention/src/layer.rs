@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Rotary, SelfAttend, Value, qk_norm_rope, tile_attention};
 
 use crate::retrieval::Units;
-use crate::{Error, KvCache, LayerPlans, Reads, Result, Tree, tree_attention};
+use crate::{Cohort, Error, KvCache, LayerPlans, Reads, Result, Tree, tree_attention};
 
 /// Sizes of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,8 +45,16 @@ pub struct Segment<'a> {
     pub units: Option<Arc<Units>>,
     /// Rotations of the segment's positions.
     pub rotary: &'a Rotary,
-    /// Committed keys and values; needs `batch == 1`.
-    pub cache: Option<&'a mut KvCache>,
+    /// Committed keys and values.
+    pub past: Option<Past<'a>>,
+}
+
+/// Where the committed keys and values of a segment are.
+pub enum Past<'a> {
+    /// Those of one text, for a segment of one sequence.
+    Cache(&'a mut KvCache),
+    /// Those of several, for a segment of as many.
+    Cohort(&'a Cohort),
 }
 
 /// Multi-head self-attention over a plan.
@@ -90,7 +98,7 @@ impl SelfAttention {
     pub fn forward(&self, x: &Value, segments: &mut [Segment<'_>], layer: usize) -> Result<Value> {
         let qkv = x.linear(&self.qkv)?;
         let mixed = match segments {
-            [one] if one.cache.is_none() => self.whole(&qkv, one, layer)?,
+            [one] if one.past.is_none() => self.whole(&qkv, one, layer)?,
             _ if qkv.is_recorded() => return Err(Error::Segments),
             many => self.parts(qkv.tensor(), many, layer)?,
         };
@@ -158,13 +166,16 @@ impl SelfAttention {
             return Err(Error::TreeParts);
         };
         let (b, t) = (segment.batch, segment.len);
+        if let Some(Past::Cohort(cohort)) = segment.past {
+            return self.seated(qkv, (b, t, segment.rotary), cohort, layer);
+        }
         let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
         let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, &self.q_gain, segment.rotary)?;
         let k = qk_norm_rope(&qkv.narrow(2, heads, kv_heads)?, &self.k_gain, segment.rotary)?;
         let v = qkv.narrow(2, heads + kv_heads, kv_heads)?;
-        let (k, v) = match segment.cache.as_deref_mut() {
-            Some(cache) => cache.extend(layer, &k, &v)?,
-            None => (k, v),
+        let (k, v) = match &mut segment.past {
+            Some(Past::Cache(cache)) => cache.extend(layer, &k, &v)?,
+            _ => (k, v),
         };
         let lead = plan.queries().saturating_sub(t);
         let q = match lead {
@@ -173,6 +184,31 @@ impl SelfAttention {
         };
         let attention = tile_attention(&q, &k, &v, &plan, self.scale())?;
         Ok(attention.out.narrow(1, lead, t)?.reshape((b * t, heads * head_dim))?)
+    }
+
+    /// `b` texts of a bank, each with `t` positions, in one call.
+    fn seated(
+        &self,
+        qkv: &Tensor,
+        (b, t, rotary): (usize, usize, &Rotary),
+        cohort: &Cohort,
+        layer: usize,
+    ) -> Result<Tensor> {
+        let Shape {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.shape;
+        let shared = kv_heads * head_dim;
+        let gains = [&self.q_gain, &self.k_gain];
+        let each = Value::constant(&qkv.reshape((b, t, self.shape.all_heads(), head_dim))?);
+        let [q, k, _] = each.queries_keys_values(gains, rotary, heads)?;
+        let k = k.tensor().reshape((b * t, shared))?;
+        let v = qkv.narrow(1, (heads + kv_heads) * head_dim, shared)?;
+        let (k, v) = cohort.extend(layer, &k, &v)?;
+        let attention = tile_attention(q.tensor(), &k, &v, cohort.plan(), self.scale())?;
+        Ok(attention.out.reshape((b * t, heads * head_dim))?)
     }
 
     /// `1 / sqrt(D)`.

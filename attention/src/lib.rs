@@ -15,11 +15,11 @@ mod pattern;
 pub mod retrieval;
 mod tree;
 
-pub use cache::{CacheShape, KvCache};
+pub use cache::{Bank, CacheShape, Cohort, KvCache, Place};
 pub use config::{AttentionConfig, PlanKind, TreeConfig};
 pub use cost::attention_flops;
 pub use error::{Error, Result};
-pub use layer::{Segment, SelfAttention, Shape};
+pub use layer::{Past, Segment, SelfAttention, Shape};
 pub use layers::{LayerPlans, Reads};
 pub use layout::{PassLayout, block_causal, noisy_clean, pass};
 pub use length_adaptive::{LengthAdaptive, Ring};

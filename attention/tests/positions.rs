@@ -34,7 +34,7 @@ fn attend(positions: Vec<i64>) -> Vec<f64> {
         plan: plan.into(),
         units: None,
         rotary: &rotary,
-        cache: None,
+        past: None,
     };
     values(layer.forward(&Value::constant(&x), &mut [segment], 0).unwrap().tensor()).unwrap()
 }

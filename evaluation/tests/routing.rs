@@ -161,7 +161,7 @@ fn evidence(network: &Network, tokens: &[u32], block: &[Option<u32>], last: Opti
         plan: TilePlan::new(&[noisy_clean(len, BLOCK).unwrap()]).unwrap().into(),
         units: None,
         rotary: &Rotary::new(&[positions], model.head_dim, model.rope_base, &Device::Cpu).unwrap(),
-        cache: None,
+        past: None,
     };
     let tables = network.tables(None).unwrap();
     let hidden = network

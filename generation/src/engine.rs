@@ -8,6 +8,8 @@ use drdiff_model::{Network, Tokenizer};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{Prediction, Table};
 
+use crate::banks::Banks;
+use crate::cohorts::Cohorts;
 use crate::job::Job;
 use crate::part::Part;
 use crate::pass::predict;
@@ -23,6 +25,8 @@ pub struct Engine {
     table: Table,
     waiting: VecDeque<Job>,
     active: Vec<Job>,
+    banks: Banks,
+    cohorts: Cohorts,
     capacity: usize,
     shows_experts: bool,
 }
@@ -49,6 +53,8 @@ impl Engine {
             table,
             waiting: VecDeque::new(),
             active: Vec::new(),
+            banks: Banks::new(capacity.max(1)),
+            cohorts: Cohorts::default(),
             capacity: capacity.max(1),
             shows_experts: false,
         })
@@ -79,8 +85,9 @@ impl Engine {
     /// # Errors
     /// If its settings or lengths are impossible for the model.
     pub fn submit(&mut self, request: Request) -> Result<()> {
-        self.waiting
-            .push_back(Job::new(request, &self.network, &self.tokenizer, &self.table)?);
+        let words = (&self.tokenizer, &self.table);
+        let job = Job::new(request, &self.network, words, &mut self.banks)?;
+        self.waiting.push_back(job);
         Ok(())
     }
 
@@ -98,13 +105,15 @@ impl Engine {
         if self.active.is_empty() {
             return Ok(events);
         }
+        // Texts that bring equally much to the pass lie side by side, where one call of attention serves them.
+        self.active.sort_by_key(Job::lengths);
         let parts = self.active.iter_mut().map(Job::part).collect::<Result<Vec<_>>>()?;
         let mut report = match self.shows_experts {
             true => ComputeReport::by_row(),
             false => ComputeReport::default(),
         };
         let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
-        let predictions = predict(&self.network, &mut jobs, &parts, &mut report)?;
+        let predictions = predict(&self.network, &mut jobs, &parts, (&mut self.cohorts, &mut report))?;
         let mut kept = Vec::with_capacity(self.active.len());
         for ((mut job, part), (spans, prediction)) in self.active.drain(..).zip(&parts).zip(predictions) {
             let cost = job.count(part, &spans, &report, self.network.config());

@@ -9,6 +9,7 @@ use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
 use drdiff_routing::{ComputeReport, RoutingConfig};
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
+use crate::banks::Banks;
 use crate::compute::{Span, difficulty};
 use crate::part::{Part, Plan};
 use crate::stop::StopStrings;
@@ -78,7 +79,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(request: Request, network: &Network, tokenizer: &Tokenizer, table: &Table) -> Result<Self> {
+    pub(crate) fn new(
+        request: Request,
+        network: &Network,
+        (tokenizer, table): (&Tokenizer, &Table),
+        banks: &mut Banks,
+    ) -> Result<Self> {
         let config = network.config();
         let context = config.context;
         let (budget, block_size) = request.check(context, config.vocab)?;
@@ -94,9 +100,9 @@ impl Job {
             return Err(Error::Plan { asked, has });
         }
         let text = clean.len() + canvas.len().max(budget);
-        let cache = || match asked.unwrap_or(has) {
+        let mut cache = || match asked.unwrap_or(has) {
             // A block, the one before it and what both see lie within the distances known from training.
-            PlanKind::Dense => Ok(network.cache(context.saturating_sub(2 * block_size).max(1), pass)?),
+            PlanKind::Dense => banks.cache(network, (context.saturating_sub(2 * block_size).max(1), pass)),
             // All layers share what the cache keeps.
             PlanKind::LengthAdaptive | PlanKind::Retrieval if !config.attention.layers.is_empty() => {
                 Err(Error::from(AttentionError::LayersWrite))
@@ -180,16 +186,23 @@ impl Job {
         self.run.state().tokens.len()
     }
 
+    /// Clean tokens and positions of the block in the next pass.
+    pub(crate) fn lengths(&self) -> (usize, usize) {
+        let clean = self.left.min(chunk(self.block_size));
+        let block = clean == self.left;
+        (clean, if block { self.block_len() } else { 0 })
+    }
+
     /// The part of this job in the next pass.
     pub(crate) fn part(&mut self) -> Result<Part> {
-        let left = &self.clean[self.clean.len() - self.left..];
-        let clean = left[..left.len().min(chunk(self.block_size))].to_vec();
-        let block = clean.len() == left.len();
+        let (clean, noisy) = self.lengths();
+        let from = self.clean.len() - self.left;
+        let clean = self.clean[from..from + clean].to_vec();
         let layout = PassLayout {
             committed: self.cache.visible(),
             clean: clean.len(),
             clean_block: self.block_size,
-            noisy: if block { self.block_len() } else { 0 },
+            noisy,
         };
         let plan = match &self.plan {
             Some((known, plan)) if *known == layout => plan.clone(),
@@ -208,7 +221,7 @@ impl Job {
         Ok(Part {
             clean,
             unprompted,
-            block,
+            block: noisy > 0,
             plan,
         })
     }

@@ -3,7 +3,9 @@
 //! [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
 //! happened. Everything else (a command line, a batch job, a server) drives that `step`.
 
+mod banks;
 pub mod batch;
+mod cohorts;
 mod compute;
 mod engine;
 mod error;

@@ -1,14 +1,14 @@
 //! One network pass for many jobs: their rows side by side, never padded, never visible to one another.
 
 use candle_core::Tensor;
-use drdiff_attention::Segment;
+use drdiff_attention::Past;
 use drdiff_diffusion::Level;
-use drdiff_kernels::Rotary;
 use drdiff_model::{Input, LastPrediction, Network, Soft};
 use drdiff_routing::{ComputeReport, Groups, Read};
 use drdiff_solver::Prediction;
 
 use crate::Result;
+use crate::cohorts::{Cohorts, Member};
 use crate::compute::Span;
 use crate::job::Job;
 use crate::part::Part;
@@ -110,22 +110,20 @@ pub(crate) fn predict(
     network: &Network,
     jobs: &mut [&mut Job],
     parts: &[Part],
-    report: &mut ComputeReport,
+    (cohorts, report): (&mut Cohorts, &mut ComputeReport),
 ) -> Result<Vec<(Vec<Span>, Option<Prediction>)>> {
     let config = network.config();
     let mut rows = Rows::default();
-    let mut rotaries = Vec::with_capacity(jobs.len());
+    let mut members = Vec::with_capacity(jobs.len());
     let mut spans = Vec::with_capacity(jobs.len());
-    for (job, part) in jobs.iter().zip(parts) {
-        let share = job.share(&config.routing);
+    for (job, part) in jobs.iter_mut().zip(parts) {
+        let (share, first_span) = (job.share(&config.routing), spans.len());
         for clean in part.views() {
             let (first_row, first_group) = (rows.index.len(), rows.groups.len());
             let (first_open, first_routed) = (rows.open.len(), rows.groups.members());
             clean.iter().for_each(|token| rows.clean(*token));
-            let mut len = clean.len();
             if part.block {
                 rows.block(job, share, config.vocab as u32, config.embed);
-                len += job.block_len();
             }
             spans.push(Span {
                 rows: first_row..rows.index.len(),
@@ -135,30 +133,22 @@ pub(crate) fn predict(
                 open: rows.open.len() - first_open,
                 share,
             });
-            let first = job.position as i64;
-            let positions: Vec<i64> = (first..first + len as i64).collect();
-            rotaries.push((
+        }
+        let (position, own) = (job.position as i64, &spans[first_span..]);
+        for (cache, span) in job.caches().zip(own) {
+            let len = span.rows.len();
+            members.push(Member {
                 len,
-                Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?,
-            ));
+                position,
+                plan: part.plan.clone(),
+                place: cache.place(len)?,
+            });
         }
     }
+    cohorts.gather(&members, network)?;
     let input = rows.input(network)?;
-    let caches = jobs
-        .iter_mut()
-        .zip(parts)
-        .flat_map(|(job, part)| job.caches().map(move |cache| (cache, part)));
-    let mut segments: Vec<Segment<'_>> = caches
-        .zip(&rotaries)
-        .map(|((cache, part), (len, rotary))| Segment {
-            batch: 1,
-            len: *len,
-            plan: part.plan.tiles.clone().into(),
-            units: part.plan.units.clone(),
-            rotary,
-            cache: Some(cache),
-        })
-        .collect();
+    let caches = jobs.iter_mut().flat_map(|job| job.caches());
+    let mut segments = cohorts.segments(&members, caches.map(Past::Cache));
     let hidden = network.forward(&network.tables(None)?, &input, &mut segments, report)?;
     drop(segments);
     if rows.open.is_empty() {

@@ -23,6 +23,15 @@ struct Geometry {
 struct Plan {
     const u32 *offsets, *entries;
     const int2 *queries, *keys;    // (limit, group), (time, group)
+    const int2 *seats;             // (first key, number of keys) where sequences share a tensor of keys, else null
+};
+
+// Where the keys of a batch entry lie.
+struct Seat {
+    int batch, first, count;
+    __device__ Seat(const Plan &plan, const Geometry &g, int entry) : batch(entry), first(0), count(g.keys) {
+        if (plan.seats) batch = 0, first = plan.seats[entry].x, count = plan.seats[entry].y;
+    }
 };
 
 // What a half of a block of two tiles does with a tile of the other side, where the plan is walked in pairs.

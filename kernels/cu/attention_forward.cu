@@ -15,6 +15,7 @@ __device__ void forward(const View &q, const View &k, const View &v, bf16 *out, 
     // Late queries see more keys in causal plans: the longest work starts first.
     const int pair = pairs - 1 - blockIdx.x, head = blockIdx.y, batch = blockIdx.z;
     const int key_head = head / (g.heads / g.key_heads), sequence = g.shared ? 0 : batch;
+    const Seat seat(plan, g, batch);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, second = warp / 2;
     const int first_row = warp * 32, first_query = pair * 2 * TILE;
 
@@ -22,8 +23,10 @@ __device__ void forward(const View &q, const View &k, const View &v, bf16 *out, 
     const auto load_stage = [&](int stage, u32 entry) {
         const int key = (entry >> 4) * TILE;
         const u32 to = stages + stage * 2 * BYTES;
-        load_tile<D, TILE, THREADS>(to, at<bf16>(k, batch, key, key_head), k.time, g.keys - key);
-        load_tile<D, TILE, THREADS>(to + BYTES, at<bf16>(v, batch, key, key_head), v.time, g.keys - key);
+        load_tile<D, TILE, THREADS>(to, at<bf16>(k, seat.batch, seat.first + key, key_head), k.time,
+                                  seat.count - key);
+        load_tile<D, TILE, THREADS>(to + BYTES, at<bf16>(v, seat.batch, seat.first + key, key_head), v.time,
+                                  seat.count - key);
     };
     const u32 *offsets = plan.offsets + sequence * pairs + pair;
     const u32 *entries = plan.entries + offsets[0];

@@ -18,7 +18,9 @@ __device__ void forward(const View &q, const View &k, const View &v, bf16 *out, 
     const int second = __shfl_sync(0xffffffffu, threadIdx.x / WARPGROUP, 0), lane = threadIdx.x % 32;
     const int tile = pair * 2 + second, first_row = threadIdx.x % WARPGROUP / 32 * 16;
 
-    const Source<D> q_rows(q, batch, head), k_rows(k, batch, key_head), v_rows(v, batch, key_head);
+    const Seat seat(plan, g, batch);
+    const Source<D> q_rows(q, batch, head);
+    const Source<D> k_rows(k, seat.batch, key_head, seat.first), v_rows(v, seat.batch, key_head, seat.first);
 #pragma unroll
     for (int i = 0; i < 2; i++) q_rows.load(q_tiles + i * BYTES, (pair * 2 + i) * TILE, g.queries);
     const u32 *offsets = plan.offsets + sequence * pairs + pair;
@@ -29,8 +31,8 @@ __device__ void forward(const View &q, const View &k, const View &v, bf16 *out, 
         const int key = (entry >> 4) * TILE;
         const u32 to = stages + i % STAGES * 2 * BYTES;
         if (i < count) {
-            k_rows.load(to, key, g.keys);
-            v_rows.load(to + BYTES, key, g.keys);
+            k_rows.load(to, key, seat.count);
+            v_rows.load(to + BYTES, key, seat.count);
         }
         copies_commit();
     };

@@ -41,6 +41,7 @@ __device__ void forward(const View &q, const View &k, const View &v, T *out, flo
                         const Geometry &g) {
     const Place p(g.queries, g.shared);
     if (!p.live) return;
+    const Seat seat(plan, g, p.batch);
     const int key_head = p.head / (g.heads / g.key_heads), tile = p.index / TILE, lane = threadIdx.x % 32;
     const int2 code = plan.queries[(long)p.sequence * g.query_tiles * TILE + p.index];
     const T *mine = at<T>(q, p.batch, p.index, p.head);
@@ -52,8 +53,8 @@ __device__ void forward(const View &q, const View &k, const View &v, T *out, flo
             const int first = (plan.entries[e] >> 1) * TILE + side, key = first + lane;
             const int2 other = plan.keys[(long)p.sequence * g.key_tiles * TILE + key];
             float score = -infinity;
-            if (allowed(code, other) && key < g.keys)
-                score = g.scale * dot(mine, at<T>(k, p.batch, key, key_head), g.width);
+            if (allowed(code, other) && key < seat.count)
+                score = g.scale * dot(mine, at<T>(k, seat.batch, seat.first + key, key_head), g.width);
             const float top = fmaxf(peak, warp_max(score));
             if (top == -infinity) continue;
             const float shrink = expf(peak - top), weight = expf(score - top);
@@ -61,8 +62,9 @@ __device__ void forward(const View &q, const View &k, const View &v, T *out, flo
             sum = sum * shrink + warp_sum(weight);
 #pragma unroll
             for (int j = 0; j < COLUMNS; j++) total[j] *= shrink;
-            for (int i = 0; i < 32 && first + i < g.keys; i++)
-                add(total, __shfl_sync(0xffffffffu, weight, i), at<T>(v, p.batch, first + i, key_head), g.width);
+            for (int i = 0; i < 32 && first + i < seat.count; i++)
+                add(total, __shfl_sync(0xffffffffu, weight, i), at<T>(v, seat.batch, seat.first + first + i, key_head),
+                    g.width);
         }
     }
     const long row = ((long)p.batch * g.queries + p.index) * g.heads + p.head;

@@ -20,8 +20,8 @@ template <int D> struct Source {
     static constexpr int CHUNKS = D / 8, STEP = THREADS / CHUNKS;
     const bf16 *from;
     int stride;
-    __device__ Source(const View &v, int batch, int head)
-        : from(at<bf16>(v, batch, threadIdx.x / CHUNKS, head) + threadIdx.x % CHUNKS * 8), stride(v.time) {}
+    __device__ Source(const View &v, int batch, int head, int start = 0)
+        : from(at<bf16>(v, batch, start + threadIdx.x / CHUNKS, head) + threadIdx.x % CHUNKS * 8), stride(v.time) {}
     // Rows first..first + 64 of `length`, zeros beyond, `shift` elements away.
     __device__ void load(u32 to, int first, int length, long shift = 0) const {
         const int chunk = threadIdx.x % CHUNKS, row = threadIdx.x / CHUNKS;

@@ -165,7 +165,7 @@ impl<'n> LongText<'n> {
             plan: self.plans.get(len, len)?,
             units,
             rotary,
-            cache: None,
+            past: None,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! The network: from what is known about each position to evidence about it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
-use drdiff_attention::{CacheShape, KvCache, Segment};
+use drdiff_attention::{Bank, CacheShape, KvCache, Segment};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
 use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
@@ -159,6 +160,14 @@ impl Network {
     /// If the memory cannot be had.
     pub fn cache(&self, window: usize, pass: usize) -> Result<KvCache> {
         Ok(KvCache::new(self.cache_shape(), (window, pass))?)
+    }
+
+    /// Memory for `seats` texts, each like that of [`Network::cache`] with `sizes` window and pass.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn bank(&self, sizes: (usize, usize), seats: usize) -> Result<Arc<Bank>> {
+        Ok(Bank::new(self.cache_shape(), sizes, seats)?)
     }
 
     /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by the

@@ -169,7 +169,7 @@ fn experts_survive_their_files() {
             plan: TilePlan::new(&[noisy_clean(4, 4).unwrap()]).unwrap().into(),
             units: None,
             rotary: &Rotary::new(&[(0..4).chain(0..4).collect()], 32, 10_000.0, &Device::Cpu).unwrap(),
-            cache: None,
+            past: None,
         };
         let tables = network.tables(None).unwrap();
         let hidden = network

@@ -37,7 +37,7 @@ fn whole(network: &Network, text: &[u32], rows: &Range<usize>) -> Vec<f64> {
         plan: Whole { attention }.plan(text.len(), text.len()).unwrap(),
         units,
         rotary: &rotary,
-        cache: None,
+        past: None,
     };
     let rows = Tensor::arange(rows.start as u32, rows.end as u32, &Device::Cpu).unwrap();
     let input = Input::discrete(Tensor::from_slice(text, text.len(), &Device::Cpu).unwrap()).reading(rows);

@@ -152,7 +152,7 @@ fn counted(
         plan: layout.plan.clone(),
         units: layout.units.clone(),
         rotary: layout.rotary,
-        cache: None,
+        past: None,
     };
     Ok(network.forward(tables, &rows.input, &mut [segment], report)?)
 }

@@ -152,7 +152,7 @@ impl Trial {
             plan: self.plan.clone(),
             units: self.units.clone(),
             rotary: &self.rotary,
-            cache: None,
+            past: None,
         };
         let mut input = Input::discrete(ids.clone());
         for _ in 0..self.batch {

@@ -74,7 +74,7 @@ fn what_is_asked_for_is_found_among_other_chunks() {
             plan: plan.clone().into(),
             units: Some(units.clone()),
             rotary: &rotary,
-            cache: None,
+            past: None,
         };
         let fields = encoder.read(&x, &mut [segment]).unwrap();
         let y: Value = layer.forward(&x, &fields).unwrap();

@@ -1,5 +1,6 @@
 //! Keys and values of committed positions.
 
+mod bank;
 mod chunks;
 mod tiles;
 mod window;
@@ -11,6 +12,8 @@ use drdiff_kernels::TilePlan;
 
 use crate::retrieval::{Choices, Chunks, Retrieval, Units};
 use crate::{Error, LengthAdaptive, PassLayout, Result};
+use bank::Seat;
+pub use bank::{Bank, Cohort, Place};
 use chunks::Store;
 use tiles::Tiles;
 use window::Window;
@@ -41,6 +44,8 @@ pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
     slots: Slots,
     chunks: Option<Store>,
+    /// Where the layers' memory lies, if other texts have theirs beside it.
+    seat: Option<Seat>,
 }
 
 /// Which slot holds which position.
@@ -65,6 +70,21 @@ impl KvCache {
     /// If the memory cannot be had.
     pub fn new(shape: CacheShape<'_>, (window, pass): (usize, usize)) -> Result<Self> {
         Self::with(shape, Slots::Window(Window::new(window, pass)))
+    }
+
+    /// Sees what [`KvCache::new`] does, in a seat of `bank`; `None` if all are taken.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn seated(bank: &Arc<Bank>) -> Result<Option<Self>> {
+        let Some(seat) = Bank::seat(bank) else { return Ok(None) };
+        let (window, pass) = bank.sizes();
+        Ok(Some(Self {
+            layers: seat.layers()?,
+            slots: Slots::Window(Window::new(window, pass)),
+            chunks: None,
+            seat: Some(seat),
+        }))
     }
 
     /// Sees what `plan` reads of a text of up to `text` positions in blocks of `block_size`, and takes passes of up to
@@ -113,6 +133,7 @@ impl KvCache {
             layers,
             slots,
             chunks: None,
+            seat: None,
         })
     }
 
@@ -121,6 +142,17 @@ impl KvCache {
         match &self.slots {
             Slots::Window(window) => window.visible(),
             Slots::Tiles(tiles) => tiles.committed(),
+        }
+    }
+
+    /// Where in its bank the cache reads and writes in the next pass of `len` positions; `None` if it has memory of its own.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub fn place(&self, len: usize) -> Result<Option<Place>> {
+        match (&self.seat, &self.slots) {
+            (Some(seat), Slots::Window(window)) => Ok(Some(seat.place(window.view(len), window.piece(len)?.slot))),
+            _ => Ok(None),
         }
     }
 

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Rotary, TilePlan, Value, Visibility};
 
 use super::{CHUNK, Choices, Chunks, Field};
-use crate::{Error, Result, Segment, SelfAttention, Shape};
+use crate::{Error, Past, Result, Segment, SelfAttention, Shape};
 
 /// A transformer layer inside each chunk, with positions that begin anew in each, and the maps behind it.
 ///
@@ -75,7 +75,7 @@ impl ChunkEncoder {
     /// # Errors
     /// If shapes do not fit, a segment has no units, or a pass that learns has more than one segment or a cache.
     pub fn read(&self, x: &Value, segments: &mut [Segment<'_>]) -> Result<Vec<Field>> {
-        if x.is_recorded() && (segments.len() > 1 || segments.iter().any(|segment| segment.cache.is_some())) {
+        if x.is_recorded() && (segments.len() > 1 || segments.iter().any(|segment| segment.past.is_some())) {
             return Err(Error::Segments);
         }
         let device = x.tensor().device();
@@ -84,8 +84,9 @@ impl ChunkEncoder {
         for segment in segments {
             let (batch, units) = (segment.batch, segment.units.clone().ok_or(Error::Units)?);
             let mut choices = Choices::default();
-            let chunks = match segment.cache.as_deref_mut() {
-                Some(cache) => {
+            let chunks = match &mut segment.past {
+                Some(Past::Cohort(_)) => return Err(Error::Units),
+                Some(Past::Cache(cache)) => {
                     choices = cache.choices()?.clone();
                     choices.clear();
                     let clean = units.clean();
@@ -132,7 +133,7 @@ impl ChunkEncoder {
             plan: self.inside.clone().into(),
             rotary: &self.rotary,
             units: None,
-            cache: None,
+            past: None,
         };
         let normed = x.rms_norm(attention_gain, self.eps)?;
         let delta = self.attention.forward(&normed, &mut [inside], 0)?;

@@ -45,7 +45,7 @@ impl Pair {
             plan: plan.clone().into(),
             units: Some(Arc::new(units.clone())),
             rotary: &rotary,
-            cache: None,
+            past: None,
         };
         let mut segments: Vec<Segment<'_>> = units.iter().map(segment).collect();
         self.encoder.read(x, &mut segments).unwrap()

@@ -43,7 +43,7 @@ fn run(layer: &SelfAttention, x: &Value, plan: LayerPlans, texts: usize, which: 
         plan,
         units: None,
         rotary: &rotary,
-        cache: None,
+        past: None,
     };
     layer.forward(x, &mut [segment], which).unwrap()
 }

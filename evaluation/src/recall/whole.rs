@@ -146,7 +146,7 @@ fn whole(network: &Network, text: &[u32], positions: Range<usize>) -> Result<Pre
         plan: Whole { attention }.plan(len, len)?,
         units: None,
         rotary: &rotary,
-        cache: None,
+        past: None,
     };
     let rows = Tensor::arange(positions.start as u32, positions.end as u32, device)?;
     let input = Input::discrete(Tensor::from_slice(text, len, device)?).reading(rows);

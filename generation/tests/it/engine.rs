@@ -2,7 +2,7 @@
 
 use crate::common::{CONTEXT, END, certain_of, network, network_of, request, tokenizer, write, write_one};
 use candle_core::{Device, Tensor};
-use drdiff_attention::{KvCache, PassLayout, Segment, pass};
+use drdiff_attention::{KvCache, PassLayout, Past, Segment, pass};
 use drdiff_generation::{Engine, Error, Request, Settings, StopReason, Task};
 use drdiff_kernels::{Rotary, TilePlan};
 use drdiff_model::{Input, Network, Soft};
@@ -49,7 +49,7 @@ fn run(
         plan: TilePlan::new(&[pass(layout)?])?.into(),
         units: None,
         rotary: &rotary,
-        cache: cache.take(),
+        past: cache.take().map(Past::Cache),
     };
     let hidden = network.forward(
         &network.tables(None)?,
@@ -275,4 +275,18 @@ fn prompts_and_texts_may_be_longer_than_the_context() {
     let mut wide = request(0, &"x".repeat(300), 2 * CONTEXT + 5);
     wide.settings.block_size = CONTEXT;
     assert_eq!(write_one(network(), wide).ids.len(), 2 * CONTEXT + 5);
+}
+
+#[test]
+fn texts_that_share_memory_do_not_see_each_other() {
+    // Beyond the window, with prompts of several lengths, of which some are taken in while others are written.
+    let requests: Vec<_> = [("", 3), ("The cat", 2), (&*"A long story. ".repeat(40), 2), ("Once", 1)]
+        .into_iter()
+        .zip(0..)
+        .map(|((prompt, contexts), id)| request(id, prompt, contexts * CONTEXT))
+        .collect();
+    let together = write(network(), 3, requests.clone());
+    for (request, (_, output)) in requests.into_iter().zip(together) {
+        assert_eq!(write_one(network(), request).ids, output.ids);
+    }
 }

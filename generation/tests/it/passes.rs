@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::common::{request, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::retrieval::Units;
-use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Pattern, Segment};
+use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Past, Pattern, Segment};
 use drdiff_generation::Task;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, Network};
@@ -47,7 +47,7 @@ fn evidence(network: &Network, index: &[u32], positions: Vec<i64>, reads: Reads<
         plan: reads.plan,
         units: reads.units,
         rotary: &rotary,
-        cache: reads.cache,
+        past: reads.cache.map(Past::Cache),
     };
     let mut input = Input::discrete(Tensor::new(index, &Device::Cpu).unwrap());
     let rows = rows.map(|row| row as u32);

@@ -20,6 +20,7 @@ pub(crate) mod merge;
 pub(crate) mod modulated_norm;
 mod operand;
 pub(crate) mod plan;
+pub(crate) mod put_rows;
 pub(crate) mod reduce;
 pub(crate) mod residual_norm;
 pub(crate) mod rms_norm;

@@ -16,6 +16,7 @@ pub(super) struct PlanAt {
     entries: u64,
     queries: u64,
     keys: u64,
+    seats: u64,
 }
 // SAFETY: plain addresses in C's layout.
 unsafe impl DeviceRepr for PlanAt {}
@@ -33,6 +34,8 @@ pub(crate) struct DevicePlan {
     col_pairs: DeviceCsr,
     queries: CudaSlice<i32>,
     keys: CudaSlice<i32>,
+    /// First key and number of keys of each sequence, if they share a tensor.
+    seats: Option<CudaSlice<i32>>,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,12 @@ impl DevicePlan {
             let codes = codes.iter().map(|code| [code.time, code.group.max(-1)]);
             padded(codes, plan.key_tiles(), [i32::MAX, -1])
         });
+        let seats = plan
+            .seats()
+            .iter()
+            .flat_map(|seat| [seat.start as i32, seat.len() as i32]);
+        let seats: Vec<i32> = seats.collect();
+        let uploaded = |seats: &Vec<i32>| device.clone_htod(seats);
         Ok(Self {
             location: device.location(),
             rows: DeviceCsr::new(plan.rows(), device)?,
@@ -92,6 +101,10 @@ impl DevicePlan {
             col_pairs: DeviceCsr::new(&pairs(plan.cols(), plan.key_tiles()), device)?,
             queries: device.clone_htod(&queries.collect::<Vec<_>>())?,
             keys: device.clone_htod(&keys.collect::<Vec<_>>())?,
+            seats: Some(&seats)
+                .filter(|seats| !seats.is_empty())
+                .map(uploaded)
+                .transpose()?,
         })
     }
 
@@ -108,6 +121,7 @@ impl DevicePlan {
             entries: lists.entries.device_ptr(&stream).0,
             queries: self.queries.device_ptr(&stream).0,
             keys: self.keys.device_ptr(&stream).0,
+            seats: self.seats.as_ref().map_or(0, |seats| seats.device_ptr(&stream).0),
         }
     }
 }

@@ -10,6 +10,9 @@ pub use csr::Csr;
 pub(crate) use csr::split;
 
 use crate::{Error, Result};
+use std::borrow::Borrow;
+use std::ops::Range;
+
 use classify::{Kind, Summary};
 
 /// Positions in a tile.
@@ -26,6 +29,16 @@ pub struct PlanCost {
     pub pairs: u64,
 }
 
+impl PlanCost {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            full_tiles: self.full_tiles + other.full_tiles,
+            partial_tiles: self.partial_tiles + other.partial_tiles,
+            pairs: self.pairs + other.pairs,
+        }
+    }
+}
+
 /// The tiles to read, for one sequence that the whole batch shares or for each sequence of the batch.
 ///
 /// Every allowed pair lies in exactly one listed tile. A key tile of fewer than [`TILE`] keys is always partial, so
@@ -40,6 +53,8 @@ pub struct TilePlan {
     rows: Csr,
     cols: Csr,
     cost: PlanCost,
+    /// Where in a tensor of keys that all sequences share each has its own; empty if each has a tensor of its own.
+    seats: Vec<Range<usize>>,
     /// The plan on a GPU, once something has run there.
     #[cfg(feature = "cuda")]
     pub(crate) device: std::sync::OnceLock<crate::cuda::plan::DevicePlan>,
@@ -121,9 +136,50 @@ impl TilePlan {
             rows: Csr::from_rows(rows),
             cols: Csr::from_rows(cols),
             cost,
+            seats: Vec::new(),
             #[cfg(feature = "cuda")]
             device: std::sync::OnceLock::new(),
         }
+    }
+
+    /// Plans of single sequences with equally many queries as the plan of all of them, over keys that lie in one tensor
+    /// `[1, S, G, D]`: those of sequence `i` from `first[i]` on. Sequences may have different numbers of keys. Such a plan
+    /// has no backward pass.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if there is no plan, one is of several sequences, or the counts do not fit.
+    pub fn seated<P: Borrow<Self>>(plans: &[P], first: &[usize]) -> Result<Self> {
+        let plans = || plans.iter().map(Borrow::borrow);
+        let queries = plans().next().map_or(0, Self::queries);
+        let alike = |plan: &Self| plan.sequences == 1 && plan.seats.is_empty() && plan.queries == queries;
+        if first.is_empty() || plans().len() != first.len() || !plans().all(alike) {
+            return Err(Error::Plan(format!(
+                "{} plans for {} seats, or not of single sequences of {queries} queries",
+                plans().len(),
+                first.len()
+            )));
+        }
+        let keys = plans().map(Self::keys).max().unwrap_or_default();
+        let padding = |plan: &Self| vec![KeyCode::PADDING; keys - plan.keys];
+        let rows = plans().flat_map(|plan| (0..plan.query_tiles()).map(|tile| plan.rows.row(tile).to_vec()));
+        Ok(Self {
+            sequences: first.len(),
+            queries,
+            keys,
+            query_codes: plans().flat_map(|plan| plan.query_codes.iter().copied()).collect(),
+            key_codes: plans()
+                .flat_map(|plan| plan.key_codes.iter().copied().chain(padding(plan)))
+                .collect(),
+            rows: Csr::from_rows(rows),
+            cols: Csr::from_rows([]),
+            cost: plans().fold(PlanCost::default(), |sum, plan| sum.plus(plan.cost)),
+            seats: plans()
+                .zip(first)
+                .map(|(plan, &first)| first..first + plan.keys)
+                .collect(),
+            #[cfg(feature = "cuda")]
+            device: std::sync::OnceLock::new(),
+        })
     }
 
     /// Sequences described; 1 serves a batch of any size.
@@ -138,10 +194,16 @@ impl TilePlan {
         self.queries
     }
 
-    /// Keys of a sequence.
+    /// Keys of a sequence, or of the one that has most.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys
+    }
+
+    /// Where in the one tensor of keys those of each sequence lie; empty if each sequence has a tensor of its own.
+    #[must_use]
+    pub fn seats(&self) -> &[Range<usize>] {
+        &self.seats
     }
 
     /// Query tiles of a sequence.

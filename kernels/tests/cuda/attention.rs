@@ -2,7 +2,7 @@
 
 use crate::compare::{DTYPES, compare, gpu, numbers, on_cpu, tolerance};
 use candle_core::{DType, Device, Result, Tensor};
-use drdiff_kernels::{KeyCode, QueryCode, TilePlan, Visibility, tile_attention};
+use drdiff_kernels::{KeyCode, QueryCode, TilePlan, Visibility, put_rows, tile_attention};
 use drdiff_testkit::{Inputs, assert_close_within};
 use std::sync::Arc;
 
@@ -159,6 +159,39 @@ fn log_sum_exp() -> Result<()> {
             &lse(&Device::Cpu, DType::F32)?,
             tolerance(dtype),
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn sequences_with_keys_in_one_tensor() -> Result<()> {
+    let seats = [(700, 333), (0, 64), (70, 1), (130, 200)];
+    for (dtype, width) in [
+        (DType::F32, 64),
+        (DType::BF16, 64),
+        (DType::BF16, 128),
+        (DType::BF16, 80),
+    ] {
+        let plans = seats.map(|(_, keys)| Arc::new(TilePlan::new(&[random(70, keys, 5)]).unwrap()));
+        let plan = || Arc::new(TilePlan::seated(&plans, &seats.map(|(first, _)| first)).unwrap());
+        let mut inputs = Inputs::new(width as u64);
+        let q = numbers(&mut inputs, &[4, 70, 4, width])?;
+        let rows = seats.iter().flat_map(|(first, keys)| *first..first + keys);
+        let rows: Vec<u32> = rows.map(|row| row as u32).collect();
+        let fresh = numbers(&mut inputs, &[rows.len(), 3 * width])?;
+        let run = |device: &Device, dtype| -> Result<[Vec<f64>; 2]> {
+            let place = |x: &Tensor| x.to_device(device)?.to_dtype(dtype);
+            // What no sequence owns is NaN, and must not matter.
+            let bank = Tensor::full(f32::NAN, (1100, 2 * width), device)?.to_dtype(dtype)?;
+            let index = Tensor::new(rows.as_slice(), device)?;
+            put_rows(&bank, &place(&fresh)?.narrow(1, width, 2 * width)?, &index).unwrap();
+            let bank = bank.reshape((1, 1100, 2, width))?;
+            let found = tile_attention(&place(&q)?, &bank, &bank, &plan(), SCALE).unwrap();
+            Ok([on_cpu(&found.out)?, on_cpu(&found.lse)?])
+        };
+        let ([out, lse], [wanted, sums]) = (run(&gpu(), dtype)?, run(&Device::Cpu, DType::F32)?);
+        assert_close_within("out", &out, &wanted, tolerance(dtype));
+        assert_close_within("lse", &lse, &sums, tolerance(dtype));
     }
     Ok(())
 }

@@ -18,5 +18,6 @@ mod params;
 mod plan;
 mod rng;
 mod rows;
+mod seats;
 mod tape;
 mod tiles;

@@ -125,7 +125,7 @@ fn time(
             plan: plan.clone().into(),
             units: None,
             rotary: &rotary,
-            cache: None,
+            past: None,
         };
         let hidden = network.forward(&network.tables(None)?, &input, &mut [segment], &mut Default::default())?;
         network.logits(network.evidence(&hidden)?.tensor())?;

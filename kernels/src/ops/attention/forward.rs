@@ -1,6 +1,6 @@
 //! The forward pass: one task for each (batch entry, head, query tile).
 
-use super::shape::{Inputs, gather, hide, positions, runs, span};
+use super::shape::{Inputs, gather, hide, runs, span};
 use crate::gemm::{Mat, Threads, product};
 use crate::plan::{TILE, split};
 use crate::simd;
@@ -48,7 +48,7 @@ fn attend(inputs: &Inputs<'_>, batch: usize, head: usize, tile: usize, scores: &
     ];
     let row = inputs.sequence(batch) * inputs.plan.query_tiles() + tile;
     for run in runs(inputs.plan.rows().row(row), RUN) {
-        let keys = span(run, h.keys);
+        let keys = span(run, inputs.keys(batch));
         scores.resize(queries.len() * keys.len(), 0.0);
         inputs.scores(scores, batch, head, &queries, &keys);
         hide_partial(inputs, scores, batch, &queries, &keys, run);
@@ -60,7 +60,7 @@ fn attend(inputs: &Inputs<'_>, batch: usize, head: usize, tile: usize, scores: &
             update(state, scores, out);
         }
         let weights = Mat::rows(scores, queries.len(), keys.len(), keys.len());
-        let v = positions(inputs.v, batch, head / h.group(), inputs.of_keys(), &keys);
+        let v = inputs.of_seat(inputs.v, batch, head, &keys);
         product(&mut out, h.width, 1.0, 1.0, weights, v, Threads::One);
     }
     for (state, out) in state.iter().zip(out.chunks_mut(h.width.max(1))) {

@@ -25,6 +25,8 @@ pub struct Attention {
 
 /// `softmax(scale q k^T) v` over the pairs that `plan` allows: `q: [B, T, H, D]`, `k` and `v: [B, S, G, D]`.
 ///
+/// A plan of [seats](TilePlan::seated) takes `k` and `v: [1, S, G, D]`, and no gradient.
+///
 /// Query head h reads key head `h / (H / G)`. The tensors may be strided views with a contiguous last dimension.
 /// Gradients flow through `out` only.
 ///
@@ -127,6 +129,9 @@ fn gradients(
     (dout, dlse): (&Tensor, Option<&Tensor>),
     (heads, plan, scale): (Heads, &TilePlan, f32),
 ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
+    if !plan.seats().is_empty() {
+        bail!("{NAME}: keys that sequences share have no gradient");
+    }
     #[cfg(feature = "cuda")]
     if q.device().is_cuda() {
         return crate::cuda::attention::backward([q, k, v], attention, dout, dlse, plan, scale);

@@ -21,9 +21,15 @@ impl Heads {
         let (&[batch, queries, heads, width], &[key_batch, keys, key_heads, key_width]) = (q, k) else {
             return Err(format!("queries {q:?} and keys {k:?} must have four dimensions"));
         };
-        if k != v || key_batch != batch || key_width != width {
+        let seats = plan.seats();
+        let tensors = if seats.is_empty() { batch } else { 1 };
+        if k != v || key_batch != tensors || key_width != width {
             return Err(format!("queries {q:?}, keys {k:?}, values {v:?}"));
         }
+        if let Some(seat) = seats.iter().find(|seat| seat.end > keys) {
+            return Err(format!("keys {seat:?} of {keys}"));
+        }
+        let keys = if seats.is_empty() { keys } else { plan.keys() };
         if key_heads == 0 || !heads.is_multiple_of(key_heads) {
             return Err(format!("{heads} query heads over {key_heads} key heads"));
         }
@@ -85,6 +91,20 @@ impl<'a> Inputs<'a> {
         [self.heads.keys, self.heads.key_heads]
     }
 
+    /// Keys of a batch entry.
+    pub(super) fn keys(&self, batch: usize) -> usize {
+        self.plan.seats().get(batch).map_or(self.heads.keys, Range::len)
+    }
+
+    /// Some keys, or values, of one head, as a matrix of one position a row.
+    pub(super) fn of_seat(&self, x: &'a Rows<'_>, batch: usize, head: usize, range: &Range<usize>) -> Mat<'a> {
+        let (batch, range) = match self.plan.seats().get(batch) {
+            None => (batch, range.clone()),
+            Some(seat) => (0, seat.start + range.start..seat.start + range.end),
+        };
+        positions(x, batch, head / self.heads.group(), self.of_keys(), &range)
+    }
+
     /// Which of the plan's sequences serves this batch entry.
     pub(super) fn sequence(&self, batch: usize) -> usize {
         if self.plan.sequences() == 1 { 0 } else { batch }
@@ -110,7 +130,7 @@ impl<'a> Inputs<'a> {
         keys: &Range<usize>,
     ) {
         let q = positions(self.q, batch, head, self.of_queries(), queries);
-        let k = positions(self.k, batch, head / self.heads.group(), self.of_keys(), keys);
+        let k = self.of_seat(self.k, batch, head, keys);
         product(out, keys.len(), 0.0, self.scale, q, k.t(), Threads::One);
     }
 }
