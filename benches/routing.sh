@@ -6,26 +6,25 @@
 #
 # DRDIFF: the program.  DATA: a corpus of `drdiff data prepare` with the tiers that the preset names.  TEXT: text that is not in
 # it; without it nothing is measured but what training validates.  OUT: a folder for each arm.  STEPS: steps of each run
-# (1600 of 65,536 tokens, 105 M tokens).  DEVICE: cuda or cpu.  VOCAB: the corpus's vocabulary (8192).  SEED: of weights and
+# (1600 of 65,536 tokens, 105 M tokens).  SIZE: 384 or 512, see below.  DEVICE: cuda or cpu.  VOCAB: the corpus's vocabulary (8192).  SEED: of weights and
 # draws, the same for all arms (1).  STOP_AFTER: save and stop an arm after so long (9m, say) with code 75; the same command goes
 # on.  TRY=1: a few steps of a small network, to see that every arm runs.
 #
-# Arms, and minutes of an H200 that one takes at 1600 steps, validation not counted. Measured speeds are those of
-# docs/routing.md; arms with a question mark have not been timed.
+# The network has 8 layers of width 384, routed from the fifth on; SIZE=512 takes that of the preset (10 layers).
 #
-#   dense           2.7     the feed-forward units as wide as the operations of the others
-#   expert_choice   4.4     equal capacity at every noise level
-#   rising          4.4     capacity grows with the signal
-#   falling         4.4     ... shrinks with it
-#   token_choice    5 ?     reads scores once a layer
-#   threshold       5 ?
-#   blind           4.4     expert_choice whose routers do not read the entropy of the last prediction
-#   elastic         4 ?     rising, budgets from a quarter up, which cut experts
-#   elastic_rows    4 ?     ... which cut the rows of every expert
-#   budget_25 _50 _75 _100  3 to 4.4 each   rising, trained for that budget alone
+#   dense           the feed-forward units as wide as the operations of the others
+#   expert_choice   equal capacity at every noise level
+#   rising          capacity grows with the signal; also the network trained for the full budget
+#   falling         ... shrinks with it
+#   token_choice    reads scores once a layer
+#   threshold
+#   blind           expert_choice whose routers do not read the entropy of the last prediction
+#   elastic         rising, budgets from a quarter up, which cut experts
+#   elastic_rows    ... which cut the rows of every expert
+#   budget_25 _50 _75   rising, trained for that budget alone
 #
-# Three dense arms or two others fit a call of ten minutes. What the figures answer: dense to threshold, which router; then
-# expert_choice, rising, falling, which schedule; elastic at four budgets beside budget_25 to budget_100, what elasticity costs.
+# What the figures answer: dense to threshold, which router; then expert_choice, rising, falling, which schedule; elastic at
+# four budgets beside budget_25 to rising, what elasticity costs.
 set -euo pipefail
 
 drdiff=${DRDIFF:-target/release/drdiff}
@@ -34,11 +33,11 @@ out=${OUT:-bench-routing}
 device=${DEVICE:-cuda}
 arms=("$@")
 [[ ${#arms[@]} -gt 0 ]] || arms=(dense expert_choice rising falling token_choice threshold blind elastic elastic_rows
-    budget_25 budget_50 budget_75 budget_100)
+    budget_25 budget_50 budget_75)
 
 # What the arms share; without elasticity every run has its full budget.
 common=(--set 'model.routing.budget={min: 1, max: 1}' --set model.routing.schedule=flat --set seed="${SEED:-1}")
-dense_hidden=1408
+dense_hidden=1408 # 1088 + 320: half of the layers have 2 of 8 experts of width 320
 windows=(--windows 256)
 if [[ -n ${TRY:-} ]]; then
     common+=(--set steps="${STEPS:-6}" --set batch=2 --set log_every=2 --set validate_every=0 --set validation_windows=2
@@ -49,6 +48,11 @@ if [[ -n ${TRY:-} ]]; then
     windows=(--windows 2)
 else
     common+=(--set steps="${STEPS:-1600}")
+    if [[ ${SIZE:-384} == 384 ]]; then
+        common+=(--set model.width=384 --set model.embed=384 --set model.layers=8 --set model.heads=6
+            --set model.kv_heads=6 --set model.hidden=816 --set model.routing.expert_hidden=240)
+        dense_hidden=1056
+    fi
 fi
 common+=(--set model.vocab="${VOCAB:-8192}")
 
@@ -63,7 +67,7 @@ changes() {
         blind) echo model.routing.entropy=false ;;
         elastic) echo model.routing.schedule=rising model.routing.budget.min=0.25 model.routing.cut=experts ;;
         elastic_rows) echo model.routing.schedule=rising model.routing.budget.min=0.25 model.routing.cut=rows ;;
-        budget_25 | budget_50 | budget_75 | budget_100)
+        budget_25 | budget_50 | budget_75)
             local percent=${1#budget_}
             local share
             share=$(awk "BEGIN { print $percent / 100 }")
