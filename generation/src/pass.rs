@@ -1,7 +1,7 @@
 //! One network pass for many jobs: their rows side by side, never padded, never visible to one another.
 
 use candle_core::Tensor;
-use drdiff_attention::Segment;
+use drdiff_attention::{LayerPlans, Segment};
 use drdiff_diffusion::Level;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, LastPrediction, Network, Soft};
@@ -153,7 +153,7 @@ pub(crate) fn predict(
         .map(|((cache, part), (len, rotary))| Segment {
             batch: 1,
             len: *len,
-            plan: part.plan.tiles.clone().into(),
+            plan: LayerPlans::from(part.plan.tiles.clone()).in_blocks(part.plan.blocks.clone()),
             units: part.plan.units.clone(),
             rotary,
             cache: Some(cache),

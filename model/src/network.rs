@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
-use drdiff_attention::{CacheShape, KvCache, Segment};
+use drdiff_attention::{CacheShape, KvCache, Segment, beside};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
 use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
@@ -49,6 +49,8 @@ struct Place {
     placed: Option<Placed>,
     /// Which of them are wanted in the end.
     read: Read,
+    /// Their neighbours, if layers read those by themselves.
+    beside: Option<Tensor>,
 }
 
 /// What blocks read beside the stream, and what they leave behind.
@@ -282,7 +284,7 @@ impl Network {
         segments: &mut [Segment<'_>],
         report: &mut ComputeReport,
     ) -> Result<Hidden> {
-        let (mut stream, place) = self.enter(tables, input)?;
+        let (mut stream, place) = self.enter(tables, input, segments)?;
         let layers = self.blocks.len();
         let middle = self.memory.as_ref().map_or(layers, |memory| memory.layer);
         let mut walk = Walk::new(segments, report);
@@ -306,7 +308,7 @@ impl Network {
         (segments, fields): (&mut [Segment<'_>], &[Field]),
         report: &mut ComputeReport,
     ) -> Result<Hidden> {
-        let (stream, place) = self.enter(tables, input)?;
+        let (stream, place) = self.enter(tables, input, segments)?;
         let mut walk = Walk::new(segments, report);
         let stream = self.blocks(0..self.blocks.len(), stream, (&place, fields), &mut walk)?;
         walk.end(&stream)
@@ -325,7 +327,7 @@ impl Network {
         rows: &Tensor,
     ) -> Result<Option<Chunks>> {
         let Some(memory) = &self.memory else { return Ok(None) };
-        let (stream, place) = self.enter(tables, input)?;
+        let (stream, place) = self.enter(tables, input, segments)?;
         let mut report = ComputeReport::default();
         let mut walk = Walk::new(segments, &mut report);
         let stream = self.blocks(0..memory.layer, stream, (&place, &[]), &mut walk)?;
@@ -333,7 +335,7 @@ impl Network {
     }
 
     /// What enters the first block, and what all blocks are told of the rows.
-    fn enter(&self, tables: &Tables, input: &Input) -> Result<(Stream, Place)> {
+    fn enter(&self, tables: &Tables, input: &Input, segments: &[Segment<'_>]) -> Result<(Stream, Place)> {
         let features = match &input.mean_signal {
             Some(signal) => Some(Value::entered(tables.tape.as_ref(), &features(signal, self.dtype)?)),
             None => None,
@@ -351,7 +353,17 @@ impl Network {
             branch: None,
         };
         let read = input.read.clone();
-        Ok((stream, Place { features, placed, read }))
+        let beside = match self.config.attention.neighbours {
+            0 => None,
+            radius => Some(beside(segments, radius, self.device())?),
+        };
+        let place = Place {
+            features,
+            placed,
+            read,
+            beside,
+        };
+        Ok((stream, place))
     }
 
     /// Some of the blocks, one after another. Behind the last of the network only the rows are left that are read.
@@ -362,12 +374,18 @@ impl Network {
         (place, fields): (&Place, &[Field]),
         walk: &mut Walk<'_, '_>,
     ) -> Result<Stream> {
-        let Place { features, placed, read } = place;
+        let Place {
+            features,
+            placed,
+            read,
+            beside,
+        } = place;
         for layer in layers {
             let last = layer + 1 == self.config.layers;
             let read = if last { read } else { &Read::All };
             let rows = (&mut *walk.segments, fields, (placed.as_ref(), read));
-            let (next, routing) = self.blocks[layer].forward(&stream, features.as_ref(), rows, layer, walk.report)?;
+            let told = (features.as_ref(), beside.as_ref());
+            let (next, routing) = self.blocks[layer].forward(&stream, told, rows, layer, walk.report)?;
             stream = next;
             walk.routings.extend(routing.map(|routing| (layer, routing)));
         }
