@@ -1,6 +1,7 @@
 //! The network: from what is known about each position to evidence about it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
@@ -10,7 +11,7 @@ use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
-use crate::retrieval::Memory;
+use crate::retrieval::{Memory, asking};
 use crate::tables::Frozen;
 use crate::{Input, LastPrediction, ModelConfig, Result, Tables};
 
@@ -284,6 +285,11 @@ impl Network {
         segments: &mut [Segment<'_>],
         report: &mut ComputeReport,
     ) -> Result<Hidden> {
+        // Read before the device has work to wait for.
+        let asking = match &self.memory {
+            Some(_) => asking(&input.index.to_vec1::<u32>()?, self.config.vocab),
+            None => Arc::default(),
+        };
         let (mut stream, place) = self.enter(tables, input, segments)?;
         let layers = self.blocks.len();
         let middle = self.memory.as_ref().map_or(layers, |memory| memory.layer);
@@ -291,7 +297,7 @@ impl Network {
         stream = self.blocks(0..middle, stream, (&place, &[]), &mut walk)?;
         if let Some(memory) = &self.memory {
             stream = stream.summed()?;
-            let fields = memory.read(&stream.x, walk.segments)?;
+            let fields = memory.read(&stream.x, walk.segments, &asking)?;
             stream = self.blocks(middle..layers, stream, (&place, &fields), &mut walk)?;
         }
         walk.end(&stream)

@@ -102,6 +102,7 @@ impl ChunkEncoder {
                 batch,
                 units,
                 chunks,
+                asking: None,
                 choices,
             });
         }
