@@ -67,6 +67,8 @@ pub struct AttentionConfig {
     pub plan: PlanKind,
     /// Layers that attend by the plan, counted from 0; the others are dense. Empty for all.
     pub layers: Vec<usize>,
+    /// Neighbours to each side that a short convolution beside the attention of every layer reads, 0 for none.
+    pub neighbours: usize,
     /// Numbers of the length-adaptive plan.
     pub length_adaptive: LengthAdaptive,
     /// Numbers of the tree.
@@ -89,7 +91,14 @@ impl AttentionConfig {
         match self.plan {
             PlanKind::Dense | PlanKind::Tree => Ok(()),
             PlanKind::LengthAdaptive => self.length_adaptive.check_halves(context),
-            PlanKind::Retrieval => self.retrieval.validate(context),
+            PlanKind::Retrieval => {
+                // A long text is read in pieces with as much around them as the band can carry into them.
+                let (neighbours, most) = (self.neighbours, self.retrieval.local);
+                if neighbours > most {
+                    return Err(Error::Neighbours { neighbours, most });
+                }
+                self.retrieval.validate(context)
+            }
         }
     }
 
@@ -146,6 +155,16 @@ mod tests {
         };
         assert_eq!((config.plan, &config.tree), (PlanKind::Tree, &tree));
         assert_eq!(config.length_adaptive, LengthAdaptive::default());
+    }
+
+    #[test]
+    fn more_neighbours_than_the_band_has_are_refused() {
+        let mut config: AttentionConfig = serde_json::from_str(r#"{"plan":"retrieval"}"#).unwrap();
+        assert_eq!(config.neighbours, 0, "as before there were any");
+        config.neighbours = 129;
+        assert!(config.validate(256, 4).unwrap_err().to_string().contains("at most 128"));
+        config.plan = PlanKind::Dense;
+        assert!(config.validate(256, 4).is_ok());
     }
 
     #[test]

@@ -66,6 +66,17 @@ pub enum Error {
     /// A pass without units through a network that retrieves.
     #[error("a network that retrieves chunks needs the units of each pass; plan the pass with `retrieval`")]
     Units,
+    /// A pass whose plans know no blocks, through a network that reads neighbours.
+    #[error("a network with `attention.neighbours` needs the blocks of the rows of each pass; give them with its plan")]
+    Blocks,
+    /// More neighbours than the band has.
+    #[error("`attention.neighbours` is {neighbours}; give at most {most}, the width of the band")]
+    Neighbours {
+        /// Neighbours to each side.
+        neighbours: usize,
+        /// Positions of the band to each side.
+        most: usize,
+    },
     /// A sparse training layout whose halves would share a tile.
     #[error("a text of {len} positions cannot be trained on with a sparse plan; choose a multiple of 64")]
     Halves {

@@ -1,5 +1,6 @@
 //! What each layer of a network reads.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use drdiff_kernels::TilePlan;
@@ -54,6 +55,7 @@ impl Reads {
 pub struct LayerPlans {
     rest: Reads,
     chosen: Option<(Arc<[usize]>, Reads)>,
+    blocks: Arc<[Range<usize>]>,
 }
 
 impl LayerPlans {
@@ -63,6 +65,7 @@ impl LayerPlans {
         Self {
             rest: reads,
             chosen: None,
+            blocks: Arc::default(),
         }
     }
 
@@ -72,7 +75,23 @@ impl LayerPlans {
         Self {
             rest,
             chosen: Some((layers.into(), reads)),
+            blocks: Arc::default(),
         }
+    }
+
+    /// The same plans for rows in these blocks.
+    #[must_use]
+    pub fn in_blocks(self, blocks: impl Into<Arc<[Range<usize>]>>) -> Self {
+        Self {
+            blocks: blocks.into(),
+            ..self
+        }
+    }
+
+    /// The blocks of a sequence, which cover its rows in order: all rows of one see each other. None where nobody said.
+    #[must_use]
+    pub fn blocks(&self) -> &[Range<usize>] {
+        &self.blocks
     }
 
     /// What a layer reads.

@@ -4,6 +4,8 @@
 //! read (`limit`) and its own group. A pair is allowed if `key.time <= query.limit` or if both share a group. Three
 //! layouts are enough for training and for block after block generation (BD3-LM, arXiv 2503.09573, figure 3).
 
+use std::ops::Range;
+
 use drdiff_kernels::{KeyCode, QueryCode, Visibility};
 
 use crate::{Error, Result};
@@ -69,6 +71,17 @@ pub struct PassLayout {
     pub clean_block: usize,
     /// Positions of the block that is being denoised.
     pub noisy: usize,
+}
+
+impl PassLayout {
+    /// The blocks of the rows of the pass, which all see each other: those of the clean positions, then the noisy one.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<Range<usize>> {
+        let starts = (0..self.clean).step_by(self.clean_block.max(1));
+        let clean = starts.map(|start| start..(start + self.clean_block).min(self.clean));
+        let noisy = self.clean..self.clean + self.noisy;
+        clean.chain(Some(noisy).filter(|noisy| !noisy.is_empty())).collect()
+    }
 }
 
 /// Visibility of one generation pass: queries are the `clean` then the `noisy` positions, keys the cache and those.
@@ -138,13 +151,14 @@ mod tests {
 
     #[test]
     fn a_pass_shows_cache_and_clean_blocks_to_the_noisy_block() {
-        let v = pass(PassLayout {
+        let layout = PassLayout {
             committed: 3,
             clean: 4,
             clean_block: 2,
             noisy: 2,
-        })
-        .unwrap();
+        };
+        assert_eq!(layout.blocks(), [0..2, 2..4, 4..6]);
+        let v = pass(layout).unwrap();
         assert_eq!((v.queries.len(), v.keys.len()), (6, 9));
         assert!((0..9).all(|k| sees(&v, 4, k)), "the noisy block sees everything");
         assert!(

@@ -1,6 +1,7 @@
 //! Patterns: from a shape to a plan, made once for each shape.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use drdiff_kernels::TilePlan;
@@ -31,6 +32,7 @@ impl Pattern for Whole {
             |numbers| numbers.whole(len),
             || trees(&self.attention, len, 1),
         )
+        .map(|plans| plans.in_blocks(std::slice::from_ref(&(0..len))))
     }
 }
 
@@ -53,7 +55,17 @@ impl Pattern for NoisyClean {
                 trees(&self.attention, len, 2)
             },
         )
+        .map(|plans| plans.in_blocks(halves(len, block_size)))
     }
+}
+
+/// The blocks of two halves of `len` rows.
+fn halves(len: usize, block_size: usize) -> Vec<Range<usize>> {
+    let starts = [0, len].into_iter().flat_map(|half| {
+        let starts = (0..len).step_by(block_size);
+        starts.map(move |start| half + start..half + (start + block_size).min(len))
+    });
+    starts.collect()
 }
 
 fn trees(attention: &AttentionConfig, len: usize, texts: usize) -> Result<Reads> {

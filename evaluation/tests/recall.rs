@@ -17,6 +17,7 @@ use drdiff_model::Network;
 fn retrieving(top_k: usize) -> Network {
     let attention = AttentionConfig {
         plan: PlanKind::Retrieval,
+        neighbours: 2,
         retrieval: Retrieval {
             top_k,
             local: 64,

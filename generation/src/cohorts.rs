@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drdiff_attention::{Cohort, Past, Place, Segment};
+use drdiff_attention::{Cohort, LayerPlans, Past, Place, Segment};
 use drdiff_kernels::{Rotary, TilePlan};
 use drdiff_model::Network;
 
@@ -24,7 +24,8 @@ impl Member {
     /// Whether one call of attention can serve both.
     fn joins(&self, other: &Self) -> bool {
         let shared = |(a, b): (&Place, &Place)| a.shares(b);
-        self.len == other.len && self.place.as_ref().zip(other.place.as_ref()).is_some_and(shared)
+        let alike = self.len == other.len && self.plan.blocks == other.plan.blocks;
+        alike && self.place.as_ref().zip(other.place.as_ref()).is_some_and(shared)
     }
 
     fn positions(&self) -> Vec<i64> {
@@ -115,7 +116,7 @@ impl Cohorts {
             Some(Segment {
                 batch: group.of.len(),
                 len: group.len,
-                plan: plan.clone().into(),
+                plan: LayerPlans::from(plan.clone()).in_blocks(first.plan.blocks.clone()),
                 units: first.plan.units.clone(),
                 rotary: &group.rotary,
                 past: Some(past),

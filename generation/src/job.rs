@@ -208,6 +208,7 @@ impl Job {
             Some((known, plan)) if *known == layout => plan.clone(),
             _ => Plan {
                 tiles: Arc::new(self.cache.plan(layout)?),
+                blocks: layout.blocks().into(),
                 units: self.cache.units(layout)?,
             },
         };

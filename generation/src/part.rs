@@ -1,5 +1,6 @@
 //! What a request puts into a pass of the network.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use drdiff_attention::retrieval::Units;
@@ -20,6 +21,8 @@ pub(crate) struct Part {
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) tiles: Arc<TilePlan>,
+    /// The blocks of the rows.
+    pub(crate) blocks: Arc<[Range<usize>]>,
     /// Which rows choose chunks together, if the network retrieves.
     pub(crate) units: Option<Arc<Units>>,
 }

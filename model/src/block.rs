@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use drdiff_attention::retrieval::Field;
-use drdiff_attention::{Segment, SelfAttention};
+use drdiff_attention::{Neighbours, Segment, SelfAttention};
 use drdiff_kernels::{Builder, Init, Value};
 use drdiff_routing::{ComputeReport, FeedForward, Placed, Read, Routing, Shape as FeedForwardShape};
 
@@ -95,10 +95,11 @@ impl Stream {
     }
 }
 
-/// `x + attention(norm(x))`, then `x + feed_forward(norm(x))`, or `x + feed_forward(norm(x + retrieved))`.
+/// `x + attention(norm(x))`, to which a short convolution of `norm(x)` may be added, then `x + feed_forward(norm(x))`, or `x + feed_forward(norm(x + retrieved))`.
 pub(crate) struct Block {
     attention_norm: Norm,
     attention: SelfAttention,
+    neighbours: Option<Neighbours>,
     retriever: Option<Retriever>,
     feed_forward_norm: Norm,
     feed_forward: FeedForward,
@@ -116,9 +117,12 @@ impl Block {
         };
         let hidden_std = (config.hidden as f64).powf(-0.5) / depth;
         let routing = Some(&config.routing).filter(|routing| routing.routes(layer, config.layers));
+        let radius = config.attention.neighbours;
+        let neighbours = || Neighbours::new(&builder.scope("neighbours"), config.width, radius, depth);
         Ok(Self {
             attention_norm: Norm::new(&builder.scope("attention_norm"), config)?,
             attention: SelfAttention::new(&builder.scope("attention"), shape(config), attention_std)?,
+            neighbours: (radius > 0).then(neighbours).transpose()?,
             retriever: Retriever::new(builder, config, layer, attention_std)?,
             feed_forward_norm: Norm::new(&builder.scope("feed_forward_norm"), config)?,
             feed_forward: FeedForward::new(&builder.scope("feed_forward"), feed_forward, routing, hidden_std)?,
@@ -129,13 +133,16 @@ impl Block {
     pub(crate) fn forward(
         &self,
         stream: &Stream,
-        features: Option<&Value>,
+        (features, beside): (Option<&Value>, Option<&Tensor>),
         (segments, fields, place): (&mut [Segment<'_>], &[Field], (Option<&Placed>, &Read)),
         layer: usize,
         report: &mut ComputeReport,
     ) -> Result<(Stream, Option<Routing>)> {
         let (x, normed) = self.attention_norm.forward(stream, features)?;
-        let delta = self.attention.forward(&normed, segments, layer)?;
+        let mut delta = self.attention.forward(&normed, segments, layer)?;
+        if let (Some(neighbours), Some(beside)) = (&self.neighbours, beside) {
+            delta = delta.add(&neighbours.forward(&normed, beside)?)?;
+        }
         let branch = Some(self.attention_norm.branch(delta, features)?);
         let stream = Stream { x, branch };
         let (x, normed) = self.before_feed_forward(&stream, features, fields)?;

@@ -103,6 +103,7 @@ impl ModelConfig {
                 .map(|numbers| (numbers.groups, numbers.landmark))
         };
         weights(self) == weights(other)
+            && self.attention.neighbours == other.attention.neighbours
             && self.routing.fits(&other.routing, self.layers)
             && *other
                 == Self {

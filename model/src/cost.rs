@@ -1,7 +1,7 @@
 //! What a pass costs, in floating-point operations.
 
-use drdiff_attention::attention_flops;
 use drdiff_attention::retrieval::Units;
+use drdiff_attention::{Neighbours, attention_flops};
 use drdiff_kernels::TilePlan;
 
 use crate::ModelConfig;
@@ -47,8 +47,10 @@ impl Rows {
             head_dim,
             hidden,
             ref routing,
+            ref attention,
             ..
         } = *config;
+        let neighbours = attention.neighbours;
         let qkv = (heads + 2 * kv_heads) * head_dim * width;
         let out = heads * head_dim * width;
         // Nobody reads the last layer at rows that are not open.
@@ -59,6 +61,7 @@ impl Rows {
         let expert = 6 * (width * routing.expert_hidden) as u64;
         (blocks + ends + scores) as u64
             + expert * self.taken
+            + (layers * self.all * Neighbours::flops(width, neighbours)) as u64
             + layers as u64 * attention_flops(plan, heads, head_dim)
             + config.retrieval_flops(units)
     }
@@ -121,6 +124,11 @@ mod tests {
         // 2 rows to evidence and 1 from it (4 x 3); logits and data prediction of 2 rows (3 x 11).
         let ends = 2 * 12 * 3 + 2 * 33 * 4;
         assert_eq!(rows.flops(&config, &plan, None), 2 * attention + linear + ends);
+        // In 2 layers 16 numbers of each of 4 rows, and those of a neighbour to each side.
+        let beside = 2 * 4 * 2 * (4 * 16 + 2 * 16 * 4);
+        config.attention.neighbours = 1;
+        assert_eq!(rows.flops(&config, &plan, None), 2 * attention + linear + ends + beside);
+        config.attention.neighbours = 0;
         // The upper of the 2 layers: scores of 2 rows for 3 experts; 5 times 4 -> 12 and 6 -> 4.
         (rows.routed, rows.taken) = (2, 5);
         config.routing = serde_json::from_str(r#"{"kind": "threshold", "experts": 3, "expert_hidden": 6}"#).unwrap();

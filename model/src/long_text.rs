@@ -9,6 +9,7 @@ use drdiff_attention::retrieval::{CHUNK, Choices, Chunks, Field, Units};
 use drdiff_attention::{PlanCache, Segment, Whole};
 use drdiff_kernels::Rotary;
 
+use crate::retrieval::asking;
 use crate::{Error, Input, Network, Result, Tables};
 
 /// What can be retrieved of a text, made piece by piece by the lower half of a network that retrieves. Nothing else is
@@ -108,6 +109,7 @@ impl<'n> LongText<'n> {
             batch: 1,
             units: units.clone(),
             chunks: self.chunks.clone(),
+            asking: text.get(window.clone()).map(|ids| asking(ids, config.vocab)),
             choices: choices.clone(),
         };
         let rows = (positions.start - window.start) as u32..(positions.end - window.start) as u32;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
-use drdiff_attention::{Bank, CacheShape, KvCache, Segment};
+use drdiff_attention::{Bank, CacheShape, KvCache, Segment, beside};
 use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
 use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
 use crate::block::{Block, Stream};
 use crate::noise_embedding::features;
-use crate::retrieval::Memory;
+use crate::retrieval::{Memory, asking};
 use crate::tables::Frozen;
 use crate::{Input, LastPrediction, ModelConfig, Result, Tables};
 
@@ -50,6 +50,8 @@ struct Place {
     placed: Option<Placed>,
     /// Which of them are wanted in the end.
     read: Read,
+    /// Their neighbours, if layers read those by themselves.
+    beside: Option<Tensor>,
 }
 
 /// What blocks read beside the stream, and what they leave behind.
@@ -291,14 +293,19 @@ impl Network {
         segments: &mut [Segment<'_>],
         report: &mut ComputeReport,
     ) -> Result<Hidden> {
-        let (mut stream, place) = self.enter(tables, input)?;
+        // Read before the device has work to wait for.
+        let asking = match &self.memory {
+            Some(_) => asking(&input.index.to_vec1::<u32>()?, self.config.vocab),
+            None => Arc::default(),
+        };
+        let (mut stream, place) = self.enter(tables, input, segments)?;
         let layers = self.blocks.len();
         let middle = self.memory.as_ref().map_or(layers, |memory| memory.layer);
         let mut walk = Walk::new(segments, report);
         stream = self.blocks(0..middle, stream, (&place, &[]), &mut walk)?;
         if let Some(memory) = &self.memory {
             stream = stream.summed()?;
-            let fields = memory.read(&stream.x, walk.segments)?;
+            let fields = memory.read(&stream.x, walk.segments, &asking)?;
             stream = self.blocks(middle..layers, stream, (&place, &fields), &mut walk)?;
         }
         walk.end(&stream)
@@ -315,7 +322,7 @@ impl Network {
         (segments, fields): (&mut [Segment<'_>], &[Field]),
         report: &mut ComputeReport,
     ) -> Result<Hidden> {
-        let (stream, place) = self.enter(tables, input)?;
+        let (stream, place) = self.enter(tables, input, segments)?;
         let mut walk = Walk::new(segments, report);
         let stream = self.blocks(0..self.blocks.len(), stream, (&place, fields), &mut walk)?;
         walk.end(&stream)
@@ -334,7 +341,7 @@ impl Network {
         rows: &Tensor,
     ) -> Result<Option<Chunks>> {
         let Some(memory) = &self.memory else { return Ok(None) };
-        let (stream, place) = self.enter(tables, input)?;
+        let (stream, place) = self.enter(tables, input, segments)?;
         let mut report = ComputeReport::default();
         let mut walk = Walk::new(segments, &mut report);
         let stream = self.blocks(0..memory.layer, stream, (&place, &[]), &mut walk)?;
@@ -342,7 +349,7 @@ impl Network {
     }
 
     /// What enters the first block, and what all blocks are told of the rows.
-    fn enter(&self, tables: &Tables, input: &Input) -> Result<(Stream, Place)> {
+    fn enter(&self, tables: &Tables, input: &Input, segments: &[Segment<'_>]) -> Result<(Stream, Place)> {
         let features = match &input.mean_signal {
             Some(signal) => Some(Value::entered(tables.tape.as_ref(), &features(signal, self.dtype)?)),
             None => None,
@@ -360,7 +367,17 @@ impl Network {
             branch: None,
         };
         let read = input.read.clone();
-        Ok((stream, Place { features, placed, read }))
+        let beside = match self.config.attention.neighbours {
+            0 => None,
+            radius => Some(beside(segments, radius, self.device())?),
+        };
+        let place = Place {
+            features,
+            placed,
+            read,
+            beside,
+        };
+        Ok((stream, place))
     }
 
     /// Some of the blocks, one after another. Behind the last of the network only the rows are left that are read.
@@ -371,12 +388,18 @@ impl Network {
         (place, fields): (&Place, &[Field]),
         walk: &mut Walk<'_, '_>,
     ) -> Result<Stream> {
-        let Place { features, placed, read } = place;
+        let Place {
+            features,
+            placed,
+            read,
+            beside,
+        } = place;
         for layer in layers {
             let last = layer + 1 == self.config.layers;
             let read = if last { read } else { &Read::All };
             let rows = (&mut *walk.segments, fields, (placed.as_ref(), read));
-            let (next, routing) = self.blocks[layer].forward(&stream, features.as_ref(), rows, layer, walk.report)?;
+            let told = (features.as_ref(), beside.as_ref());
+            let (next, routing) = self.blocks[layer].forward(&stream, told, rows, layer, walk.report)?;
             stream = next;
             walk.routings.extend(routing.map(|routing| (layer, routing)));
         }

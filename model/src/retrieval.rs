@@ -1,5 +1,7 @@
 //! Where a network that retrieves chunks makes them, and where it reads them.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use drdiff_attention::retrieval::{ChunkEncoder, Chunks, Field, RetrievalAttention};
 use drdiff_attention::{Segment, Shape};
@@ -16,6 +18,11 @@ pub(crate) fn shape(config: &ModelConfig) -> Shape {
         kv_heads: config.kv_heads,
         head_dim: config.head_dim,
     }
+}
+
+/// Which rows of these inputs look for something in the text: those that do not hold a token.
+pub(crate) fn asking(index: &[u32], vocab: usize) -> Arc<[bool]> {
+    index.iter().map(|id| *id as usize >= vocab).collect()
 }
 
 /// What makes the chunks that all layers retrieve from, out of the stream between the two halves of the network.
@@ -41,8 +48,16 @@ impl Memory {
         Ok(self.encoder.forward(x, rows)?)
     }
 
-    pub(crate) fn read(&self, x: &Value, segments: &mut [Segment<'_>]) -> Result<Vec<Field>> {
-        Ok(self.encoder.read(x, segments)?)
+    /// `asking` says which rows of the pass look for something.
+    pub(crate) fn read(&self, x: &Value, segments: &mut [Segment<'_>], asking: &[bool]) -> Result<Vec<Field>> {
+        let mut fields = self.encoder.read(x, segments)?;
+        let mut first = 0;
+        for field in &mut fields {
+            let end = first + field.batch * field.units.rows();
+            field.asking = asking.get(first..end).map(Arc::from);
+            first = end;
+        }
+        Ok(fields)
     }
 }
 

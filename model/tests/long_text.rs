@@ -14,7 +14,7 @@ const VOCAB: u32 = 40;
 
 fn network() -> Network {
     let json = r#"{"vocab":40,"width":32,"embed":32,"layers":4,"heads":2,"kv_heads":1,"head_dim":16,"hidden":48,"context":256,
-        "attention":{"plan":"retrieval","retrieval":{"top_k":2,"local":64,"groups":2,"landmark":16}}}"#;
+        "attention":{"plan":"retrieval","neighbours":5,"retrieval":{"top_k":2,"local":64,"groups":2,"landmark":16}}}"#;
     let config: ModelConfig = serde_json::from_str(json).unwrap();
     let builder = Builder::new(Source::Init(Noise::new(3, 0)), &Device::Cpu);
     Network::new(&builder, &config, DType::F32).unwrap()

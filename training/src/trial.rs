@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::Units;
-use drdiff_attention::{LayerPlans, NoisyClean, Pattern, Segment, Whole};
+use drdiff_attention::{LayerPlans, Neighbours, NoisyClean, Pattern, Segment, Whole};
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape};
 use drdiff_model::{Input, ModelConfig, Network};
@@ -130,7 +130,9 @@ impl Trial {
         let head = c.embed * (c.width + c.vocab);
         // The last feed-forward half runs for the rows that are predicted.
         let fed = (c.layers - 1) * rows + self.tokens();
+        let beside = c.layers * rows * Neighbours::flops(c.width, c.attention.neighbours);
         let products = 2 * (c.layers * rows * attention_maps + fed * feed_forward + self.tokens() * head) as u64;
+        let products = products + beside as u64;
         let attention = self.batch as u64 * self.plan.flops(c.layers, c.heads, c.head_dim);
         let retrieval = self.batch as u64 * c.retrieval_flops(self.units.as_deref());
         let routed = 6 * (c.width * c.routing.expert_hidden) as u64 * self.taken;

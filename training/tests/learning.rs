@@ -65,6 +65,7 @@ fn a_network_that_retrieves_learns_with_all_of_its_parameters() {
     assert_all_learn(params.vars(), |parameter| gradients.get(parameter));
     for part in [
         "chunk_encoder.landmark",
+        "blocks.0.neighbours.up",
         "blocks.2.retrieval.null",
         "blocks.3.retrieval.out",
     ] {

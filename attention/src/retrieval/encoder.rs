@@ -103,6 +103,7 @@ impl ChunkEncoder {
                 batch,
                 units,
                 chunks,
+                asking: None,
                 choices,
             });
         }

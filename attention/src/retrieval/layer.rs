@@ -17,6 +17,8 @@ pub struct Field {
     pub units: Arc<Units>,
     /// The chunks of all sequences, one sequence after another.
     pub chunks: Chunks,
+    /// Which rows look for something, `[batch * rows]`; `None` if nobody knows.
+    pub asking: Option<Arc<[bool]>>,
     /// Where the layers leave what they chose.
     pub choices: Choices,
 }
@@ -104,10 +106,17 @@ impl RetrievalAttention {
             batch,
             units,
             chunks,
+            asking,
             choices,
         } = field;
         let batch = *batch;
-        let selection = select(r.tensor(), chunks.landmarks.tensor(), units, batch, self.top_k)?;
+        let selection = select(
+            r.tensor(),
+            chunks.landmarks.tensor(),
+            (units, asking.as_deref()),
+            batch,
+            self.top_k,
+        )?;
         let lists = Lists::new(&selection, units, batch, q.tensor().device())?;
         choices.push(selection);
         let queries = Queries {

@@ -34,11 +34,18 @@ impl Selection {
 ///
 /// A unit's score for a chunk is the highest product of one of its rows' `queries`, `[batch * rows, R]`, with the chunk's
 /// row of `landmarks`, `[batch * chunks, R]`, in f32. In a mean, the one row that asks would be outvoted by those
-/// beside it that look for nothing. Nothing is learned through the choice itself.
+/// beside it that look for nothing. Where any of a unit's rows are `asking` (`[batch * rows]`), only those choose: what the others
+/// would look for is never learned. Nothing is learned through the choice itself.
 ///
 /// # Errors
 /// If the shapes do not fit.
-pub fn select(queries: &Tensor, landmarks: &Tensor, units: &Units, batch: usize, slots: usize) -> Result<Selection> {
+pub fn select(
+    queries: &Tensor,
+    landmarks: &Tensor,
+    (units, asking): (&Units, Option<&[bool]>),
+    batch: usize,
+    slots: usize,
+) -> Result<Selection> {
     let chunks = units.chunks();
     let count = units.units().len();
     let mut chosen = Vec::with_capacity(batch * count);
@@ -47,7 +54,7 @@ pub fn select(queries: &Tensor, landmarks: &Tensor, units: &Units, batch: usize,
         return Ok(Selection { slots, chosen });
     }
     let width = landmarks.dim(1)?;
-    let queries = side_by_side(queries, units, batch)?;
+    let queries = side_by_side(queries, (units, asking), batch)?;
     let landmarks = landmarks
         .detach()
         .to_dtype(DType::F32)?
@@ -78,8 +85,8 @@ pub fn select(queries: &Tensor, landmarks: &Tensor, units: &Units, batch: usize,
     Ok(Selection { slots, chosen })
 }
 
-/// The queries of the units' rows, `[batch, units * widest, R]` f32; a narrower unit's first row fills its places up.
-fn side_by_side(queries: &Tensor, units: &Units, batch: usize) -> Result<Tensor> {
+/// The queries of the units' rows that choose, `[batch, units * widest, R]` f32; the first of them fills all other places.
+fn side_by_side(queries: &Tensor, (units, asking): (&Units, Option<&[bool]>), batch: usize) -> Result<Tensor> {
     let queries = queries.detach().to_dtype(DType::F32)?;
     let width = queries.dim(1)?;
     let widest = units.widest();
@@ -87,11 +94,14 @@ fn side_by_side(queries: &Tensor, units: &Units, batch: usize) -> Result<Tensor>
     let mut ids = Vec::with_capacity(batch * places);
     for sequence in 0..batch {
         for unit in units.units() {
-            let row = |index| match unit.rows.start + index {
-                row if row < unit.rows.end => row,
-                _ => unit.rows.start,
-            };
-            ids.extend((0..widest).map(|index| (sequence * units.rows() + row(index)) as u32));
+            let first = sequence * units.rows();
+            let rows = first + unit.rows.start..first + unit.rows.end;
+            let asks = |row: &usize| asking.is_some_and(|asking| asking.get(*row) == Some(&true));
+            let one = rows.clone().find(asks);
+            let chooses = |row: &usize| rows.contains(row) && (one.is_none() || asks(row));
+            let other = one.unwrap_or(rows.start);
+            let places = rows.start..rows.start + widest;
+            ids.extend(places.map(|row| if chooses(&row) { row } else { other } as u32));
         }
     }
     let ids = Tensor::from_vec(ids, batch * places, queries.device())?;

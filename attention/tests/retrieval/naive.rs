@@ -13,6 +13,8 @@ pub(crate) struct Case {
     pub(crate) groups: usize,
     pub(crate) width: usize,
     pub(crate) landmark: usize,
+    /// Which rows ask, if anybody knows, `[B * rows]`.
+    pub(crate) asking: Option<Vec<bool>>,
     /// q, k, v, r, l and the null score.
     pub(crate) inputs: [Vec<f64>; 6],
 }
@@ -38,10 +40,12 @@ impl Case {
             for unit in self.units.units() {
                 let score = |chunk: usize| -> f64 {
                     let l = &l[(sequence * chunks + chunk) * width..][..width];
-                    let rows = unit
-                        .rows
-                        .clone()
-                        .map(|row| &r[(sequence * rows + row) * width..][..width]);
+                    let mut voting: Vec<usize> = unit.rows.clone().map(|row| sequence * rows + row).collect();
+                    if let Some(asking) = &self.asking {
+                        let asks: Vec<usize> = voting.iter().copied().filter(|row| asking[*row]).collect();
+                        voting = if asks.is_empty() { voting } else { asks };
+                    }
+                    let rows = voting.into_iter().map(|row| &r[row * width..][..width]);
                     rows.map(|r| dot(r, l)).fold(f64::NEG_INFINITY, f64::max)
                 };
                 let mut ranked: Vec<usize> = unit.candidates().collect();

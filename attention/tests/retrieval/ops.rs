@@ -27,6 +27,7 @@ fn case(units: Units, batch: usize, slots: usize, seed: u64) -> Case {
         groups,
         width,
         landmark,
+        asking: None,
         inputs: sizes.map(|size| inputs.numbers(size)),
     }
 }
@@ -51,7 +52,7 @@ fn tensors(case: &Case) -> [Tensor; 6] {
 
 fn choose(case: &Case) -> Selection {
     let [_, _, _, r, l, _] = tensors(case);
-    select(&r, &l, &case.units, case.batch, case.slots).unwrap()
+    select(&r, &l, (&case.units, case.asking.as_deref()), case.batch, case.slots).unwrap()
 }
 
 fn run(case: &Case, selection: &Selection, inputs: [Value; 6]) -> Value {
@@ -110,6 +111,28 @@ fn choice_and_attention_equal_the_definition() {
             }
             let want = case.out(&case.inputs, &chosen);
             assert_close(&format!("layout {seed}, {slots} slots"), &out(&case), &want);
+        }
+    }
+}
+
+#[test]
+fn only_rows_that_ask_choose_where_there_are_any() {
+    for (seed, units) in layouts().into_iter().enumerate() {
+        let mut case = case(units, 2, 2, seed as u64);
+        let among_all = choose(&case);
+        // Every seventh row asks, and in the first sequence nobody does.
+        let rows = case.units.rows();
+        case.asking = Some((0..2 * rows).map(|row| row >= rows && row % 7 == 0).collect());
+        let (selection, chosen) = (choose(&case), case.chosen());
+        let units = case.units.units().len();
+        for (unit, mut want) in chosen.into_iter().enumerate() {
+            want.sort_unstable();
+            let got: Vec<usize> = selection.of(unit).iter().map(|chunk| *chunk as usize).collect();
+            assert_eq!(got, want, "layout {seed}, unit {unit}");
+            assert!(unit >= units || selection.of(unit) == among_all.of(unit));
+        }
+        if case.units.widest() > 7 && case.units.chunks() > 5 {
+            assert_ne!(selection, among_all, "layout {seed}");
         }
     }
 }

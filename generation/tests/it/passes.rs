@@ -104,7 +104,7 @@ pub(crate) fn assert_written(network: &Network, cache: &mut KvCache, (block, sta
         };
         let positions = (written..written + index.len()).map(|p| p as i64).collect();
         let reads = Reads {
-            plan: cache.plan(layout).unwrap().into(),
+            plan: LayerPlans::from(cache.plan(layout).unwrap()).in_blocks(layout.blocks()),
             units: cache.units(layout).unwrap(),
             cache: Some(cache),
         };

@@ -10,6 +10,7 @@ use drdiff_testkit::relative_rms;
 fn attention(top_k: usize) -> AttentionConfig {
     AttentionConfig {
         plan: PlanKind::Retrieval,
+        neighbours: 3,
         retrieval: Retrieval {
             top_k,
             local: 64,

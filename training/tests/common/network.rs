@@ -70,6 +70,7 @@ pub(crate) fn retrieving(vocab: usize) -> ModelConfig {
     let mut config = model(vocab, true);
     (config.context, config.layers) = (256, 4);
     config.attention.plan = PlanKind::Retrieval;
+    config.attention.neighbours = 2;
     config.attention.retrieval = Retrieval {
         top_k: 3,
         local: 64,

@@ -63,7 +63,7 @@ impl Layer {
         let (near, _) = q.tile_attention(&k, &v, &self.band, scale)?;
 
         let top_k = self.numbers.top_k;
-        let selection = select(queries.tensor(), landmarks.tensor(), &self.units, batch, top_k)?;
+        let selection = select(queries.tensor(), landmarks.tensor(), (&self.units, None), batch, top_k)?;
         let lists = Lists::new(&selection, &self.units, batch, q.tensor().device())?;
         let rows = |x: &Value| x.reshape((batch * n, heads, head_dim));
         let chunks = Chunks {
