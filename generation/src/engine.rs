@@ -6,12 +6,12 @@ use candle_core::DType;
 use drdiff_kernels::entropy_shares;
 use drdiff_model::{Network, Tokenizer};
 use drdiff_routing::ComputeReport;
-use drdiff_solver::{Prediction, Table};
+use drdiff_solver::{BlockRun, Prediction, StepReport, Table};
+use rayon::prelude::*;
 
 use crate::banks::Banks;
 use crate::cohorts::Cohorts;
 use crate::job::Job;
-use crate::part::Part;
 use crate::pass::predict;
 use crate::{Error, Event, PassCompute, Request, Result};
 
@@ -114,10 +114,25 @@ impl Engine {
         };
         let mut jobs: Vec<&mut Job> = self.active.iter_mut().collect();
         let predictions = predict(&self.network, &mut jobs, &parts, (&mut self.cohorts, &mut report))?;
-        let mut kept = Vec::with_capacity(self.active.len());
-        for ((mut job, part), (spans, prediction)) in self.active.drain(..).zip(&parts).zip(predictions) {
+        let mut moves = Vec::with_capacity(parts.len());
+        for ((job, part), (spans, prediction)) in self.active.iter_mut().zip(&parts).zip(predictions) {
             let cost = job.count(part, &spans, &report, self.network.config());
-            match advance(&mut job, part, prediction, &self.tokenizer, cost, &mut events) {
+            let vocab = self.tokenizer.vocab_size();
+            let prepared = job.passed(part).and_then(|()| prepare(job, prediction, vocab));
+            moves.push((&mut job.run, prepared, cost));
+        }
+        // Drawing tokens costs more than a small network: texts are drawn side by side.
+        let moves: Vec<Result<Option<Moved>>> = moves
+            .into_par_iter()
+            .map(|(run, prepared, cost)| prepared?.map(|prepared| prepared.advance(run, cost)).transpose())
+            .collect();
+        let mut kept = Vec::with_capacity(self.active.len());
+        for (mut job, moved) in self.active.drain(..).zip(moves) {
+            let advanced = moved.and_then(|moved| match moved {
+                None => Ok(true),
+                Some(moved) => turn(&mut job, moved, &self.tokenizer, &mut events),
+            });
+            match advanced {
                 Ok(true) => kept.push(job),
                 Ok(false) => {}
                 Err(error) => events.push(Event::Failed {
@@ -131,33 +146,68 @@ impl Engine {
     }
 }
 
-/// Moves one job on by the pass's prediction; `false` when its text is complete.
-fn advance(
-    job: &mut Job,
-    part: &Part,
-    prediction: Option<Prediction>,
-    tokenizer: &Tokenizer,
+/// A prediction that a block can move on by.
+struct Prepared {
+    prediction: Prediction,
+    /// Of the open positions, if something reads them.
+    entropies: Vec<f32>,
+    /// What to say if it holds something that is not a number.
+    broken: Error,
+}
+
+/// What a pass did to a block.
+struct Moved {
+    report: StepReport,
     cost: PassCompute,
-    events: &mut Vec<Event>,
-) -> Result<bool> {
-    job.passed(part)?;
-    let Some(prediction) = prediction else { return Ok(true) };
-    if prediction.logits.iter().any(|logit| logit.is_nan()) {
-        let (block, step) = job.place();
-        return Err(Error::NotANumber {
-            request: job.request.id,
-            block,
-            step,
-            seed: job.request.settings.seed,
-        });
-    }
+    /// Positions that were open, and with what entropy they were predicted.
+    open: Vec<usize>,
+    entropies: Vec<f32>,
+}
+
+/// Remembers what later passes read of a prediction, which is over `vocab` tokens; `None` if there is none.
+fn prepare(job: &mut Job, prediction: Option<Prediction>, vocab: usize) -> Result<Option<Prepared>> {
+    let Some(prediction) = prediction else { return Ok(None) };
+    let (block, step) = job.place();
+    let broken = Error::NotANumber {
+        request: job.request.id,
+        block,
+        step,
+        seed: job.request.settings.seed,
+    };
     let entropies = match job.reads_entropy {
-        true => entropy_shares(&prediction.logits, tokenizer.vocab_size()),
+        true => entropy_shares(&prediction.logits, vocab),
         false => Vec::new(),
     };
     job.remember(&prediction, &entropies);
-    let open = job.run.open();
-    let report = job.run.advance(prediction)?;
+    Ok(Some(Prepared {
+        prediction,
+        entropies,
+        broken,
+    }))
+}
+
+impl Prepared {
+    fn advance(self, run: &mut BlockRun, cost: PassCompute) -> Result<Moved> {
+        if self.prediction.logits.iter().any(|logit| logit.is_nan()) {
+            return Err(self.broken);
+        }
+        Ok(Moved {
+            open: run.open(),
+            report: run.advance(self.prediction)?,
+            cost,
+            entropies: self.entropies,
+        })
+    }
+}
+
+/// Tells of a pass, and turns to the next block when it has ended one; `false` when the text is complete.
+fn turn(job: &mut Job, moved: Moved, tokenizer: &Tokenizer, events: &mut Vec<Event>) -> Result<bool> {
+    let Moved {
+        report,
+        cost,
+        open,
+        entropies,
+    } = moved;
     job.assess(&open, &entropies);
     let finished = report.finished;
     events.push(job.pass_event(report, cost));

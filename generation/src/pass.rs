@@ -183,7 +183,12 @@ fn split(
 ) -> Result<Vec<(Vec<Span>, Option<Prediction>)>> {
     let (mut first, mut spans) = (0, spans.into_iter());
     let numbers = |tensor: &Tensor, first: usize, count: usize| -> Result<Vec<f32>> {
-        Ok(tensor.narrow(0, first, count)?.flatten_all()?.to_vec1::<f32>()?)
+        // Reading a view fetches all of what it is a view of, and so does a copy: each job would pay for all.
+        Ok(tensor
+            .narrow(0, first, count)?
+            .force_contiguous()?
+            .flatten_all()?
+            .to_vec1::<f32>()?)
     };
     let mut predictions = Vec::with_capacity(jobs.len());
     for (job, part) in jobs.iter().zip(parts) {

