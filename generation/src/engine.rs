@@ -29,6 +29,7 @@ pub struct Engine {
     cohorts: Cohorts,
     capacity: usize,
     shows_experts: bool,
+    shows_predictions: bool,
 }
 
 impl Engine {
@@ -57,12 +58,19 @@ impl Engine {
             cohorts: Cohorts::default(),
             capacity: capacity.max(1),
             shows_experts: false,
+            shows_predictions: false,
         })
     }
 
     /// Whether events of passes say how many experts each position had, which reads from the device in every pass.
     pub fn show_experts(&mut self, shows: bool) {
         self.shows_experts = shows;
+    }
+
+    /// Whether events of passes tell the predictions of positions that stay open, which otherwise are not made where nothing
+    /// depends on them. Concerns requests that are submitted from now on.
+    pub fn show_predictions(&mut self, shows: bool) {
+        self.shows_predictions = shows;
     }
 
     /// The network.
@@ -86,7 +94,7 @@ impl Engine {
     /// If its settings or lengths are impossible for the model.
     pub fn submit(&mut self, request: Request) -> Result<()> {
         let words = (&self.tokenizer, &self.table);
-        let job = Job::new(request, &self.network, words, &mut self.banks)?;
+        let job = Job::new(request, &self.network, words, &mut self.banks, self.shows_predictions)?;
         self.waiting.push_back(job);
         Ok(())
     }

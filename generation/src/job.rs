@@ -31,6 +31,20 @@ pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
     prompt.div_ceil(chunk(block_size)).saturating_sub(1)
 }
 
+/// A block of `canvas` that begins at `first`, of which all open positions are predicted in every step or those that it needs.
+fn block_run(
+    request: &Request,
+    table: &Table,
+    first: u64,
+    canvas: &[Option<u32>],
+    predicts_all: bool,
+) -> Result<BlockRun> {
+    let noise = Noise::new(request.settings.seed, request.id);
+    let sampler = request.settings.sampler.clone();
+    let run = BlockRun::new(sampler, table.clone(), noise, first, canvas)?;
+    Ok(if predicts_all { run } else { run.sparing() })
+}
+
 /// The last prediction of a position.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
@@ -70,6 +84,8 @@ pub(crate) struct Job {
     canvas: usize,
     flops: u64,
     routed: RoutedCompute,
+    /// Whether all open positions are predicted in every step, also those that it does not commit.
+    predicts_all: bool,
     /// Whether the entropy of predictions decides anything: the next share, or what routers choose.
     pub(crate) reads_entropy: bool,
     /// How hard the last prediction found the open positions, in `[0, 1]`.
@@ -84,6 +100,7 @@ impl Job {
         network: &Network,
         (tokenizer, table): (&Tokenizer, &Table),
         banks: &mut Banks,
+        shows_predictions: bool,
     ) -> Result<Self> {
         let config = network.config();
         let context = config.context;
@@ -112,14 +129,11 @@ impl Job {
             PlanKind::Tree => Err(AttentionError::TreeParts.into()),
         };
         let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
-        let noise = Noise::new(request.settings.seed, request.id);
-        let run = BlockRun::new(
-            request.settings.sampler.clone(),
-            table.clone(),
-            noise,
-            clean.len() as u64,
-            &canvas,
-        )?;
+        let settings = &request.settings;
+        // Experts of the last layer choose among the rows that are read: in writing all that were in training.
+        let routes = config.routing.routed_layers(config.layers).next().is_some();
+        let predicts_all = shows_predictions || settings.self_condition || routes;
+        let run = block_run(&request, table, clean.len() as u64, &canvas, predicts_all)?;
         Ok(Self {
             cache: cache()?,
             unprompted: guided.then(cache).transpose()?,
@@ -143,6 +157,7 @@ impl Job {
             canvas: 0,
             flops: 0,
             routed: RoutedCompute::default(),
+            predicts_all,
             reads_entropy: request.settings.compute == Compute::Auto
                 || (request.settings.self_condition && config.routing.reads_entropy()),
             difficulty: 1.0,
@@ -315,12 +330,12 @@ impl Job {
                 ..Rows::default()
             };
         }
-        let open = self.run.open();
+        let (open, asked) = (self.run.open(), self.run.asked());
         let soft = |position: &&usize| matches!(self.run.state().levels[**position], Level::Soft(_));
         let conditions = self.request.settings.self_condition;
         Rows {
             all: part.clean.len() + self.block_len(),
-            open: open.len(),
+            open: asked.len(),
             soft: open.iter().filter(soft).count(),
             conditioned: open
                 .iter()
@@ -398,15 +413,8 @@ impl Job {
         }
         let len = self.block_size.min(self.budget - self.committed);
         let first = self.position + tokens.len() as u64;
-        let Request { id, settings, .. } = &self.request;
-        let noise = Noise::new(settings.seed, *id);
-        self.run = BlockRun::new(
-            settings.sampler.clone(),
-            self.table.clone(),
-            noise,
-            first,
-            &vec![None; len],
-        )?;
+        let canvas = vec![None; len];
+        self.run = block_run(&self.request, &self.table, first, &canvas, self.predicts_all)?;
         self.predictions = vec![None; len];
         self.difficulty = 1.0;
         self.left = tokens.len();

@@ -45,6 +45,7 @@ impl Rows {
             Level::Soft(snr) => snr / (1.0 + snr),
             Level::Anchor => 1.0,
         };
+        let asked = job.run.asked();
         let mean = state.levels.iter().map(signal).sum::<f64>() / state.levels.len() as f64;
         let open: Vec<bool> = state.levels.iter().map(|level| *level != Level::Anchor).collect();
         self.groups.block(&open, mean, budget);
@@ -61,7 +62,7 @@ impl Rows {
                 }
                 _ => self.index.push(vocab),
             }
-            if token.is_none() {
+            if asked.binary_search(&position).is_ok() {
                 self.open.push(row);
                 self.pick.push(pick);
             }

@@ -126,17 +126,16 @@ impl CommitSchedule {
         step: u64,
         first_position: u64,
     ) -> Vec<usize> {
-        if *self == Self::Spread && count > 1 {
-            let first = noise.uniform(Purpose::Commit, step, first_position);
-            return spread(candidates, count, first);
+        if self.is_blind() {
+            let open: Vec<usize> = candidates.iter().map(|candidate| candidate.position).collect();
+            return self.select_blindly(&open, count, noise, step, first_position);
         }
         let mut ranked: Vec<(f64, &Candidate)> = candidates
             .iter()
             .map(|c| {
                 let score = match self {
-                    Self::Random | Self::Spread => {
-                        noise.uniform(Purpose::Commit, step, first_position + c.position as u64)
-                    }
+                    // Chosen above.
+                    Self::Random | Self::Spread => 0.0,
                     Self::Confidence | Self::Threshold { .. } => -c.draw.probability,
                     Self::Margin => -c.draw.margin,
                     Self::Entropy | Self::EntropyBound { .. } => c.draw.entropy,
@@ -154,16 +153,43 @@ impl CommitSchedule {
         chosen.sort_unstable();
         chosen
     }
+
+    /// Whether the positions are known before the network has said anything.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        matches!(self, Self::Random | Self::Spread)
+    }
+
+    /// What [`CommitSchedule::select`] chooses of the positions `open`, which ascend, under a blind schedule.
+    pub(crate) fn select_blindly(
+        &self,
+        open: &[usize],
+        count: usize,
+        noise: &Noise,
+        step: u64,
+        first_position: u64,
+    ) -> Vec<usize> {
+        if *self == Self::Spread && count > 1 {
+            let first = noise.uniform(Purpose::Commit, step, first_position);
+            return spread(open, count, first);
+        }
+        let lot = |position: usize| noise.uniform(Purpose::Commit, step, first_position + position as u64);
+        let mut ranked: Vec<(f64, usize)> = open.iter().map(|&position| (lot(position), position)).collect();
+        ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut chosen: Vec<usize> = ranked.iter().take(count).map(|(_, position)| *position).collect();
+        chosen.sort_unstable();
+        chosen
+    }
 }
 
-/// Systematic sampling: `count` candidates (all when there are fewer) at even distances, the first of them at `first` of one
+/// Systematic sampling: `count` positions (all when there are fewer) at even distances, the first of them at `first` of one
 /// distance, in `[0, 1)`.
-fn spread(candidates: &[Candidate], count: usize, first: f64) -> Vec<usize> {
-    let count = count.min(candidates.len());
-    let distance = candidates.len() as f64 / count as f64;
+fn spread(open: &[usize], count: usize, first: f64) -> Vec<usize> {
+    let count = count.min(open.len());
+    let distance = open.len() as f64 / count as f64;
     // What rounding lifts to the end belongs to the last.
-    let place = |k: usize| (((k as f64 + first) * distance) as usize).min(candidates.len() - 1);
-    (0..count).map(|k| candidates[place(k)].position).collect()
+    let place = |k: usize| (((k as f64 + first) * distance) as usize).min(open.len() - 1);
+    (0..count).map(|k| open[place(k)]).collect()
 }
 
 /// Longest prefix whose entropies, ascending, sum to at most `bound` when the last is left out.

@@ -4,12 +4,12 @@ use crate::error::Error;
 use crate::report::StepReport;
 use crate::run::BlockRun;
 
-/// What the network says about the open positions of one block, in the order of [`BlockRun::open`].
+/// What the network says about the positions of one block that were asked for, in the order of [`BlockRun::asked`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prediction {
-    /// `[open, vocabulary]`; negative infinity bans a token.
+    /// `[asked, vocabulary]`; negative infinity bans a token.
     pub logits: Vec<f32>,
-    /// Data predictions `x_hat = p E`, `[open, dim]`; may be empty unless [`BlockRun::needs_data`].
+    /// Data predictions `x_hat = p E`, `[asked, dim]`; may be empty unless [`BlockRun::needs_data`].
     pub data: Vec<f64>,
 }
 

@@ -18,7 +18,7 @@ pub struct StepReport {
     pub committed: Vec<Choice>,
     /// Positions that are open again, ascending.
     pub reabsorbed: Vec<usize>,
-    /// The most probable tokens of positions that stay open, for showing.
+    /// The most probable tokens of positions that stay open and were asked for, for showing.
     pub provisional: Vec<Choice>,
     /// Whether the block is done.
     pub finished: bool,

@@ -57,6 +57,8 @@ pub struct BlockRun {
     history: History,
     logits: LogitHistory,
     state: BlockState,
+    /// Whether a step asks for no more than it needs.
+    sparing: bool,
 }
 
 impl BlockRun {
@@ -101,6 +103,7 @@ impl BlockRun {
                 tokens: tokens.to_vec(),
                 evidence: vec![0.0; tokens.len() * dim],
             },
+            sparing: false,
             config,
             table,
         };
@@ -116,12 +119,37 @@ impl BlockRun {
         &self.state
     }
 
-    /// The positions that need a prediction, ascending.
+    /// The positions without a token, ascending.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {
         (0..self.places.len())
             .filter(|p| self.state.tokens[*p].is_none())
             .collect()
+    }
+
+    /// The same block, whose steps ask for the predictions that they cannot do without, and report no others.
+    #[must_use]
+    pub fn sparing(self) -> Self {
+        Self { sparing: true, ..self }
+    }
+
+    /// The positions that need a prediction, ascending: those without a token, or of a [sparing](BlockRun::sparing) block, where
+    /// the schedule chooses without looking, those that it will commit.
+    #[must_use]
+    pub fn asked(&self) -> Vec<usize> {
+        let open = self.open();
+        let blind = self.config.process == Process::Absorbing && self.config.commit.is_blind();
+        if !self.sparing || !blind || self.config.extrapolate || self.step + 1 >= self.config.steps {
+            return open;
+        }
+        match self.commit_count(open.len()) {
+            0 => open,
+            count => {
+                let (step, first) = (self.step as u64, self.first_position);
+                let commit = &self.config.commit;
+                commit.select_blindly(&open, count, &self.noise, step, first)
+            }
+        }
     }
 
     /// Whether the next prediction must hold data in embedding space: soft positions move after it.
@@ -154,16 +182,16 @@ impl BlockRun {
         &self.table
     }
 
-    /// Moves on by one step with what the network says about [`BlockRun::state`].
+    /// Moves on by one step with what the network says about the positions [`BlockRun::asked`] for in [`BlockRun::state`].
     ///
     /// # Errors
     /// [`Error::Finished`], [`Error::Shape`] when the prediction does not fit, [`Error::BadLogits`].
     pub fn advance(&mut self, mut prediction: Prediction) -> Result<StepReport> {
-        let open = self.open();
+        let (open, asked) = (self.open(), self.asked());
         if open.is_empty() {
             return Err(Error::Finished);
         }
-        require_len("logits", prediction.logits.len(), open.len() * self.table.vocabulary())?;
+        require_len("logits", prediction.logits.len(), asked.len() * self.table.vocabulary())?;
         let last = self.step + 1 >= self.config.steps;
         let soft = self.needs_data();
         if soft {
@@ -174,13 +202,15 @@ impl BlockRun {
         if self.config.extrapolate && self.config.process == Process::Absorbing {
             self.extrapolate(&open, &mut prediction.logits);
         }
-        let candidates = self.draw_all(&open, &prediction.logits)?;
+        let candidates = self.draw_all(&asked, &prediction.logits)?;
         let count = if last {
             open.len()
         } else {
             self.commit_count(open.len())
         };
-        let chosen = if count == 0 {
+        let chosen = if asked.len() < open.len() {
+            asked
+        } else if count == 0 {
             Vec::new()
         } else {
             self.config
@@ -250,9 +280,10 @@ impl BlockRun {
         }
     }
 
-    /// A token for each open position. Rows are drawn side by side: with thousands of words to each, they cost more than small networks.
-    fn draw_all(&self, open: &[usize], logits: &[f32]) -> Result<Vec<Candidate>> {
-        open.par_iter()
+    /// A token for each of these positions. Rows are drawn side by side: with thousands of words to each, they cost more than small networks.
+    fn draw_all(&self, asked: &[usize], logits: &[f32]) -> Result<Vec<Candidate>> {
+        asked
+            .par_iter()
             .zip(logits.par_chunks_exact(self.table.vocabulary()))
             .map(|(&position, row)| {
                 let u = self

@@ -42,7 +42,7 @@ impl Denoiser for Toy {
 fn predict(run: &BlockRun) -> Result<Prediction, Error> {
     let (state, table) = (run.state(), run.table());
     let mut prediction = Prediction::default();
-    for position in run.open() {
+    for position in run.asked() {
         let start = prediction.logits.len();
         for v in 0..V as u32 {
             let y = &state.evidence[position * D..][..D];
@@ -91,6 +91,35 @@ fn run(config: &SamplerConfig, requests: std::ops::Range<u64>) -> (Vec<Vec<u32>>
         .map(|r| r.state().tokens.iter().map(|t| t.unwrap()).collect())
         .collect();
     (texts, reports, toy.calls)
+}
+
+#[test]
+fn a_sparing_block_commits_the_same_without_what_it_does_not_need() {
+    for commit in [
+        CommitSchedule::Random,
+        CommitSchedule::Spread,
+        CommitSchedule::Confidence,
+    ] {
+        let config = SamplerConfig {
+            steps: 3,
+            commit,
+            ..SamplerConfig::default()
+        };
+        let (mut whole, mut sparing) = (start(&config, 0), start(&config, 0).sparing());
+        let mut asked = 0;
+        while !whole.is_finished() {
+            asked += sparing.asked().len();
+            let (all, few) = (predict(&whole).unwrap(), predict(&sparing).unwrap());
+            let (all, part) = (whole.advance(all).unwrap(), sparing.advance(few).unwrap());
+            assert_eq!(all.committed, part.committed, "{commit}");
+        }
+        assert!(sparing.is_finished());
+        let open = N - PINNED.len();
+        assert!(
+            if commit.is_blind() { asked == open } else { asked > open },
+            "{commit}: {asked}"
+        );
+    }
 }
 
 fn check_one_step(config: &SamplerConfig) {

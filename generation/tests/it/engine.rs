@@ -3,7 +3,7 @@
 use crate::common::{CONTEXT, END, certain_of, network, network_of, request, tokenizer, write, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::{KvCache, PassLayout, Past, Segment, pass};
-use drdiff_generation::{Engine, Error, Request, Settings, StopReason, Task};
+use drdiff_generation::{Engine, Error, Event, Request, Settings, StopReason, Task};
 use drdiff_kernels::{Rotary, TilePlan};
 use drdiff_model::{Input, Network, Soft};
 use drdiff_routing::{ComputeReport, Read};
@@ -288,5 +288,39 @@ fn texts_that_share_memory_do_not_see_each_other() {
     let together = write(network(), 3, requests.clone());
     for (request, (_, output)) in requests.into_iter().zip(together) {
         assert_eq!(write_one(network(), request).ids, output.ids);
+    }
+}
+
+#[test]
+fn predictions_that_nothing_depends_on_are_not_made() {
+    for commit in ["random", "spread", "confidence"] {
+        let mut request = request(0, "The cat", 24);
+        request.settings.sampler.commit = commit.parse().unwrap();
+        let run = |shows| {
+            let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
+            engine.show_predictions(shows);
+            engine.submit(request.clone()).unwrap();
+            let (mut seen, mut output) = (0, None);
+            while !engine.is_idle() {
+                for event in engine.step().unwrap() {
+                    match event {
+                        Event::Pass { report, .. } => seen += report.committed.len() + report.provisional.len(),
+                        Event::Finished { output: whole, .. } => output = Some(whole),
+                        _ => {}
+                    }
+                }
+            }
+            (seen, output.unwrap())
+        };
+        let ((all, shown), (few, plain)) = (run(true), run(false));
+        assert_eq!((&shown.ids, shown.nfe), (&plain.ids, plain.nfe), "{commit}");
+        // Blocks of 8 in 4 steps: 8, 6, 4 and 2 positions are open, 2 of them are committed.
+        match commit {
+            "confidence" => assert_eq!((all, few, shown.flops), (60, 60, plain.flops)),
+            _ => assert!(
+                (all, few) == (60, 24) && shown.flops > plain.flops,
+                "{commit}: {few} of {all}"
+            ),
+        }
     }
 }

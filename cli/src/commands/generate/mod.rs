@@ -46,6 +46,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         false => Task::Continue(tokenizer.encode(&prompt)?),
     };
     let mut engine = Engine::new(network, tokenizer, 1)?;
+    engine.show_predictions(args.watch || args.trace.is_some());
     let wanted = match &task {
         Task::Infill(canvas) => canvas.len(),
         Task::Continue(_) => setup.settings.tokens,
