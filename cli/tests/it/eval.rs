@@ -231,3 +231,24 @@ fn a_model_is_asked_for_what_was_said() {
     assert_eq!(table.lines().count(), 7, "{table}");
     eval(&["--recall", "10", "-q"]).run().fails(2, &["length"]);
 }
+
+#[test]
+fn the_recall_checkpoint_answers_beyond_its_windows_to_both_sides() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/drdiff-recall");
+    let asked = [
+        "eval",
+        "--model",
+        model,
+        "--recall",
+        "8k",
+        "--recall-whole",
+        "--recall-depths",
+        "3",
+    ];
+    let mut command = drdiff();
+    command.args(asked).args(["--recall-samples", "2", "-q", "--json"]);
+    let found = json(&mut command);
+    let rows = found["recall"].as_array().unwrap();
+    assert_eq!(rows.len(), 6);
+    assert!(rows.iter().all(|row| row["right"] == row["samples"]), "{rows:?}");
+}
