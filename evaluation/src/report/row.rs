@@ -89,12 +89,17 @@ impl Row {
     }
 }
 
-/// Names of the settings in which rows differ; the order of a solver is told by its name.
+/// Names of the settings in which rows differ that have them; the order of a solver is told by its name. That some rows have a
+/// setting and others do not follows from another one, such as their process.
 pub(super) fn varied(rows: &[Row]) -> Vec<&'static str> {
     let Some(first) = rows.first() else {
         return Vec::new();
     };
-    let differs = |name: &str| rows.iter().any(|row| row.setting(name) != first.setting(name));
+    let differs = |name: &str| {
+        let mut values = rows.iter().filter_map(|row| row.setting(name)).filter(|value| !value.is_empty());
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
     let names = first.settings.iter().map(|(name, _)| *name);
     names.filter(|name| *name != "order" && differs(name)).collect()
 }
