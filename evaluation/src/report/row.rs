@@ -96,7 +96,10 @@ pub(super) fn varied(rows: &[Row]) -> Vec<&'static str> {
         return Vec::new();
     };
     let differs = |name: &str| {
-        let mut values = rows.iter().filter_map(|row| row.setting(name)).filter(|value| !value.is_empty());
+        let mut values = rows
+            .iter()
+            .filter_map(|row| row.setting(name))
+            .filter(|value| !value.is_empty());
         let first = values.next();
         values.any(|value| Some(value) != first)
     };
