@@ -10,6 +10,7 @@ use crate::Result;
 use crate::part::Plan;
 
 /// A text in a pass: one for each view of a job.
+#[derive(Clone)]
 pub(crate) struct Member {
     /// Rows that it has in the pass.
     pub(crate) len: usize,
@@ -28,22 +29,26 @@ impl Member {
         alike && self.place.as_ref().zip(other.place.as_ref()).is_some_and(shared)
     }
 
+    /// Whether it reads and writes what `other` does: a later step of the same block.
+    fn repeats(&self, other: &Self) -> bool {
+        let place = (self.position, &self.place) == (other.position, &other.place);
+        place && Arc::ptr_eq(&self.plan.tiles, &other.plan.tiles)
+    }
+
     fn positions(&self) -> Vec<i64> {
         (self.position..self.position + self.len as i64).collect()
     }
 }
 
-/// Neighbours in a pass.
+/// Neighbours in a pass: at least one.
 struct Group {
-    len: usize,
-    /// What the rest was made of.
-    of: Vec<(i64, Option<Place>, Arc<TilePlan>)>,
+    members: Vec<Member>,
     rotary: Rotary,
     /// For two texts or more.
     cohort: Option<Cohort>,
 }
 
-/// The cohorts of the last pass: from one step of a block to the next little changes.
+/// The groups of the last pass: from one step of a block to the next little changes.
 #[derive(Default)]
 pub(crate) struct Cohorts {
     groups: Vec<Group>,
@@ -52,33 +57,39 @@ pub(crate) struct Cohorts {
 impl Group {
     fn new(members: &[Member], network: &Network) -> Result<Self> {
         let config = network.config();
-        let len = members.first().map_or(0, |member| member.len);
         let positions: Vec<Vec<i64>> = members.iter().map(Member::positions).collect();
         let places: Vec<Place> = members.iter().filter_map(|member| member.place.clone()).collect();
         let plans: Vec<Arc<TilePlan>> = members.iter().map(|member| member.plan.tiles.clone()).collect();
         Ok(Self {
-            len,
-            of: Self::made_of(members).collect(),
             rotary: Rotary::new(&positions, config.head_dim, config.rope_base, network.device())?,
-            cohort: match members.len() {
-                1 => None,
-                _ => Some(Cohort::new(&places, &plans, len)?),
+            cohort: match members {
+                [_] => None,
+                many => Some(Cohort::new(&places, &plans, many[0].len)?),
             },
+            members: members.to_vec(),
         })
     }
 
-    fn made_of(members: &[Member]) -> impl Iterator<Item = (i64, Option<Place>, Arc<TilePlan>)> {
-        members
-            .iter()
-            .map(|member| (member.position, member.place.clone(), member.plan.tiles.clone()))
+    fn serves(&self, members: &[Member]) -> bool {
+        let mut pairs = self.members.iter().zip(members);
+        self.members.len() == members.len() && pairs.all(|(known, member)| member.repeats(known))
     }
 
-    /// Whether it was made of the same texts at the same places.
-    fn serves(&self, members: &[Member]) -> bool {
-        let same = |((a, at, plan), (b, beside, other)): (&(i64, Option<Place>, Arc<TilePlan>), _)| {
-            (*a, at) == (b, &beside) && Arc::ptr_eq(plan, &other)
+    /// Its segment; `past` is that of its first text.
+    fn segment<'a>(&'a self, past: Past<'a>) -> Segment<'a> {
+        let Member { len, plan, .. } = &self.members[0];
+        let (tiles, past) = match &self.cohort {
+            None => (&plan.tiles, past),
+            Some(cohort) => (cohort.plan(), Past::Cohort(cohort)),
         };
-        self.of.len() == members.len() && self.of.iter().zip(Self::made_of(members)).all(same)
+        Segment {
+            batch: self.members.len(),
+            len: *len,
+            plan: LayerPlans::from(tiles.clone()).in_blocks(plan.blocks.clone()),
+            units: plan.units.clone(),
+            rotary: &self.rotary,
+            past: Some(past),
+        }
     }
 }
 
@@ -96,31 +107,12 @@ impl Cohorts {
         Ok(())
     }
 
-    /// The segments of the pass; `members` and `pasts` are those of its texts, one after another.
-    pub(crate) fn segments<'a>(
-        &'a self,
-        members: &[Member],
-        pasts: impl Iterator<Item = Past<'a>>,
-    ) -> Vec<Segment<'a>> {
-        let mut texts = members.iter().zip(pasts);
+    /// The segments of the pass; `pasts` are those of its texts, one after another.
+    pub(crate) fn segments<'a>(&'a self, mut pasts: impl Iterator<Item = Past<'a>>) -> Vec<Segment<'a>> {
         let groups = self.groups.iter().filter_map(|group| {
-            let (first, past) = texts.next()?;
-            let others = group.of.len() - 1;
-            if others > 0 {
-                texts.by_ref().take(others).for_each(drop);
-            }
-            let (plan, past) = match &group.cohort {
-                None => (&first.plan.tiles, past),
-                Some(cohort) => (cohort.plan(), Past::Cohort(cohort)),
-            };
-            Some(Segment {
-                batch: group.of.len(),
-                len: group.len,
-                plan: LayerPlans::from(plan.clone()).in_blocks(first.plan.blocks.clone()),
-                units: first.plan.units.clone(),
-                rotary: &group.rotary,
-                past: Some(past),
-            })
+            let first = pasts.next()?;
+            pasts.by_ref().take(group.members.len() - 1).for_each(drop);
+            Some(group.segment(first))
         });
         groups.collect()
     }

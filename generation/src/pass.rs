@@ -149,7 +149,7 @@ pub(crate) fn predict(
     cohorts.gather(&members, network)?;
     let input = rows.input(network)?;
     let caches = jobs.iter_mut().flat_map(|job| job.caches());
-    let mut segments = cohorts.segments(&members, caches.map(Past::Cache));
+    let mut segments = cohorts.segments(caches.map(Past::Cache));
     let hidden = network.forward(&network.tables(None)?, &input, &mut segments, report)?;
     drop(segments);
     if rows.open.is_empty() {
