@@ -330,18 +330,18 @@ impl Job {
                 ..Rows::default()
             };
         }
-        let (open, asked) = (self.run.open(), self.run.asked());
+        let asked = self.run.asked();
         let soft = |position: &&usize| matches!(self.run.state().levels[**position], Level::Soft(_));
         let conditions = self.request.settings.self_condition;
         Rows {
             all: part.clean.len() + self.block_len(),
             open: asked.len(),
-            soft: open.iter().filter(soft).count(),
-            conditioned: open
+            soft: asked.iter().filter(soft).count(),
+            conditioned: asked
                 .iter()
                 .filter(|position| self.predictions[**position].is_some())
                 .count(),
-            data: open.len() * usize::from(conditions || self.run.needs_data()),
+            data: asked.len() * usize::from(conditions || self.run.needs_data()),
             ..Rows::default()
         }
     }

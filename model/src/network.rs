@@ -156,20 +156,12 @@ impl Network {
         self.dtype
     }
 
-    /// An empty cache for one sequence that sees `window` committed positions and takes passes of up to `pass`.
+    /// Memory for `seats` texts that see `window` committed positions and take passes of up to `pass` positions.
     ///
     /// # Errors
     /// If the memory cannot be had.
-    pub fn cache(&self, window: usize, pass: usize) -> Result<KvCache> {
-        Ok(KvCache::new(self.cache_shape(), (window, pass))?)
-    }
-
-    /// Memory for `seats` texts, each like that of [`Network::cache`] with `sizes` window and pass.
-    ///
-    /// # Errors
-    /// If the memory cannot be had.
-    pub fn bank(&self, sizes: (usize, usize), seats: usize) -> Result<Arc<Bank>> {
-        Ok(Bank::new(self.cache_shape(), sizes, seats)?)
+    pub fn bank(&self, (window, pass): (usize, usize), seats: usize) -> Result<Arc<Bank>> {
+        Ok(Bank::new(self.cache_shape(), (window, pass), seats)?)
     }
 
     /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by the

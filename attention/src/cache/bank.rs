@@ -26,7 +26,7 @@ pub struct Bank {
 /// The place of one text in a bank; free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
-    pub(super) bank: Arc<Bank>,
+    bank: Arc<Bank>,
     index: usize,
 }
 
@@ -69,10 +69,8 @@ impl Bank {
     pub fn new(shape: CacheShape<'_>, (window, pass): (usize, usize), seats: usize) -> Result<Arc<Self>> {
         let capacity = Window::new(window, pass).capacity();
         let rows = (seats * capacity, shape.kv_heads * shape.head_dim);
-        let zeros = || Tensor::zeros(rows, shape.dtype, shape.device);
-        let layers = (0..shape.layers).map(|_| Ok((zeros()?, zeros()?)));
         Ok(Arc::new(Self {
-            layers: layers.collect::<Result<_>>()?,
+            layers: shape.memory(rows)?,
             heads: (shape.kv_heads, shape.head_dim),
             sizes: (window, pass),
             capacity,

@@ -7,7 +7,7 @@ mod window;
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Shape, Tensor};
 use drdiff_kernels::TilePlan;
 
 use crate::retrieval::{Choices, Chunks, Retrieval, Units};
@@ -33,6 +33,15 @@ pub struct CacheShape<'a> {
     pub device: &'a Device,
 }
 
+impl CacheShape<'_> {
+    /// Zeros of this size for keys and values of each layer.
+    fn memory(&self, size: impl Into<Shape>) -> Result<Vec<(Tensor, Tensor)>> {
+        let size = size.into();
+        let zeros = || Tensor::zeros(&size, self.dtype, self.device);
+        (0..self.layers).map(|_| Ok((zeros()?, zeros()?))).collect()
+    }
+}
+
 /// Keys and values of one sequence, layer by layer.
 ///
 /// Clean positions never see later ones, so what is committed here never changes: the cache is exact. A pass writes
@@ -44,14 +53,13 @@ pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
     slots: Slots,
     chunks: Option<Store>,
-    /// Where the layers' memory lies, if other texts have theirs beside it.
-    seat: Option<Seat>,
 }
 
 /// Which slot holds which position.
 #[derive(Debug)]
 enum Slots {
-    Window(Window),
+    /// In a bank, where other texts have theirs beside it.
+    Window(Seat, Window),
     Tiles(Tiles),
 }
 
@@ -64,15 +72,7 @@ struct Piece {
 }
 
 impl KvCache {
-    /// Sees up to `window` committed positions, all of them, and takes passes of up to `pass` positions.
-    ///
-    /// # Errors
-    /// If the memory cannot be had.
-    pub fn new(shape: CacheShape<'_>, (window, pass): (usize, usize)) -> Result<Self> {
-        Self::with(shape, Slots::Window(Window::new(window, pass)))
-    }
-
-    /// Sees what [`KvCache::new`] does, in a seat of `bank`; `None` if all are taken.
+    /// Sees the last committed positions, all of them, in a seat of `bank`, which knows how many; `None` if all seats are taken.
     ///
     /// # Errors
     /// If a tensor operation fails.
@@ -81,9 +81,8 @@ impl KvCache {
         let (window, pass) = bank.sizes();
         Ok(Some(Self {
             layers: seat.layers()?,
-            slots: Slots::Window(Window::new(window, pass)),
+            slots: Slots::Window(seat, Window::new(window, pass)),
             chunks: None,
-            seat: Some(seat),
         }))
     }
 
@@ -100,7 +99,13 @@ impl KvCache {
         text: usize,
     ) -> Result<Self> {
         plan.validate()?;
-        Self::with(shape, Slots::Tiles(Tiles::new(plan.clone(), block_size, pass, text)))
+        let tiles = Tiles::new(plan.clone(), block_size, pass, text);
+        let memory = (1, tiles.capacity(), shape.kv_heads, shape.head_dim);
+        Ok(Self {
+            layers: shape.memory(memory)?,
+            slots: Slots::Tiles(tiles),
+            chunks: None,
+        })
     }
 
     /// Sees the band of `plan` in every layer and keeps the chunks of a text of up to `text` positions in blocks of
@@ -120,27 +125,10 @@ impl KvCache {
         Ok(Self { chunks, ..band })
     }
 
-    fn with(shape: CacheShape<'_>, slots: Slots) -> Result<Self> {
-        let capacity = match &slots {
-            Slots::Window(window) => window.capacity(),
-            Slots::Tiles(tiles) => tiles.capacity(),
-        };
-        let zeros = || Tensor::zeros((1, capacity, shape.kv_heads, shape.head_dim), shape.dtype, shape.device);
-        let layers = (0..shape.layers)
-            .map(|_| Ok((zeros()?, zeros()?)))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            layers,
-            slots,
-            chunks: None,
-            seat: None,
-        })
-    }
-
     /// Committed positions that the next pass is planned with ([`PassLayout::committed`]): those of the window, or all.
     pub fn visible(&self) -> usize {
         match &self.slots {
-            Slots::Window(window) => window.visible(),
+            Slots::Window(_, window) => window.visible(),
             Slots::Tiles(tiles) => tiles.committed(),
         }
     }
@@ -150,9 +138,9 @@ impl KvCache {
     /// # Errors
     /// If they do not fit.
     pub fn place(&self, len: usize) -> Result<Option<Place>> {
-        match (&self.seat, &self.slots) {
-            (Some(seat), Slots::Window(window)) => Ok(Some(seat.place(window.view(len), window.piece(len)?.slot))),
-            _ => Ok(None),
+        match &self.slots {
+            Slots::Window(seat, window) => Ok(Some(seat.place(window.view(len), window.piece(len)?.slot))),
+            Slots::Tiles(_) => Ok(None),
         }
     }
 
@@ -170,7 +158,7 @@ impl KvCache {
     /// If the layout is impossible, or not one of this cache.
     pub fn plan(&self, layout: PassLayout) -> Result<TilePlan> {
         match &self.slots {
-            Slots::Window(_) => Ok(TilePlan::new(&[crate::pass(layout)?])?),
+            Slots::Window(..) => Ok(TilePlan::new(&[crate::pass(layout)?])?),
             Slots::Tiles(tiles) => tiles.plan(layout),
         }
     }
@@ -210,7 +198,7 @@ impl KvCache {
     pub fn extend(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let len = k.dim(1)?;
         let (pieces, (first, count)) = match &self.slots {
-            Slots::Window(window) => (vec![window.piece(len)?], window.view(len)),
+            Slots::Window(_, window) => (vec![window.piece(len)?], window.view(len)),
             Slots::Tiles(tiles) => (tiles.pieces(len)?, (0, tiles.used(len))),
         };
         let (keys, values) = &self.layers[layer];
@@ -228,7 +216,7 @@ impl KvCache {
     /// If a tensor operation fails.
     pub fn commit(&mut self, positions: usize, pass: usize) -> Result<()> {
         let moved = match &mut self.slots {
-            Slots::Window(window) => window.commit(positions, pass),
+            Slots::Window(_, window) => window.commit(positions, pass),
             Slots::Tiles(tiles) => {
                 tiles.commit(positions);
                 None
@@ -266,6 +254,12 @@ mod tests {
         }
     }
 
+    fn window(sizes: (usize, usize)) -> KvCache {
+        KvCache::seated(&Bank::new(shape(1), sizes, 1).unwrap())
+            .unwrap()
+            .unwrap()
+    }
+
     fn pass(cache: &mut KvCache, xs: &[f32]) -> Vec<f32> {
         let (keys, _) = cache.extend(0, &tensor(xs), &tensor(xs)).unwrap();
         keys.flatten_all().unwrap().to_vec1().unwrap()
@@ -273,7 +267,7 @@ mod tests {
 
     #[test]
     fn committed_positions_stay_and_the_rest_is_overwritten() {
-        let mut cache = KvCache::new(shape(1), (4, 3)).unwrap();
+        let mut cache = window((4, 3));
         assert_eq!(pass(&mut cache, &[1., 2., 3.]), [1., 2., 3.]);
         cache.commit(1, 3).unwrap();
         assert_eq!(pass(&mut cache, &[7., 8.]), [1., 7., 8.]);
@@ -289,7 +283,7 @@ mod tests {
 
     #[test]
     fn only_the_window_is_seen_and_memory_stays_bounded() {
-        let mut cache = KvCache::new(shape(1), (3, 2)).unwrap();
+        let mut cache = window((3, 2));
         for i in 0..50 {
             let seen = pass(&mut cache, &[i as f32, -1.0]);
             let first = (i - 3i32).max(0);

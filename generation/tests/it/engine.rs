@@ -75,7 +75,8 @@ fn the_cache_is_exact() {
         .map(|id| id as u32)
         .collect();
     let whole = run(&network, &text, true, 0, None).unwrap();
-    let mut cache = network.cache(CONTEXT, CONTEXT).unwrap();
+    let bank = network.bank((CONTEXT, CONTEXT), 1).unwrap();
+    let mut cache = KvCache::seated(&bank).unwrap().unwrap();
     let mut at = 0;
     // Several blocks at once, one by one, with and without a noisy block behind them; the last pass only denoises.
     for (len, noisy) in [(2 * BLOCK, true), (BLOCK, true), (3 * BLOCK, false), (0, true)] {

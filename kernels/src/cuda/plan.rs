@@ -92,7 +92,6 @@ impl DevicePlan {
             .iter()
             .flat_map(|seat| [seat.start as i32, seat.len() as i32]);
         let seats: Vec<i32> = seats.collect();
-        let uploaded = |seats: &Vec<i32>| device.clone_htod(seats);
         Ok(Self {
             location: device.location(),
             rows: DeviceCsr::new(plan.rows(), device)?,
@@ -101,10 +100,10 @@ impl DevicePlan {
             col_pairs: DeviceCsr::new(&pairs(plan.cols(), plan.key_tiles()), device)?,
             queries: device.clone_htod(&queries.collect::<Vec<_>>())?,
             keys: device.clone_htod(&keys.collect::<Vec<_>>())?,
-            seats: Some(&seats)
-                .filter(|seats| !seats.is_empty())
-                .map(uploaded)
-                .transpose()?,
+            seats: match seats.as_slice() {
+                [] => None,
+                some => Some(device.clone_htod(some)?),
+            },
         })
     }
 

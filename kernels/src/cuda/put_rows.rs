@@ -8,7 +8,7 @@ use candle_core::{DType, Layout, Result, bail};
 const PUT_ROWS: Module = module!("put_rows");
 const BLOCK: usize = 64;
 
-/// See [`crate::put_rows`]; `table` is contiguous, and shapes fit.
+/// See [`crate::put_rows`]; `table` is contiguous, shapes fit, and there are rows.
 pub(crate) fn forward(
     (table, table_layout): (&mut CudaStorage, &Layout),
     (rows, rows_layout): (&CudaStorage, &Layout),
@@ -22,9 +22,6 @@ pub(crate) fn forward(
         bail!("put_rows: {:?} by {:?} into {:?}", rows.dtype, index.dtype, table.dtype);
     }
     let (written, stride) = (rows.layout.dims()[0], rows.row_stride().unwrap_or(width));
-    if written * width == 0 {
-        return Ok(());
-    }
     let aligned = rows.by_eight(&[stride, width]) && table.by_eight(&[width]);
     let name = format!("put_rows_{}_{}", suffix(rows.dtype)?, if aligned { 8 } else { 1 });
     launch!(

@@ -17,6 +17,9 @@ pub fn put_rows(table: &Tensor, rows: &Tensor, index: &Tensor) -> Result<()> {
         let problem = format!("rows {rows:?} at {index:?} of {table:?}");
         return Err(Error::shape(NAME, problem));
     }
+    if rows.elem_count() == 0 {
+        return Ok(());
+    }
     #[expect(clippy::disallowed_methods, reason = "the table carries no gradient")]
     Ok(table.inplace_op3(rows, index, &PutRows)?)
 }
