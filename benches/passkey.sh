@@ -4,7 +4,7 @@
 #
 #   DRDIFF=target/release/drdiff DATA=shards OUT=bench-passkey DEVICE=cuda benches/passkey.sh [arm ...]
 #
-# DRDIFF: the program.  DATA: a corpus of `drdiff data prepare --vocab 257`.  OUT: a folder for each arm.
+# DRDIFF: the program.  DATA: a corpus of `drdiff data prepare --vocab 257 --valid-share 0.05`.  OUT: a folder for each arm.
 # DEVICE: cuda or cpu.  STEPS: steps of 65,536 bytes with windows of 4,096, after half as many with windows of 256 and as many of
 # those with windows of 1,024 (1200).  SAMPLES: questions of each length, side and place (100); the other arms have a tenth.
 # EVAL=1: measures only.  TRY=1: a few steps of a small network and short texts, to see that every arm runs.  A run that was

@@ -192,7 +192,10 @@ fn of_solver(error: &SolverError) -> Exit {
 
 fn of_training(error: &TrainingError) -> Exit {
     match error {
-        TrainingError::Config(_) | TrainingError::Resume { .. } | TrainingError::Diffusion(_) => Exit::Usage,
+        TrainingError::Config(_)
+        | TrainingError::NoValidationText
+        | TrainingError::Resume { .. }
+        | TrainingError::Diffusion(_) => Exit::Usage,
         TrainingError::Data(error) => of_data(error),
         TrainingError::Model(error) => of_model(error),
         TrainingError::Attention(error) => of_attention(error),

@@ -55,13 +55,14 @@ fn who_reads_every_chunk_has_retrieved_the_right_one() {
     assert_eq!(found(common::network(), 200, 0.5).retrieved, None);
 }
 
-fn asked(network: &Network, length: usize, needles: usize, asked: usize) -> Vec<Recalled> {
+fn asked(network: &Network, length: usize, (needles, hops): (usize, usize), asked: usize) -> Vec<Recalled> {
     let task = WholeTask {
         length,
         depths: 3,
         samples: 4,
         needles,
         asked,
+        hops,
         haystacks: 2,
         piece: 256,
         seed: 1,
@@ -74,7 +75,7 @@ fn asked(network: &Network, length: usize, needles: usize, asked: usize) -> Vec<
 
 #[test]
 fn texts_that_are_read_whole_are_asked_to_both_sides() {
-    let all = asked(&retrieving(100), 704, 1, 1);
+    let all = asked(&retrieving(100), 704, (1, 0), 1);
     let places: Vec<(Side, f64)> = all.iter().map(|row| (row.side, row.depth)).collect();
     let each = |side| [0.0, 0.5, 1.0].map(|depth| (side, depth));
     assert_eq!(places, [each(Side::Left), each(Side::Right)].concat());
@@ -83,11 +84,13 @@ fn texts_that_are_read_whole_are_asked_to_both_sides() {
     let (far, near) = ((Some(4), 4), (Some(0), 0));
     assert_eq!(retrieved, [far, far, near, near, far, far]);
     assert!(all.iter().all(|row| (row.samples, row.tokens) == (4, 32)));
-    let some = asked(&retrieving(1), 704, 5, 2);
+    let some = asked(&retrieving(1), 704, (5, 0), 2);
     assert!(some.iter().all(|row| (row.samples, row.tokens) == (8, 64)));
     assert!(some[0].retrieved < Some(8), "one of nine chunks is chosen blindly");
-    assert_eq!(some, asked(&retrieving(1), 704, 5, 2));
-    let dense = asked(&common::network(), 200, 1, 1);
+    assert_eq!(some, asked(&retrieving(1), 704, (5, 0), 2));
+    let hops = asked(&retrieving(100), 704, (3, 2), 2);
+    assert!(hops.iter().all(|row| row.samples == 8 && row.tokens == 64));
+    let dense = asked(&common::network(), 200, (1, 0), 1);
     assert!(dense.iter().all(|row| row.retrieved.is_none() && row.samples == 4));
 }
 

@@ -9,6 +9,11 @@ pub enum Error {
     /// The training configuration makes no sense.
     #[error("the training configuration is wrong: {0}")]
     Config(String),
+    /// A corpus that keeps nothing apart to measure on.
+    #[error(
+        "the corpus has no text to measure on; prepare it again with `--valid FILE` or, for a hundredth of its documents, `--valid-share 0.01`"
+    )]
+    NoValidationText,
     /// The loss is no longer a number, or has run away.
     #[error(
         "training diverged at step {step} ({reason}); the last good checkpoint is {checkpoint}: resume from it with a lower learning rate"

@@ -88,7 +88,7 @@ pub enum Outcome {
 /// The device is read only when a log line is due, so that steps queue up without waiting for one another.
 ///
 /// # Errors
-/// If the loss diverges (the last checkpoint is then named and left alone), or files cannot be written.
+/// If there is no text to measure on, which is told before the first step, the loss diverges (the last checkpoint is then named and left alone), or files cannot be written.
 pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Event)) -> Result<Outcome> {
     let mut log = Log::open(run.dir.join("train.jsonl"))?;
     let mut report = |event: Event| -> Result<()> {
@@ -100,6 +100,9 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
     let mut watch = Watch::default();
     let mut saved = None;
     let total = trainer.config.steps;
+    if trainer.step < total {
+        trainer.validation_text()?;
+    }
     let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
     let mut outcome = Outcome::Finished;
     while trainer.step < total {
@@ -120,19 +123,20 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
         if saves || due(trainer.config.log_every, step) {
             report(Event::Steps(watch.read(trainer, &output, saved)?))?;
         }
-        if due(trainer.config.validate_every, step) || step == total {
-            report(Event::Validation {
-                step,
-                bounds: trainer.validate()?,
-            })?;
-            watch.restart();
-        }
+        // First, so that nothing is lost where measuring fails.
         if saves {
             trainer.save(run.dir, run.commit)?;
             saved = Some(step);
             report(Event::Saved {
                 step,
                 path: run.dir.join(MODEL_FILE),
+            })?;
+            watch.restart();
+        }
+        if due(trainer.config.validate_every, step) || step == total {
+            report(Event::Validation {
+                step,
+                bounds: trainer.validate()?,
             })?;
             watch.restart();
         }

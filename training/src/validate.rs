@@ -6,7 +6,7 @@ use drdiff_kernels::Noise;
 use drdiff_model::Network;
 use serde::Serialize;
 
-use crate::data::Window;
+use crate::data::{Split, Window};
 use crate::layouts::Layouts;
 use crate::{Corrupted, Error, Layout, Result, Trainer, loss};
 
@@ -30,13 +30,25 @@ pub struct BlockBound {
 }
 
 impl Trainer<'_> {
+    /// The windows that [`Trainer::validate`] measures on.
+    ///
+    /// # Errors
+    /// If there is none, or less than one window.
+    pub(crate) fn validation_text(&self) -> Result<Vec<Window>> {
+        if self.corpus.shards(Split::Valid).is_empty() {
+            return Err(Error::NoValidationText);
+        }
+        let len = self.config.model.context;
+        Ok(self.corpus.valid_windows(len, None, self.config.validation_windows)?)
+    }
+
     /// The bound of the averaged weights at each validation block size.
     ///
     /// # Errors
     /// If there is no validation text, or an operation fails.
     pub fn validate(&self) -> Result<Vec<BlockBound>> {
         let len = self.config.model.context;
-        let windows = self.corpus.valid_windows(len, None, self.config.validation_windows)?;
+        let windows = self.validation_text()?;
         let sizes = &self.config.validation_blocks;
         self.optimizer.with_average(|| {
             let measure = Bounds::new(&self.network, len, self.config.batch)?;

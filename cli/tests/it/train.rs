@@ -118,3 +118,30 @@ fn bad_configurations_are_named_before_anything_is_written() {
     other("small").fails(2, &["/nowhere"]);
     assert!(!out.exists());
 }
+
+#[test]
+fn a_corpus_without_text_to_measure_on_is_told_before_the_first_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (text, shards, out) = (
+        dir.path().join("a.txt"),
+        dir.path().join("shards"),
+        dir.path().join("run"),
+    );
+    std::fs::write(&text, "The old king had three sons. ".repeat(200)).unwrap();
+    let mut prepare = drdiff();
+    prepare.args(["data", "prepare", "-q", "-o"]).arg(&shards).arg(&text);
+    let mut tokenizer = fixture().corpus();
+    tokenizer.push("tokenizer.json");
+    prepare.arg("--tokenizer").arg(tokenizer).run().succeeds();
+    let mut train = drdiff();
+    train
+        .args(["train", "--config"])
+        .arg(fixture().config())
+        .arg("--data")
+        .arg(&shards);
+    train
+        .arg("-o")
+        .arg(&out)
+        .run()
+        .fails(2, &["no text to measure on", "--valid-share"]);
+}

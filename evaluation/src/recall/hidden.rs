@@ -6,7 +6,7 @@ use drdiff_kernels::{Noise, NoiseStream, Purpose};
 use drdiff_model::Tokenizer;
 use drdiff_training::data::{DataError, Needle, hay};
 
-use super::{RecallError, Side};
+use super::{RecallError, Side, WholeTask};
 
 /// A haystack in tokens, over which prompts are written and taken back.
 pub(super) struct Haystack {
@@ -48,19 +48,21 @@ impl Haystack {
         &self.text
     }
 
-    /// Hides `needles` numbers, the first at `depth` of what is left of the text beside the questions and the others anywhere,
-    /// and asks for the first `asked` of them at the end of the text that lies on the other side.
+    /// Hides the numbers of `task`, the first at `depth` of what is left of the text beside the questions and the others anywhere,
+    /// and asks for the first of them at the end of the text that lies on the other side.
     pub(super) fn hide(
         &mut self,
         tokenizer: &Tokenizer,
-        (seed, index): (u64, u64),
+        task: &WholeTask,
+        index: u64,
         (side, depth): (Side, f64),
-        (needles, asked): (usize, usize),
     ) -> Result<Hidden, RecallError> {
-        let mut stream = Noise::new(seed, 3).stream(Purpose::Data, index, 0);
-        let drawn = Needle::draw_many(&mut stream, needles.max(asked));
+        let (needles, asked, hops) = (task.needles.max(task.asked), task.asked, task.hops);
+        let mut stream = Noise::new(task.seed, 3).stream(Purpose::Data, index, 0);
+        let drawn = Needle::draw_many(&mut stream, needles, hops);
         // A space behind each, since what is behind it begins within a word.
-        let statements: Vec<String> = drawn.iter().map(|needle| needle.statement() + " ").collect();
+        let said = drawn.iter().flat_map(Needle::statements);
+        let statements: Vec<String> = said.map(|statement| statement + " ").collect();
         let questions: Vec<String> = drawn[..asked].iter().map(|needle| needle.answered() + " ").collect();
         let (len, block) = (self.clean.len(), questions.iter().map(String::len).sum::<usize>());
         let places = places(&mut stream, &statements, len.saturating_sub(block), depth);
@@ -73,7 +75,7 @@ impl Haystack {
             Side::Right => (block, 0),
         };
         let mut hidden = Hidden {
-            changed: Vec::with_capacity(needles + 1),
+            changed: Vec::with_capacity(statements.len() + 1),
             questions: Vec::with_capacity(asked),
         };
         for (statement, place) in statements.iter().zip(places) {
@@ -82,7 +84,8 @@ impl Haystack {
             hidden.changed.push(first..first + statement.len());
         }
         hidden.changed.push(at..at + block);
-        for ((question, needle), said) in questions.iter().zip(&drawn).zip(hidden.changed.clone()) {
+        let values: Vec<Range<usize>> = hidden.changed.iter().step_by(1 + hops).cloned().collect();
+        for ((question, needle), said) in questions.iter().zip(&drawn).zip(values) {
             self.write(tokenizer, at, question)?;
             let first = at + needle.question().len();
             let answer = first..first + needle.value.len();

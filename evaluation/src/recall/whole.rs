@@ -24,6 +24,9 @@ pub struct WholeTask {
     pub needles: usize,
     /// How many of them are asked for, at most all.
     pub asked: usize,
+    /// Keys between the one that is asked for and the one whose number is said, each of which stands for another: the
+    /// variable tracking of RULER. They may be said anywhere.
+    pub hops: usize,
     /// Texts that the prompts are written into. Only what a prompt changes is read anew, where the network retrieves.
     pub haystacks: usize,
     /// Positions that are read at a time, where the network retrieves.
@@ -60,9 +63,8 @@ pub fn recall_whole(
                 if proceed().is_break() {
                     return Ok(None);
                 }
-                let key = (task.seed, (row * task.samples + sample) as u64);
-                let place = (found.side, found.depth);
-                let hidden = haystack.hide(tokenizer, key, place, (task.needles, task.asked))?;
+                let index = (row * task.samples + sample) as u64;
+                let hidden = haystack.hide(tokenizer, task, index, (found.side, found.depth))?;
                 reader.read(haystack.text(), hidden.changed.iter().cloned())?;
                 ask(&mut reader, haystack.text(), &hidden, found)?;
                 haystack.restore(&hidden);

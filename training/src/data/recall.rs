@@ -3,6 +3,8 @@
 //! The needle in a haystack of random words (RULER, Hsieh et al., arXiv 2404.06654), with keys and values as in its
 //! multi-key form. Everything is ASCII, so that the tokens of a byte-level vocabulary without merges are its bytes.
 
+use std::collections::HashSet;
+
 use drdiff_kernels::{Noise, NoiseStream, Purpose};
 
 use super::error::DataError;
@@ -12,50 +14,59 @@ const KEY: usize = 3;
 /// Digits of a value.
 pub(crate) const VALUE: usize = 8;
 
-/// A key and its value.
+/// A value and its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needle {
-    /// Capital letters.
-    pub key: String,
+    /// Capital letters, at least one key: the value is that of the first, and each other stands for the one before it, as the
+    /// variables of RULER do. The last is asked for.
+    pub keys: Vec<String>,
     /// Digits.
     pub value: String,
 }
 
 impl Needle {
-    /// `count` needles with keys of their own: of two values of one key a question could mean either.
+    /// `count` needles with `1 + hops` keys each, all different: of two values of one key a question could mean either.
     #[must_use]
-    pub fn draw_many(stream: &mut NoiseStream, count: usize) -> Vec<Self> {
+    pub fn draw_many(stream: &mut NoiseStream, count: usize, hops: usize) -> Vec<Self> {
         let mut drawn: Vec<Self> = Vec::with_capacity(count);
+        let mut known = HashSet::new();
         while drawn.len() < count {
-            let needle = Self::draw(stream);
-            if drawn.iter().all(|other| other.key != needle.key) {
+            let needle = Self::draw(stream, hops);
+            let mut tried = known.clone();
+            if needle.keys.iter().all(|key| tried.insert(key.clone())) {
+                known = tried;
                 drawn.push(needle);
             }
         }
         drawn
     }
 
-    fn draw(stream: &mut NoiseStream) -> Self {
+    fn draw(stream: &mut NoiseStream, hops: usize) -> Self {
         let mut letters = |count: usize, first: u8, kinds: usize| -> String {
             let letter = |_| char::from(first + stream.below(kinds) as u8);
             (0..count).map(letter).collect()
         };
+        let first = letters(KEY, b'A', 26);
+        let value = letters(VALUE, b'0', 10);
+        let others = (0..hops).map(|_| letters(KEY, b'A', 26));
         Self {
-            key: letters(KEY, b'A', 26),
-            value: letters(VALUE, b'0', 10),
+            keys: std::iter::once(first).chain(others).collect(),
+            value,
         }
     }
 
-    /// How the value is said.
+    /// How the value is said: of its first key, and of each other that it is the one before.
     #[must_use]
-    pub fn statement(&self) -> String {
-        format!(" {}={};", self.key, self.value)
+    pub fn statements(&self) -> Vec<String> {
+        let said = std::iter::once(&self.value).chain(&self.keys);
+        let pairs = self.keys.iter().zip(said);
+        pairs.map(|(key, said)| format!(" {key}={said};")).collect()
     }
 
     /// How it is asked for; the value follows.
     #[must_use]
     pub fn question(&self) -> String {
-        format!(" {}?", self.key)
+        format!(" {}?", self.keys.last().map_or("", String::as_str))
     }
 
     /// Question and answer.
@@ -90,8 +101,8 @@ pub fn hay(stream: &mut NoiseStream, bytes: usize) -> String {
 /// If the needles do not fit.
 pub fn recall_text(seed: u64, index: u64, bytes: usize, needles: usize) -> Result<String, DataError> {
     let mut stream = Noise::new(seed, 0).stream(Purpose::Data, index, 0);
-    let mut said = Needle::draw_many(&mut stream, needles);
-    let statements: Vec<String> = said.iter().map(Needle::statement).collect();
+    let mut said = Needle::draw_many(&mut stream, needles, 0);
+    let statements: Vec<String> = said.iter().flat_map(Needle::statements).collect();
     stream.shuffle(&mut said);
     let answers: Vec<String> = said.iter().map(Needle::answered).collect();
     let half = bytes / 2;
@@ -151,8 +162,8 @@ pub fn haystack(seed: u64, index: u64, bytes: usize, depth: f64) -> Result<Hayst
         return refuse("depth", "between 0 and 1", depth.to_string());
     }
     let mut stream = Noise::new(seed, 1).stream(Purpose::Data, index, 0);
-    let needle = Needle::draw(&mut stream);
-    let (statement, question) = (needle.statement(), needle.question());
+    let needle = Needle::draw(&mut stream, 0);
+    let (statement, question) = (needle.statements().concat(), needle.question());
     let Some(room) = bytes.checked_sub(statement.len() + question.len()) else {
         return refuse(
             "length",
@@ -190,6 +201,19 @@ mod tests {
             assert!(asked.contains(&format!(" {key}?{value};")), "{key}");
         }
         assert!(recall_text(3, 5, 500, 20).is_err());
+    }
+
+    #[test]
+    fn a_key_that_stands_for_another_is_said_to() {
+        let mut stream = Noise::new(1, 0).stream(Purpose::Data, 0, 0);
+        let drawn = Needle::draw_many(&mut stream, 100, 2);
+        let keys: HashSet<&String> = drawn.iter().flat_map(|needle| &needle.keys).collect();
+        assert_eq!(keys.len(), 300);
+        let Needle { keys, value } = &drawn[7];
+        let [a, b, c] = [0, 1, 2].map(|key| &keys[key]);
+        let said = [format!(" {a}={value};"), format!(" {b}={a};"), format!(" {c}={b};")];
+        assert_eq!(drawn[7].statements(), said);
+        assert_eq!(drawn[7].answered(), format!(" {c}?{value};"));
     }
 
     #[test]

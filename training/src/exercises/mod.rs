@@ -26,6 +26,8 @@ pub struct Exercises {
     pub needles: [usize; 2],
     /// How often each is asked for.
     pub questions: usize,
+    /// Most keys between the one that is asked for and the one whose number is said: each of them stands for another.
+    pub hops: usize,
 }
 
 impl Default for Exercises {
@@ -36,6 +38,7 @@ impl Default for Exercises {
             copy: 0.0,
             needles: [8, 32],
             questions: 2,
+            hops: 0,
         }
     }
 }
@@ -62,7 +65,7 @@ impl Exercises {
             )));
         }
         match recall + copy > 0.0 {
-            true => recall::check(context, self.needles, self.questions),
+            true => recall::check(context, self),
             false => Ok(()),
         }
     }
@@ -72,7 +75,7 @@ impl Exercises {
         let mut stream: NoiseStream = noise.stream(Purpose::Exercise, key, index);
         let kind = stream.uniform();
         Ok(if kind < self.recall {
-            Some(recall::recall(&mut stream, len, self.needles, self.questions)?)
+            Some(recall::recall(&mut stream, len, self)?)
         } else if kind < self.recall + self.copy {
             Some(copy::copy(&mut stream, len))
         } else {
@@ -168,6 +171,33 @@ mod tests {
             let asked = |open: &usize| text[..*open].rfind('?').is_some_and(|at| open - at <= 8);
             assert!(open.iter().all(asked) && open.is_sorted());
         }
+    }
+
+    #[test]
+    fn a_key_that_is_asked_for_leads_to_a_number() {
+        let exercises = Exercises {
+            recall: 1.0,
+            hops: 2,
+            ..Exercises::default()
+        };
+        let mut lengths = [0; 3];
+        for index in 0..20 {
+            let Exercise { text, open } = exercises.draw(&Noise::new(4, 0), (7, index), 1024).unwrap().unwrap();
+            for (at, _) in text.match_indices('?') {
+                let (mut key, mut hops) = (&text[at - 3..at], 0);
+                let value = loop {
+                    let said = text.find(&format!("{key}=")).unwrap() + 4;
+                    if text.as_bytes()[said].is_ascii_digit() {
+                        break &text[said..said + 8];
+                    }
+                    (key, hops) = (&text[said..said + 3], hops + 1);
+                };
+                lengths[hops] += 1;
+                assert_eq!(value, &text[at + 1..at + 9]);
+                assert!(open.iter().any(|open| (at + 1..at + 9).contains(open)));
+            }
+        }
+        assert!(lengths.iter().all(|count| *count > 0), "{lengths:?}");
     }
 
     #[test]

@@ -2,25 +2,26 @@
 
 use drdiff_kernels::NoiseStream;
 
-use super::Exercise;
+use super::{Exercise, Exercises};
 use crate::data::{Needle, VALUE, spread};
 use crate::{Error, Result};
 
 /// A window of `bytes` bytes that says between `needles[0]` and `needles[1]` numbers, or as many as fill half of it, and
 /// asks `questions` times for each, in any order: what is asked for may stand to either side, and all other numbers distract.
-pub(super) fn recall(
-    stream: &mut NoiseStream,
-    bytes: usize,
-    [least, most]: [usize; 2],
-    questions: usize,
-) -> Result<Exercise> {
+/// In each window all numbers have equally many keys that stand for others, up to `hops`.
+pub(super) fn recall(stream: &mut NoiseStream, bytes: usize, said: &Exercises) -> Result<Exercise> {
+    let ([least, most], questions) = (said.needles, said.questions);
     let count = least + stream.below(most - least + 1);
-    let needles = Needle::draw_many(stream, count);
+    let hops = match said.hops {
+        0 => 0,
+        most => stream.below(most + 1),
+    };
+    let needles = Needle::draw_many(stream, count, hops);
     let each = needles.iter().map(|needle| needle.answered().len()).max().unwrap_or(1);
-    let count = count.min(bytes / 2 / (each * (1 + questions))).max(1);
-    let mut parts: Vec<(bool, String)> = Vec::with_capacity(count * (1 + questions));
+    let count = count.min(bytes / 2 / (each * (1 + hops + questions))).max(1);
+    let mut parts: Vec<(bool, String)> = Vec::with_capacity(count * (1 + hops + questions));
     for needle in &needles[..count] {
-        parts.push((false, needle.statement()));
+        parts.extend(needle.statements().into_iter().map(|said| (false, said)));
         parts.extend(std::iter::repeat_n((true, needle.answered()), questions));
     }
     stream.shuffle(&mut parts);
@@ -49,7 +50,8 @@ fn hidden(stream: &mut NoiseStream) -> impl Iterator<Item = usize> {
 }
 
 /// Whether windows of `bytes` bytes can say and ask for one number.
-pub(super) fn check(bytes: usize, [least, most]: [usize; 2], questions: usize) -> Result<()> {
+pub(super) fn check(bytes: usize, said: &Exercises) -> Result<()> {
+    let ([least, most], questions, hops) = (said.needles, said.questions, said.hops);
     if least == 0 || most < least || questions == 0 {
         return Err(Error::Config(format!(
             "`exercises`: {least} to {most} needles with {questions} questions each; give at least 1 of both, the fewer needles first"
@@ -57,15 +59,15 @@ pub(super) fn check(bytes: usize, [least, most]: [usize; 2], questions: usize) -
     }
     // A key has few letters: far more needles than that could not all have one of their own.
     const MOST: usize = 1000;
-    if most > MOST {
+    if most.saturating_mul(hops.saturating_add(1)) > MOST {
         return Err(Error::Config(format!(
-            "`exercises`: {most} needles; give at most {MOST}"
+            "`exercises`: {most} needles with {hops} hops; give at most {MOST} keys in all"
         )));
     }
-    let needed = 2 * (1 + questions) * 16;
+    let needed = 2 * (1 + hops + questions) * 16;
     if bytes < needed {
         return Err(Error::Config(format!(
-            "`exercises` in windows of {bytes} tokens; with {questions} questions a needle they need {needed}"
+            "`exercises` in windows of {bytes} tokens; with {questions} questions and {hops} hops a needle they need {needed}"
         )));
     }
     Ok(())

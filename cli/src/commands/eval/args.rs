@@ -73,6 +73,9 @@ pub(crate) struct EvalArgs {
     /// How many of those are asked for
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 1, requires = "recall_whole")]
     pub(super) recall_asked: usize,
+    /// Keys that stand for another on the way from each question to its number
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "recall_whole")]
+    pub(super) recall_hops: usize,
     /// Texts of each length that the prompts are written into
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 4, requires = "recall_whole")]
     pub(super) recall_haystacks: usize,

@@ -83,6 +83,7 @@ fn whole(
             samples: args.recall_samples,
             needles: args.recall_needles.max(args.recall_asked),
             asked: args.recall_asked,
+            hops: args.recall_hops,
             haystacks: args.recall_haystacks,
             piece: PIECE,
             seed: 0,
