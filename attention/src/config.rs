@@ -124,7 +124,10 @@ impl AttentionConfig {
     /// # Errors
     /// If the block size or the numbers are impossible.
     pub fn noisy_clean_units(&self, len: usize, block_size: usize) -> Result<Option<Arc<Units>>> {
-        let units = |numbers: &Retrieval| Units::noisy_clean(len, block_size, numbers.local).map(Arc::new);
+        let units = |numbers: &Retrieval| {
+            let units = Units::noisy_clean(len, block_size, numbers.local)?;
+            Ok(Arc::new(units.choosing(numbers.together)))
+        };
         self.retrieves().map(units).transpose()
     }
 
@@ -133,7 +136,10 @@ impl AttentionConfig {
     /// # Errors
     /// If the numbers are impossible.
     pub fn whole_units(&self, len: usize) -> Result<Option<Arc<Units>>> {
-        let units = |numbers: &Retrieval| Units::whole(len, numbers.local).map(Arc::new);
+        let units = |numbers: &Retrieval| {
+            let units = Units::whole(len, numbers.local)?;
+            Ok(Arc::new(units.choosing(numbers.together)))
+        };
         self.retrieves().map(units).transpose()
     }
 }

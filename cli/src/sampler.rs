@@ -24,7 +24,8 @@ use crate::settings::resolve;
 pub(crate) struct SamplerArgs {
     #[arg(long, value_name = "N", help = shown("Tokens to write at most", default().tokens))]
     tokens: Option<usize>,
-    #[arg(long, value_name = "N", help = shown("Network passes for each block", default().sampler.steps))]
+    #[arg(long, value_name = "N")]
+    #[arg(help = format!("Network passes for each block [default: {}, or one for 16 tokens of larger blocks]", default().sampler.steps))]
     steps: Option<usize>,
     #[arg(long, value_name = "N", help = shown("Tokens that become clear together", default().block_size))]
     block_size: Option<usize>,
@@ -81,7 +82,8 @@ pub(crate) struct SamplerArgs {
 impl SamplerArgs {
     /// The configured settings, changed where a flag was typed. Tells, unless `quiet`, of flags without an effect.
     pub(crate) fn settings(&self, quiet: bool) -> Result<Settings> {
-        let configured: Settings = resolve(self.config.as_deref(), &self.set)?.value;
+        let configured = resolve::<Settings>(self.config.as_deref(), &self.set)?;
+        let steps_are_ours = self.steps.is_none() && configured.origin("sampler.steps").is_ours();
         let typed = Overrides {
             tokens: self.tokens,
             steps: self.steps,
@@ -100,7 +102,10 @@ impl SamplerArgs {
             compute: self.compute,
             stop: None,
         };
-        let mut settings = typed.apply(&configured)?;
+        let mut settings = typed.apply(&configured.value)?;
+        if steps_are_ours {
+            settings.sampler.steps = Settings::enough_steps(settings.block_size);
+        }
         if let Some(grid) = &self.grid {
             let config = &mut settings.sampler.grid;
             match grid.parse() {

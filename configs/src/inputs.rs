@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::decode::decode;
 use crate::error::{Error, Result};
 use crate::node::{Content, Node};
+use crate::origin::PRESET;
 use crate::preset::{preset, presets};
 use crate::{Origin, Resolved, Section};
 
@@ -158,7 +159,7 @@ impl Inputs {
 
 /// A preset over the one that it is based on, if it names one.
 fn preset_tree<T: Section>(name: &str) -> Result<Node> {
-    let mut own = Node::parse(&format!("preset {name}"), preset(T::NAME, name)?.text)?;
+    let mut own = Node::parse(&format!("{PRESET}{name}"), preset(T::NAME, name)?.text)?;
     let Some(base) = own.take("preset") else {
         return Ok(own);
     };

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// What the name of a document begins with if it is a preset.
+pub(crate) const PRESET: &str = "preset ";
+
 /// The layer that decided a value, precise to the line where the layer is a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -24,6 +27,16 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether the value is the program's own, of no file, variable or flag of a user.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Default => true,
+            Self::Line { document, .. } => document.starts_with(PRESET),
+            Self::Environment(_) | Self::Flag(_) => false,
+        }
+    }
+
     /// The line that a message may show below itself, with its number.
     pub(crate) fn snippet(&self) -> Option<String> {
         match self {

@@ -23,6 +23,7 @@ fn retrieving(top_k: usize) -> Network {
             local: 64,
             groups: 1,
             landmark: 16,
+            ..Retrieval::default()
         },
         ..AttentionConfig::default()
     };

@@ -37,6 +37,15 @@ pub struct Settings {
     pub compute: Compute,
 }
 
+impl Settings {
+    /// Steps that are enough for a block: 8, or one for 16 tokens where that is more, and no more than it has tokens
+    /// (measured in `docs/steps.md`).
+    #[must_use]
+    pub fn enough_steps(block_size: usize) -> usize {
+        (block_size / 16).max(8).min(block_size.max(1))
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -138,5 +147,16 @@ impl Request {
                 Ok((tokens, block_size.min(tokens)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_blocks_take_more_steps_and_none_more_than_tokens() {
+        let steps = [1, 4, 8, 32, 128, 256, 1024].map(Settings::enough_steps);
+        assert_eq!(steps, [1, 4, 8, 8, 8, 16, 64]);
     }
 }

@@ -99,11 +99,9 @@ impl<'n> LongText<'n> {
     pub fn predict(&mut self, text: &[u32], positions: Range<usize>) -> Result<Predicted> {
         let config = self.network.config();
         let window = self.positions(&self.tiles(&positions, self.reach * config.layers));
-        let units = Arc::new(Units::window(
-            self.len,
-            window.clone(),
-            config.attention.retrieval.local,
-        )?);
+        let numbers = &config.attention.retrieval;
+        let units = Units::window(self.len, window.clone(), numbers.local)?;
+        let units = Arc::new(units.choosing(numbers.together));
         let choices = Choices::default();
         let field = Field {
             batch: 1,

@@ -12,6 +12,8 @@ use crate::{Error, PassLayout, Result};
 #[derive(Debug)]
 pub(super) struct Store {
     local: usize,
+    /// Rows that choose together.
+    together: usize,
     block_size: usize,
     /// Positions of the longest text.
     text: usize,
@@ -29,6 +31,7 @@ impl Store {
     pub(super) fn new(shape: CacheShape<'_>, numbers: &Retrieval, block_size: usize, text: usize) -> Result<Self> {
         Ok(Self {
             local: numbers.local,
+            together: numbers.together,
             block_size,
             text,
             chunks: Chunks::room((text / CHUNK).max(1), shape, numbers.landmark)?,
@@ -54,7 +57,7 @@ impl Store {
 
     pub(super) fn units(&self, layout: PassLayout) -> Result<Arc<Units>> {
         let units = Units::pass(layout, (self.block_size, self.text), self.local)?;
-        Ok(Arc::new(units))
+        Ok(Arc::new(units.choosing(self.together)))
     }
 
     /// Takes in the clean rows of a pass, `[clean, width]`, and returns those of the chunks that they make whole.

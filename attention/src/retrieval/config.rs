@@ -12,8 +12,11 @@ use crate::{Error, LengthAdaptive, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retrieval {
-    /// Chunks of 64 positions that the rows of a chunk choose.
+    /// Chunks of 64 positions that rows choose.
     pub top_k: usize,
+    /// Rows that choose together, next to each other in one chunk and one block: 64 for all of them, which costs least, 1 for each
+    /// by itself, as in the papers. A divisor of 64.
+    pub together: usize,
     /// Positions that are read to each side anyway, a multiple of 64.
     pub local: usize,
     /// Groups of layers in the upper half.
@@ -26,6 +29,7 @@ impl Default for Retrieval {
     fn default() -> Self {
         Self {
             top_k: 8,
+            together: CHUNK,
             local: 128,
             groups: 2,
             landmark: 128,
@@ -47,6 +51,12 @@ impl Retrieval {
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return wrong(format!("`{name}` 0; give at least 1"));
+        }
+        if self.together == 0 || !CHUNK.is_multiple_of(self.together) {
+            return wrong(format!(
+                "{} rows that choose `together`; give a divisor of {CHUNK}",
+                self.together
+            ));
         }
         if self.local == 0 || !self.local.is_multiple_of(CHUNK) {
             return wrong(format!(
@@ -116,6 +126,8 @@ mod tests {
         };
         assert!(Retrieval::default().validate(256).is_ok());
         assert!(message(|n| n.top_k = 0, 256).contains("`top_k` 0"));
+        assert!(message(|n| n.together = 0, 256).contains("divisor of 64"));
+        assert!(message(|n| n.together = 48, 256).contains("48 rows"));
         assert!(message(|n| n.local = 100, 256).contains("multiple of 64"));
         assert!(message(|_| (), 192).contains("from 256 on"));
         assert!(message(|_| (), 300).contains("multiple of 64"));

@@ -77,6 +77,7 @@ mod tests {
             local: 64,
             groups: 2,
             landmark: 5,
+            ..Retrieval::default()
         };
         // 4 chunks: the first two and the last two see beyond the band, the outer ones 2 chunks, the inner ones 1.
         let units = Units::whole(256, 64).unwrap();

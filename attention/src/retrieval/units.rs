@@ -7,8 +7,8 @@ use candle_core::{Device, Tensor};
 use super::CHUNK;
 use crate::{Error, LengthAdaptive, PassLayout, Result};
 
-/// Rows that choose together: those of one chunk's positions that lie in one block. Smaller than a block, they see each
-/// other, so that what one of them holds may decide what another reads.
+/// Rows that choose together: those of one chunk's positions that lie in one block, or a part of them ([`Units::choosing`]).
+/// They see each other, so that what one of them holds may decide what another reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// Rows of the sequence.
@@ -157,6 +157,23 @@ impl Units {
             clean,
             units,
         })
+    }
+
+    /// The same with units of at most `together` rows. They begin where those of training begin, so rows choose alike there and in
+    /// a pass.
+    #[must_use]
+    pub fn choosing(mut self, together: usize) -> Self {
+        let parts = |unit: &Unit| {
+            let rows = unit.rows.clone();
+            let starts = rows.clone().step_by(together.max(1));
+            let part = |start| Unit {
+                rows: start..(start + together.max(1)).min(rows.end),
+                ..unit.clone()
+            };
+            starts.map(part).collect::<Vec<_>>()
+        };
+        self.units = self.units.iter().flat_map(parts).collect();
+        self
     }
 
     /// Rows of a sequence.

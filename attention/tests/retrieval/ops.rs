@@ -82,7 +82,7 @@ fn out(case: &Case) -> Vec<f64> {
 }
 
 /// Layouts of all kinds: blocks smaller than a chunk, of odd sizes and larger, one side and both, an end that is not
-/// whole, texts without any candidate.
+/// whole, texts without any candidate, rows that choose in parts or each for itself.
 fn layouts() -> Vec<Units> {
     vec![
         Units::noisy_clean(512, 16, 64).unwrap(),
@@ -94,6 +94,8 @@ fn layouts() -> Vec<Units> {
         Units::whole(512, 64).unwrap(),
         Units::whole(650, 128).unwrap(),
         Units::whole(40, 64).unwrap(),
+        Units::noisy_clean(448, 48, 64).unwrap().choosing(16),
+        Units::whole(512, 64).unwrap().choosing(1),
     ]
 }
 

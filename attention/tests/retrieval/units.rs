@@ -24,6 +24,28 @@ fn units_cover_the_rows_and_lie_in_one_block_and_chunk() {
 }
 
 #[test]
+fn rows_may_choose_in_parts_of_their_unit() {
+    let whole = Units::noisy_clean(448, 100, 64).unwrap();
+    for together in [1, 16, 64] {
+        let parts = whole.clone().choosing(together);
+        assert_eq!(parts.widest(), together);
+        let mut next = 0;
+        for unit in parts.units() {
+            assert_eq!(unit.rows.start, next);
+            next = unit.rows.end;
+            let whole = whole
+                .units()
+                .iter()
+                .find(|whole| whole.rows.contains(&unit.rows.start))
+                .unwrap();
+            assert!(unit.rows.end <= whole.rows.end && (unit.rows.start - whole.rows.start).is_multiple_of(together));
+            assert!(unit.candidates().eq(whole.candidates()));
+        }
+        assert_eq!(next, whole.rows());
+    }
+}
+
+#[test]
 fn candidates_are_the_visible_chunks_outside_the_band() {
     for block in [8, 16, 48, 64, 256] {
         for local in [64, 128] {

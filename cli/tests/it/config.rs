@@ -62,3 +62,16 @@ fn flags_win_over_sets_variables_and_files() {
         assert_eq!(json[key], value, "{key}");
     }
 }
+
+#[test]
+fn blocks_of_another_size_take_as_many_steps_as_they_need() {
+    let steps = |args: &[&str]| {
+        let mut command = generate(&["x", "--tokens", "2", "--no-stop", "--json"]);
+        command.args(args).run().json()["steps"].clone()
+    };
+    assert_eq!(steps(&[]), 8);
+    assert_eq!(steps(&["--block-size", "4"]), 4);
+    assert_eq!(steps(&["--set", "block_size=2"]), 2);
+    assert_eq!(steps(&["--block-size", "4", "--steps", "3"]), 3);
+    assert_eq!(steps(&["--block-size", "4", "--set", "sampler.steps=8"]), 8);
+}

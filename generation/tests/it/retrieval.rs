@@ -16,8 +16,23 @@ fn attention(top_k: usize) -> AttentionConfig {
             local: 64,
             groups: 1,
             landmark: 16,
+            ..Retrieval::default()
         },
         ..AttentionConfig::default()
+    }
+}
+
+#[test]
+fn rows_that_choose_in_parts_retrieve_what_training_retrieved() {
+    for together in [1, 16] {
+        let mut attention = attention(2);
+        attention.retrieval.together = together;
+        let network = attending(attention.clone(), LEN);
+        for (block, start) in [(24, 5), (64, 2), (100, 0)] {
+            let wanted = trained(&network, &attention, block);
+            let mut cache = network.retrieval_cache(block, 640 + block, LEN).unwrap();
+            assert_written(&network, &mut cache, (block, start), &wanted);
+        }
     }
 }
 

@@ -76,6 +76,7 @@ pub(crate) fn retrieving(vocab: usize) -> ModelConfig {
         local: 64,
         groups: 2,
         landmark: 8,
+        ..Retrieval::default()
     };
     config
 }

@@ -40,7 +40,7 @@ impl Layer {
                 "retrieval is measured in whole chunks and {n} is no multiple of {CHUNK}; give one"
             )));
         }
-        let units = Units::whole(n, numbers.local)?;
+        let units = Units::whole(n, numbers.local)?.choosing(numbers.together);
         Ok(Self {
             queries: draw((batch * n, numbers.landmark))?,
             landmarks: draw((batch * units.chunks(), numbers.landmark))?,
