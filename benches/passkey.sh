@@ -10,8 +10,8 @@
 # EVAL=1: measures only.  TRY=1: a few steps of a small network and short texts, to see that every arm runs.  A run that was
 # interrupted goes on.
 #
-# Arms: retrieval, dense, band; all of them read their neighbours. Time is not measured: watch the first log lines, and give
-# --stop-after through STOP, such as STOP=3m for each stage, where time is short; the same command then goes on with what is left.
+# Arms: retrieval, dense, band; all of them read their neighbours. hops, only if named, goes on from the arm retrieval with keys that
+# stand for others. STOP=3m, say, saves and stops each stage after so long (--stop-after); the same command then goes on.
 set -euo pipefail
 
 drdiff=${DRDIFF:-target/release/drdiff}
@@ -40,6 +40,7 @@ fi
 changes() {
     case $1 in
         retrieval) ;;
+        hops) echo exercises.hops=2 ;;
         dense) echo model.attention.plan=dense ;;
         band)
             echo model.attention.plan=length_adaptive
@@ -82,7 +83,9 @@ for arm in "${arms[@]}"; do
         kept=("${settings[@]}")
         # Behind a narrow band even a short window has something to choose, and not all of it can be chosen.
         settings+=(--set model.attention.retrieval.local=64 --set model.attention.retrieval.top_k=2 --set exercises.recall=1)
-        train "$out/$arm-a" 0 $((steps / 2))
+        start=()
+        [[ $arm != hops ]] || start=(--from "$out/retrieval")
+        train "$out/$arm-a" 0 $((steps / 2)) "${start[@]}"
         settings=("${kept[@]}")
         train "$out/$arm-b" 1 $((steps / 2)) --from "$out/$arm-a"
         train "$out/$arm" 2 "$steps" --from "$out/$arm-b"
@@ -91,6 +94,11 @@ for arm in "${arms[@]}"; do
         retrieval)
             ask "$out/$arm" "$near,$far" one --recall-samples "$samples"
             ask "$out/$arm" "$near,$far" some --recall-samples "$samples" --recall-needles 6 --recall-asked 2
+            ;;
+        hops)
+            for hops in 0 1 2; do
+                ask "$out/$arm" "$near,$far" "hops-$hops" --recall-samples $((samples / 5 > 0 ? samples / 5 : 1)) --recall-hops "$hops"
+            done
             ;;
         *) ask "$out/$arm" "$few" one --recall-samples $((samples / 10 > 0 ? samples / 10 : 1)) ;;
     esac
