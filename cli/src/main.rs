@@ -9,6 +9,7 @@ mod exit;
 mod interrupt;
 mod judge;
 mod lengths;
+mod memory;
 mod model;
 mod output;
 mod sampler;

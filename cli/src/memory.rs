@@ -1,0 +1,76 @@
+//! Whether weights fit into memory, asked before they are read: a process that the system ends for its size says nothing.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use candle_core::Device;
+
+use crate::exit::usage;
+
+/// Refuses the weights in `path`, a file or a folder of safetensors, if the files alone are larger than what is left of the memory
+/// that `device` computes in. What the system or the device does not say is not checked.
+pub(crate) fn require_room(path: &Path, device: &Device) -> Result<()> {
+    let needed = size(path);
+    match free().filter(|_| device.is_cpu()) {
+        Some(free) if needed > free => Err(usage(format!(
+            "{} needs more than {} MB of memory and {} MB are left; choose smaller weights or end other programs",
+            path.display(),
+            needed / 1_000_000,
+            free / 1_000_000,
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of a file, or of the safetensors in a folder.
+fn size(path: &Path) -> u64 {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    let Ok(folder) = fs::read_dir(path) else {
+        return length(path);
+    };
+    let files = folder.flatten().map(|entry| entry.path());
+    let weights = files.filter(|file| file.extension().is_some_and(|extension| extension == "safetensors"));
+    weights.map(|file| length(&file)).sum()
+}
+
+/// Bytes that Linux could give to this process: what is available, and no more than its control group may have.
+fn free() -> Option<u64> {
+    let available = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
+    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let limit = limit.and_then(|limit| limit.trim().parse().ok());
+    Some(available.min(limit.unwrap_or(u64::MAX)))
+}
+
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_available_is_read_in_bytes() {
+        assert_eq!(available("MemTotal: 9 kB\nMemAvailable:    1536 kB\n"), Some(1_572_864));
+        assert_eq!(available("MemTotal: 9 kB\n"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn weights_larger_than_memory_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = fs::File::create(folder.path().join("model.safetensors")).unwrap();
+        assert!(require_room(folder.path(), &Device::Cpu).is_ok());
+        // A file with a hole takes no room on the disk.
+        weights.set_len(1 << 42).unwrap();
+        for path in [folder.path(), &folder.path().join("model.safetensors")] {
+            let told = require_room(path, &Device::Cpu).unwrap_err().to_string();
+            assert!(told.contains("needs more than 4398046 MB of memory"), "{told}");
+        }
+    }
+}
