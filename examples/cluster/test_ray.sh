@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-drdiff=$(realpath "${DRDIFF:-target/debug/drdiff}")
+drdiff=$(realpath "${DRDIFF:-${CARGO_TARGET_DIR:-target}/debug/drdiff}")
 venv=${VENV:-target/ray-venv}
 if ! "$venv/bin/python" -c 'import ray.data' 2>/dev/null; then
     python3 -m venv "$venv"

@@ -22,11 +22,12 @@ pub struct GuidanceConfig {
 }
 
 impl Default for GuidanceConfig {
+    /// Neither pull nor advance: no gain was seen in either (`docs/steps.md`).
     fn default() -> Self {
         Self {
-            kappa: 0.5,
+            kappa: 0.0,
             gate: 0.9,
-            boost: 1.0,
+            boost: 0.0,
             anchor_after: 0.5,
         }
     }

@@ -4,8 +4,8 @@
 use drdiff_diffusion::Level;
 use drdiff_kernels::Noise;
 use drdiff_solver::{
-    BlockRun, CommitSchedule, Denoiser, Error, Pace, Prediction, Process, ReabsorbConfig, SamplerConfig,
-    SamplingConfig, SolverConfig, StepReport, Table, drive,
+    BlockRun, CommitSchedule, Denoiser, Error, GuidanceConfig, Pace, Prediction, Process, ReabsorbConfig,
+    SamplerConfig, SamplingConfig, SolverConfig, StepReport, Table, drive,
 };
 
 const V: usize = 7;
@@ -339,6 +339,11 @@ fn doubtful_positions_are_opened_again_once() {
 fn sure_positions_run_ahead_on_the_soft_path() {
     let config = SamplerConfig {
         steps: 12,
+        guidance: GuidanceConfig {
+            kappa: 0.5,
+            boost: 1.0,
+            ..GuidanceConfig::default()
+        },
         ..soft(SolverConfig::Dpmpp2m)
     };
     let mut block = start(&config, 3);
