@@ -74,6 +74,9 @@ ask() {
     "$drdiff" eval --model "$folder" --device "$device" --recall "$lengths" --recall-whole "$@" -o "$folder/$name.json"
 }
 
+# part N: an N-th of the questions, at least one.
+part() { echo $((samples / $1 > 0 ? samples / $1 : 1)); }
+
 for arm in "${arms[@]}"; do
     settings=()
     while IFS= read -r change; do
@@ -97,9 +100,9 @@ for arm in "${arms[@]}"; do
             ;;
         hops)
             for hops in 0 1 2; do
-                ask "$out/$arm" "$near,$far" "hops-$hops" --recall-samples $((samples / 5 > 0 ? samples / 5 : 1)) --recall-hops "$hops"
+                ask "$out/$arm" "$near,$far" "hops-$hops" --recall-samples "$(part 5)" --recall-hops "$hops"
             done
             ;;
-        *) ask "$out/$arm" "$few" one --recall-samples $((samples / 10 > 0 ? samples / 10 : 1)) ;;
+        *) ask "$out/$arm" "$few" one --recall-samples "$(part 10)" ;;
     esac
 done

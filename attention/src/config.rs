@@ -124,11 +124,7 @@ impl AttentionConfig {
     /// # Errors
     /// If the block size or the numbers are impossible.
     pub fn noisy_clean_units(&self, len: usize, block_size: usize) -> Result<Option<Arc<Units>>> {
-        let units = |numbers: &Retrieval| {
-            let units = Units::noisy_clean(len, block_size, numbers.local)?;
-            Ok(Arc::new(units.choosing(numbers.together)))
-        };
-        self.retrieves().map(units).transpose()
+        self.units(|local| Units::noisy_clean(len, block_size, local))
     }
 
     /// The units of a text of `len` positions that is denoised whole, if the plan retrieves.
@@ -136,10 +132,11 @@ impl AttentionConfig {
     /// # Errors
     /// If the numbers are impossible.
     pub fn whole_units(&self, len: usize) -> Result<Option<Arc<Units>>> {
-        let units = |numbers: &Retrieval| {
-            let units = Units::whole(len, numbers.local)?;
-            Ok(Arc::new(units.choosing(numbers.together)))
-        };
+        self.units(|local| Units::whole(len, local))
+    }
+
+    fn units(&self, of: impl Fn(usize) -> Result<Units>) -> Result<Option<Arc<Units>>> {
+        let units = |numbers: &Retrieval| Ok(Arc::new(of(numbers.local)?.choosing(numbers.together)));
         self.retrieves().map(units).transpose()
     }
 }

@@ -36,14 +36,15 @@ fn size(path: &Path) -> u64 {
 
 /// Bytes that Linux could give to this process: what is available, and no more than its control group may have.
 fn free() -> Option<u64> {
-    let available = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
+    let available = bytes_of("MemAvailable:", &fs::read_to_string("/proc/meminfo").ok()?)?;
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = limit.and_then(|limit| limit.trim().parse().ok());
     Some(available.min(limit.unwrap_or(u64::MAX)))
 }
 
-fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+/// What the line `name` of a file in `/proc`, which counts in KiB, says in bytes.
+pub(crate) fn bytes_of(name: &str, file: &str) -> Option<u64> {
+    let line = file.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -55,9 +56,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_available_is_read_in_bytes() {
+    fn lines_are_read_in_bytes() {
+        let available = |file| bytes_of("MemAvailable:", file);
         assert_eq!(available("MemTotal: 9 kB\nMemAvailable:    1536 kB\n"), Some(1_572_864));
         assert_eq!(available("MemTotal: 9 kB\n"), None);
+        let high_water = |file| bytes_of("VmHWM:", file);
+        assert_eq!(
+            high_water("Name:\tx\nVmHWM:\t    1536 kB\nVmRSS:\t 1 kB\n"),
+            Some(1_572_864)
+        );
+        assert_eq!(high_water("Name:\tx\n"), None);
     }
 
     #[cfg(target_os = "linux")]

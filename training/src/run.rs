@@ -88,7 +88,8 @@ pub enum Outcome {
 /// The device is read only when a log line is due, so that steps queue up without waiting for one another.
 ///
 /// # Errors
-/// If there is no text to measure on, which is told before the first step, the loss diverges (the last checkpoint is then named and left alone), or files cannot be written.
+/// If there is no text to measure on, which is told before the first step, the loss diverges (the last checkpoint is then
+/// named and left alone), or files cannot be written.
 pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Event)) -> Result<Outcome> {
     let mut log = Log::open(run.dir.join("train.jsonl"))?;
     let mut report = |event: Event| -> Result<()> {

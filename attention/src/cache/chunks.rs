@@ -11,9 +11,7 @@ use crate::{Error, PassLayout, Result};
 /// Keys, values and landmarks of whole chunks, each made once, and the stream's rows of a last chunk that is not whole.
 #[derive(Debug)]
 pub(super) struct Store {
-    local: usize,
-    /// Rows that choose together.
-    together: usize,
+    numbers: Retrieval,
     block_size: usize,
     /// Positions of the longest text.
     text: usize,
@@ -30,8 +28,7 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(shape: CacheShape<'_>, numbers: &Retrieval, block_size: usize, text: usize) -> Result<Self> {
         Ok(Self {
-            local: numbers.local,
-            together: numbers.together,
+            numbers: numbers.clone(),
             block_size,
             text,
             chunks: Chunks::room((text / CHUNK).max(1), shape, numbers.landmark)?,
@@ -56,8 +53,8 @@ impl Store {
     }
 
     pub(super) fn units(&self, layout: PassLayout) -> Result<Arc<Units>> {
-        let units = Units::pass(layout, (self.block_size, self.text), self.local)?;
-        Ok(Arc::new(units.choosing(self.together)))
+        let units = Units::pass(layout, (self.block_size, self.text), self.numbers.local)?;
+        Ok(Arc::new(units.choosing(self.numbers.together)))
     }
 
     /// Takes in the clean rows of a pass, `[clean, width]`, and returns those of the chunks that they make whole.

@@ -163,16 +163,17 @@ impl Units {
     /// a pass.
     #[must_use]
     pub fn choosing(mut self, together: usize) -> Self {
-        let parts = |unit: &Unit| {
-            let rows = unit.rows.clone();
-            let starts = rows.clone().step_by(together.max(1));
-            let part = |start| Unit {
-                rows: start..(start + together.max(1)).min(rows.end),
-                ..unit.clone()
-            };
-            starts.map(part).collect::<Vec<_>>()
-        };
-        self.units = self.units.iter().flat_map(parts).collect();
+        // No unit is larger than a chunk.
+        if together >= CHUNK {
+            return self;
+        }
+        let whole = std::mem::take(&mut self.units);
+        for unit in whole {
+            for start in unit.rows.clone().step_by(together.max(1)) {
+                let rows = start..(start + together.max(1)).min(unit.rows.end);
+                self.units.push(Unit { rows, ..unit.clone() });
+            }
+        }
         self
     }
 

@@ -59,7 +59,7 @@ impl Haystack {
     ) -> Result<Hidden, RecallError> {
         let (needles, asked, hops) = (task.needles.max(task.asked), task.asked, task.hops);
         let mut stream = Noise::new(task.seed, 3).stream(Purpose::Data, index, 0);
-        let drawn = Needle::draw_many(&mut stream, needles, hops);
+        let drawn = Needle::draw_many(&mut stream, needles, hops)?;
         // A space behind each, since what is behind it begins within a word.
         let said = drawn.iter().flat_map(Needle::statements);
         let statements: Vec<String> = said.map(|statement| statement + " ").collect();

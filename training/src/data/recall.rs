@@ -26,19 +26,29 @@ pub struct Needle {
 
 impl Needle {
     /// `count` needles with `1 + hops` keys each, all different: of two values of one key a question could mean either.
-    #[must_use]
-    pub fn draw_many(stream: &mut NoiseStream, count: usize, hops: usize) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// If there are too many to draw different keys of three letters.
+    pub fn draw_many(stream: &mut NoiseStream, count: usize, hops: usize) -> Result<Vec<Self>, DataError> {
+        const MOST: usize = 26_usize.pow(KEY as u32) / 2;
+        if count.saturating_mul(hops.saturating_add(1)) > MOST {
+            return Err(DataError::Option {
+                name: "needles",
+                range: "few enough to have keys of their own",
+                value: format!("{count} with {hops} hops"),
+            });
+        }
         let mut drawn: Vec<Self> = Vec::with_capacity(count);
         let mut known = HashSet::new();
         while drawn.len() < count {
             let needle = Self::draw(stream, hops);
-            let mut tried = known.clone();
-            if needle.keys.iter().all(|key| tried.insert(key.clone())) {
-                known = tried;
+            let keys: HashSet<String> = needle.keys.iter().cloned().collect();
+            if keys.len() == needle.keys.len() && known.is_disjoint(&keys) {
+                known.extend(keys);
                 drawn.push(needle);
             }
         }
-        drawn
+        Ok(drawn)
     }
 
     fn draw(stream: &mut NoiseStream, hops: usize) -> Self {
@@ -101,7 +111,7 @@ pub fn hay(stream: &mut NoiseStream, bytes: usize) -> String {
 /// If the needles do not fit.
 pub fn recall_text(seed: u64, index: u64, bytes: usize, needles: usize) -> Result<String, DataError> {
     let mut stream = Noise::new(seed, 0).stream(Purpose::Data, index, 0);
-    let mut said = Needle::draw_many(&mut stream, needles, 0);
+    let mut said = Needle::draw_many(&mut stream, needles, 0)?;
     let statements: Vec<String> = said.iter().flat_map(Needle::statements).collect();
     stream.shuffle(&mut said);
     let answers: Vec<String> = said.iter().map(Needle::answered).collect();
@@ -206,7 +216,8 @@ mod tests {
     #[test]
     fn a_key_that_stands_for_another_is_said_to() {
         let mut stream = Noise::new(1, 0).stream(Purpose::Data, 0, 0);
-        let drawn = Needle::draw_many(&mut stream, 100, 2);
+        assert!(Needle::draw_many(&mut stream, 3, 10_000).is_err());
+        let drawn = Needle::draw_many(&mut stream, 100, 2).unwrap();
         let keys: HashSet<&String> = drawn.iter().flat_map(|needle| &needle.keys).collect();
         assert_eq!(keys.len(), 300);
         let Needle { keys, value } = &drawn[7];

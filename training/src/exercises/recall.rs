@@ -16,7 +16,7 @@ pub(super) fn recall(stream: &mut NoiseStream, bytes: usize, said: &Exercises) -
         0 => 0,
         most => stream.below(most + 1),
     };
-    let needles = Needle::draw_many(stream, count, hops);
+    let needles = Needle::draw_many(stream, count, hops)?;
     let each = needles.iter().map(|needle| needle.answered().len()).max().unwrap_or(1);
     let count = count.min(bytes / 2 / (each * (1 + hops + questions))).max(1);
     let mut parts: Vec<(bool, String)> = Vec::with_capacity(count * (1 + hops + questions));

@@ -4,6 +4,8 @@ use std::fs;
 
 use candle_core::Device;
 
+use crate::memory::bytes_of;
+
 /// The most memory that was held at one time, in bytes. On a GPU: of the device's pool, since the count was reset. On a
 /// CPU: the process's peak resident set as Linux counts it, which never falls, so rows should come in growing order, or
 /// one a process. `None` where the system does not say.
@@ -11,7 +13,7 @@ pub(super) fn peak_bytes(device: &Device) -> Option<u64> {
     if !device.is_cpu() {
         return drdiff_kernels::peak_memory(device).ok().flatten();
     }
-    high_water(&fs::read_to_string("/proc/self/status").ok()?)
+    bytes_of("VmHWM:", &fs::read_to_string("/proc/self/status").ok()?)
 }
 
 /// Milliseconds that all threads of this process have spent on a CPU. `None` where there is no `/proc`.
@@ -22,12 +24,6 @@ pub(super) fn cpu_ms() -> Option<f64> {
     Some(nanoseconds.sum::<u64>() as f64 / 1e6)
 }
 
-fn high_water(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 /// Nanoseconds on a CPU: the first of the three numbers of `schedstat`.
 fn on_cpu(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().next()?.parse().ok()
@@ -36,15 +32,6 @@ fn on_cpu(schedstat: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_peak_is_read_in_bytes() {
-        assert_eq!(
-            high_water("Name:\tx\nVmHWM:\t    1536 kB\nVmRSS:\t 1 kB\n"),
-            Some(1_572_864)
-        );
-        assert_eq!(high_water("Name:\tx\n"), None);
-    }
 
     #[test]
     fn time_on_the_cpu_is_the_first_number() {

@@ -81,7 +81,7 @@ fn whole(
             length,
             depths: args.recall_depths,
             samples: args.recall_samples,
-            needles: args.recall_needles.max(args.recall_asked),
+            needles: args.recall_needles,
             asked: args.recall_asked,
             hops: args.recall_hops,
             haystacks: args.recall_haystacks,
