@@ -22,6 +22,8 @@
 #   elastic         rising, budgets from a quarter up, which cut experts
 #   elastic_rows    ... which cut the rows of every expert
 #   budget_25 _50 _75   rising, trained for that budget alone
+#   many            expert_choice among twice as many experts
+#   everywhere      ... in all layers, with a smaller shared expert (only with SIZE=384)
 #
 # What the figures answer: dense to threshold, which router; then expert_choice, rising, falling, which schedule; elastic at
 # four budgets beside budget_25 to rising, what elasticity costs.
@@ -33,7 +35,7 @@ out=${OUT:-bench-routing}
 device=${DEVICE:-cuda}
 arms=("$@")
 [[ ${#arms[@]} -gt 0 ]] || arms=(dense expert_choice rising falling token_choice threshold blind elastic elastic_rows
-    budget_25 budget_50 budget_75)
+    budget_25 budget_50 budget_75 many everywhere)
 
 # What the arms share; without elasticity every run has its full budget.
 common=(--set 'model.routing.budget={min: 1, max: 1}' --set model.routing.schedule=flat --set seed="${SEED:-1}")
@@ -73,6 +75,9 @@ changes() {
             share=$(awk "BEGIN { print $percent / 100 }")
             echo model.routing.schedule=rising model.routing.budget.min="$share" model.routing.budget.max="$share"
             ;;
+        many) echo model.routing.experts=16 ;;
+        # 8 * 576 + 8 * 2 * 240 = 8 * 816 + 4 * 2 * 240
+        everywhere) echo model.routing.experts=16 model.routing.first_layer=0 model.hidden=576 ;;
         *)
             echo "routing.sh: there is no arm $1" >&2
             return 2
