@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use drdiff_kernels::{Builder, Value};
+use rayon::prelude::*;
 
 use crate::head::{Head, aux_loss, entropy, load, softmax};
 use crate::placed::{Few, Order, Picks, Size};
@@ -43,25 +44,32 @@ fn best(probabilities: &Tensor, picks: &Picks) -> candle_core::Result<Vec<Tensor
     picks.sizes.iter().map(of_size).collect()
 }
 
-/// The best pairs of member and expert in groups that take few.
+/// The best pairs of member and expert in groups that take few, group after group.
 fn pairs(probabilities: &Tensor, few: &[Few]) -> candle_core::Result<Vec<(u32, u32)>> {
+    let experts = probabilities.dim(1)?;
     let members: Vec<u32> = few.iter().flat_map(|few| few.open.iter().copied()).collect();
     let members = Tensor::from_slice(&members, members.len(), probabilities.device())?;
-    let rows = probabilities.index_select(&members, 0)?.to_vec2::<f32>()?;
-    let (mut chosen, mut first) = (Vec::new(), 0);
-    for Few { open, count } in few {
-        let rows = &rows[first..first + open.len()];
-        let row = |(member, row): (&u32, &Vec<f32>)| {
-            let member = *member;
-            let pair = move |(expert, p): (usize, f32)| (p, (member, expert as u32));
-            row.clone().into_iter().enumerate().map(pair).collect::<Vec<_>>()
-        };
-        let mut all: Vec<(f32, (u32, u32))> = open.iter().zip(rows).flat_map(row).collect();
-        all.sort_by(|a, b| b.0.total_cmp(&a.0));
-        chosen.extend(all.into_iter().take(*count).map(|(_, pair)| pair));
-        first += open.len();
+    let rows = probabilities
+        .index_select(&members, 0)?
+        .flatten_all()?
+        .to_vec1::<f32>()?;
+    let mut rest = rows.as_slice();
+    let mut groups = Vec::with_capacity(few.len());
+    for few in few {
+        let (own, later) = rest.split_at(few.open.len() * experts);
+        groups.push((few, own));
+        rest = later;
     }
-    Ok(chosen)
+    // The device waits for this.
+    let best = |(Few { open, count }, rows): (&Few, &[f32])| {
+        let mut cells: Vec<u32> = (0..rows.len() as u32).collect();
+        cells.sort_by(|a, b| rows[*b as usize].total_cmp(&rows[*a as usize]));
+        cells.truncate(*count);
+        let pair = |cell: u32| (open[cell as usize / experts], cell % experts as u32);
+        cells.into_iter().map(pair).collect::<Vec<_>>()
+    };
+    let chosen: Vec<Vec<(u32, u32)>> = groups.into_par_iter().map(best).collect();
+    Ok(chosen.concat())
 }
 
 /// The chosen members, `[n]` u32, and how they are sorted; `None` if there are none.

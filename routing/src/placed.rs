@@ -72,11 +72,19 @@ pub(crate) struct Few {
 impl Order {
     /// Of picks that these experts have made.
     pub(crate) fn new(of: &[u32], experts: usize, device: &Device) -> Result<Self> {
-        let mut from: Vec<u32> = (0..of.len() as u32).collect();
-        from.sort_by_key(|at| of[*at as usize]);
-        let sorted: Vec<u32> = from.iter().map(|at| of[*at as usize]).collect();
         let mut counts = vec![0; experts];
         of.iter().for_each(|expert| counts[*expert as usize] += 1);
+        let mut next: Vec<usize> = counts
+            .iter()
+            .scan(0, |end, count| Some(std::mem::replace(end, *end + count)))
+            .collect();
+        // Counted, not compared: with small groups this is done in every layer.
+        let (mut from, mut sorted) = (vec![0u32; of.len()], vec![0u32; of.len()]);
+        for (at, expert) in of.iter().enumerate() {
+            let place = &mut next[*expert as usize];
+            (from[*place], sorted[*place]) = (at as u32, *expert);
+            *place += 1;
+        }
         Ok(Self {
             from: Tensor::from_vec(from, of.len(), device)?,
             experts: Tensor::from_vec(sorted, of.len(), device)?,

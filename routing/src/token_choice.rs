@@ -2,7 +2,9 @@
 
 use candle_core::{DType, Tensor};
 use drdiff_kernels::{Builder, Value};
+use rayon::prelude::*;
 
+use crate::groups::Group;
 use crate::head::{Head, aux_loss, entropy, load, softmax};
 use crate::{Chosen, Groups, Placed, Result, Router, RouterKind, Routing, RoutingConfig};
 
@@ -61,8 +63,7 @@ impl TokenChoice {
 
     /// What the groups take, by expert and member, and how much each of them.
     fn choose(&self, scores: &[Vec<f32>], groups: &Groups) -> (Vec<Pair>, Vec<usize>) {
-        let (mut chosen, mut taken) = (Vec::new(), Vec::with_capacity(groups.len()));
-        for group in groups.iter() {
+        let of_group = |group: &Group| {
             let takes_part = self.config.experts_at(group.budget);
             let open = |count: usize| {
                 let pairs = move |member: usize| self.wanted(member, &scores[member][..count]);
@@ -75,9 +76,13 @@ impl TokenChoice {
             }
             pairs.sort_by(|a, b| b.share.total_cmp(&a.share));
             pairs.truncate(most);
-            taken.push(pairs.len());
-            chosen.extend(pairs);
-        }
+            pairs
+        };
+        // The device waits for this.
+        let groups: Vec<&Group> = groups.iter().collect();
+        let of_groups: Vec<Vec<Pair>> = groups.into_par_iter().map(of_group).collect();
+        let taken = of_groups.iter().map(Vec::len).collect();
+        let mut chosen = of_groups.concat();
         chosen.sort_by_key(|pair| (pair.expert, pair.member));
         (chosen, taken)
     }
