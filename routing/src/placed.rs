@@ -79,12 +79,14 @@ impl Order {
             .scan(0, |end, count| Some(std::mem::replace(end, *end + count)))
             .collect();
         // Counted, not compared: with small groups this is done in every layer.
-        let (mut from, mut sorted) = (vec![0u32; of.len()], vec![0u32; of.len()]);
+        let mut from = vec![0u32; of.len()];
         for (at, expert) in of.iter().enumerate() {
             let place = &mut next[*expert as usize];
-            (from[*place], sorted[*place]) = (at as u32, *expert);
+            from[*place] = at as u32;
             *place += 1;
         }
+        let of_expert = |(expert, count): (usize, &usize)| std::iter::repeat_n(expert as u32, *count);
+        let sorted: Vec<u32> = counts.iter().enumerate().flat_map(of_expert).collect();
         Ok(Self {
             from: Tensor::from_vec(from, of.len(), device)?,
             experts: Tensor::from_vec(sorted, of.len(), device)?,

@@ -83,7 +83,7 @@ impl TokenChoice {
         let of_groups: Vec<Vec<Pair>> = groups.into_par_iter().map(of_group).collect();
         let taken = of_groups.iter().map(Vec::len).collect();
         let mut chosen = of_groups.concat();
-        chosen.sort_by_key(|pair| (pair.expert, pair.member));
+        chosen.par_sort_unstable_by_key(|pair| (pair.expert, pair.member));
         (chosen, taken)
     }
 
