@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-use drdiff_kernels::{TilePlan, Visibility};
+use candle_core::{DType, Device, Tensor};
+use drdiff_kernels::{TilePlan, fill_runs};
+use rayon::prelude::*;
 
 use super::{CHUNK, Selection, Units};
 use crate::Result;
@@ -32,17 +33,17 @@ pub struct Lists {
     pub(super) plan: Arc<TilePlan>,
 }
 
-/// A unit that reads a chunk.
+/// A unit that reads a chunk: neighbouring rows, and as many neighbouring pairs of them and one slot.
 struct Reader {
     chunk: u32,
-    slot: usize,
-    first: usize,
+    first_row: u32,
+    first_pair: u32,
     count: usize,
 }
 
 impl Lists {
-    /// The lists of `selection` for `batch` sequences with these `units`. Takes time for what was chosen and for the
-    /// rows, not for all chunks.
+    /// The lists of `selection` for `batch` sequences with these `units`. The host takes time for what the units chose; what
+    /// that says of each row is written on `device`.
     ///
     /// # Errors
     /// If the memory on `device` cannot be had.
@@ -50,38 +51,45 @@ impl Lists {
         let (slots, rows) = (selection.slots(), batch * units.rows());
         let readers = readers(selection, units, batch);
         let (mut chosen, mut tiles) = (Vec::new(), Vec::new());
-        let (mut source, mut pair) = (Vec::new(), Vec::new());
-        let (mut place, mut chunk) = (vec![0; slots * rows], vec![0; slots * rows]);
-        let mut mask = vec![f32::NEG_INFINITY; slots * rows];
+        let mut packed = 0;
+        let mut runs = Vec::with_capacity(6 * readers.len());
         for same in readers.chunk_by(|a, b| a.chunk == b.chunk) {
-            chosen.extend(same.first().map(|reader| reader.chunk));
             for reader in same {
-                for row in reader.first..reader.first + reader.count {
-                    let at = reader.slot * rows + row;
-                    (place[at], chunk[at], mask[at]) = (source.len() as u32, reader.chunk, 0.0);
-                    source.push(row as u32);
-                    pair.push(at as u32);
-                }
+                runs.push(packed as u32);
+                packed += reader.count;
             }
-            source.resize(source.len().next_multiple_of(CHUNK), 0);
-            pair.resize(source.len(), (slots * rows) as u32);
-            tiles.resize(source.len() / CHUNK, chosen.len() - 1);
+            packed = packed.next_multiple_of(CHUNK);
+            tiles.resize(packed / CHUNK, chosen.len() as u32);
+            chosen.extend(same.first().map(|reader| reader.chunk));
         }
-        let visibility = Visibility::dense(source.len(), chosen.len() * CHUNK);
-        let plan = TilePlan::from_lists(visibility, |tile| vec![tiles[tile]])?;
-        let indices = |indices: Vec<u32>| {
-            let count = indices.len();
-            Tensor::from_vec(indices, count, device)
-        };
+        let plan = TilePlan::one_tile_each(&tiles, chosen.len())?;
+        let columns: [fn(&Reader) -> u32; 5] = [
+            |reader| reader.count as u32,
+            |reader| reader.first_row,
+            |reader| reader.first_pair,
+            |reader| reader.chunk,
+            |_| 1,
+        ];
+        runs.extend(columns.iter().flat_map(|of| readers.iter().map(of)));
+        let runs = Tensor::from_vec(runs, (6, readers.len()), device)?;
+        let [places, counts, rows_of, pairs, chunks, ones] = [0, 1, 2, 3, 4, 5].map(|column| runs.get(column));
+        let (places, counts, pairs) = (places?, counts?, pairs?);
+        let all = slots * rows;
+        let packed_from = |values: &Tensor, fill| fill_runs([&places, values, &counts], packed, (fill, 1));
+        let pairs_from = |values: &Tensor, step| fill_runs([&pairs, values, &counts], all, (0, step));
         Ok(Self {
             slots,
             rows,
-            chosen: indices(chosen)?,
-            source: indices(source)?,
-            pair: indices(pair)?,
-            place: indices(place)?,
-            chunk: indices(chunk)?,
-            mask: Tensor::from_vec(mask, (slots, rows), device)?,
+            chosen: Tensor::from_vec(chosen, plan.key_tiles(), device)?,
+            source: packed_from(&rows_of?, 0)?,
+            pair: packed_from(&pairs, all as u32)?,
+            place: pairs_from(&places, 1)?,
+            chunk: pairs_from(&chunks?, 0)?,
+            // The logarithms of 1 and 0.
+            mask: pairs_from(&ones?, 0)?
+                .to_dtype(DType::F32)?
+                .log()?
+                .reshape((slots, rows))?,
             plan: Arc::new(plan),
         })
     }
@@ -95,18 +103,19 @@ impl Lists {
 
 /// Who reads what: by chunk, counted over the batch, then by unit.
 fn readers(selection: &Selection, units: &Units, batch: usize) -> Vec<Reader> {
-    let mut readers = Vec::new();
-    for (index, unit) in (0..batch).flat_map(|_| units.units()).enumerate() {
-        let sequence = index / units.units().len();
-        for (slot, chunk) in selection.of(index).iter().enumerate() {
-            readers.push(Reader {
-                chunk: (sequence * units.chunks()) as u32 + chunk,
-                slot,
-                first: sequence * units.rows() + unit.rows.start,
-                count: unit.rows.len(),
-            });
-        }
-    }
-    readers.sort_by_key(|reader| reader.chunk);
+    let (count, rows) = (units.units().len(), batch * units.rows());
+    let of_unit = |index: usize| {
+        let (sequence, unit) = (index / count, &units.units()[index % count]);
+        let first_row = sequence * units.rows() + unit.rows.start;
+        let chosen = selection.of(index).iter().enumerate();
+        chosen.map(move |(slot, chunk)| Reader {
+            chunk: (sequence * units.chunks()) as u32 + chunk,
+            first_row: first_row as u32,
+            first_pair: (slot * rows + first_row) as u32,
+            count: unit.rows.len(),
+        })
+    };
+    let mut readers: Vec<Reader> = (0..batch * count).into_par_iter().flat_map_iter(of_unit).collect();
+    readers.par_sort_by_key(|reader| reader.chunk);
     readers
 }

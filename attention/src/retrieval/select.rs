@@ -1,19 +1,23 @@
 //! The chunks that units choose.
 
 use candle_core::{DType, Tensor};
-use drdiff_kernels::embedding;
+use drdiff_kernels::{embedding, strongest};
+use rayon::prelude::*;
 
-use super::{Unit, Units};
+use super::Units;
 use crate::Result;
 
-/// Scores of single rows that are in memory at a time.
-const SCORES: usize = 1 << 24;
+/// Scores of single rows that are in memory at a time, on a CPU and on a GPU, which needs many to be busy.
+const SCORES: (usize, usize) = (1 << 24, 1 << 26);
+/// What stands in slots behind the last chunk.
+const EMPTY: u32 = u32::MAX;
 
 /// The chunks that the units of a batch chose: at most `slots` for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     slots: usize,
-    chosen: Vec<Vec<u32>>,
+    /// `[units, slots]`, the chosen chunks of each unit first.
+    chosen: Vec<u32>,
 }
 
 impl Selection {
@@ -26,7 +30,8 @@ impl Selection {
     /// The chosen chunks of the unit `unit` of all, sequence after sequence: numbers in its sequence, ascending.
     #[must_use]
     pub fn of(&self, unit: usize) -> &[u32] {
-        &self.chosen[unit]
+        let slots = &self.chosen[unit * self.slots..(unit + 1) * self.slots];
+        &slots[..slots.partition_point(|chunk| *chunk != EMPTY)]
     }
 }
 
@@ -46,11 +51,9 @@ pub fn select(
     batch: usize,
     slots: usize,
 ) -> Result<Selection> {
-    let chunks = units.chunks();
-    let count = units.units().len();
-    let mut chosen = Vec::with_capacity(batch * count);
-    if chunks == 0 || count == 0 {
-        chosen.resize(batch * count, Vec::new());
+    let (chunks, count) = (units.chunks(), units.units().len());
+    if chunks * count * batch * slots == 0 {
+        let chosen = vec![EMPTY; batch * count * slots];
         return Ok(Selection { slots, chosen });
     }
     let width = landmarks.dim(1)?;
@@ -60,66 +63,69 @@ pub fn select(
         .to_dtype(DType::F32)?
         .reshape((batch, chunks, width))?
         .transpose(1, 2)?;
+    let candidates = candidates(units, batch, &queries)?;
     let widest = units.widest();
     // Whole sequences at a time, or parts of one.
+    let most = if queries.device().is_cpu() { SCORES.0 } else { SCORES.1 };
     let unit = widest * chunks;
-    let sequences = (SCORES / (unit * count)).clamp(1, batch);
+    let sequences = (most / (unit * count)).clamp(1, batch);
     let some = if sequences > 1 {
         count
     } else {
-        (SCORES / unit).clamp(1, count)
+        (most / unit).clamp(1, count)
     };
+    let mut chosen = Vec::new();
     for first in (0..batch).step_by(sequences) {
         let sequences = sequences.min(batch - first);
         let landmarks = landmarks.narrow(0, first, sequences)?;
-        for (index, slab) in units.units().chunks(some).enumerate() {
+        for start in (0..count).step_by(some) {
+            let some = some.min(count - start);
             let rows = queries.narrow(0, first, sequences)?;
-            let rows = rows.narrow(1, index * some * widest, slab.len() * widest)?;
+            let rows = rows.narrow(1, start * widest, some * widest)?;
             let scores = rows.contiguous()?.matmul(&landmarks)?;
-            let scores = scores.reshape((sequences * slab.len(), widest, chunks))?.max(1)?;
-            let scores = scores.flatten_all()?.to_vec1::<f32>()?;
-            let rows = scores.chunks(chunks).zip(slab.iter().cycle());
-            chosen.extend(rows.map(|(scores, unit)| best(scores, unit, slots)));
+            let scores = scores.reshape((sequences * some, widest, chunks))?;
+            let candidates = candidates.narrow(0, first * count + start, sequences * some)?;
+            chosen.push(strongest(&scores, &candidates, slots)?);
         }
     }
+    // The one time that the host waits for the device.
+    let chosen = Tensor::cat(&chosen, 0)?.flatten_all()?.to_vec1()?;
     Ok(Selection { slots, chosen })
+}
+
+/// The two ranges of candidates of each unit, `[batch * units, 4]` u32, beside `queries`.
+fn candidates(units: &Units, batch: usize, queries: &Tensor) -> Result<Tensor> {
+    let ranges = units.units().iter().flat_map(|unit| {
+        let (before, behind) = (&unit.before, &unit.behind);
+        [before.start, before.end, behind.start, behind.end].map(|chunk| chunk as u32)
+    });
+    let ranges: Vec<u32> = ranges.collect();
+    let count = batch * units.units().len();
+    Ok(Tensor::from_vec(ranges.repeat(batch), (count, 4), queries.device())?)
 }
 
 /// The queries of the units' rows that choose, `[batch, units * widest, R]` f32; the first of them fills all other places.
 fn side_by_side(queries: &Tensor, (units, asking): (&Units, Option<&[bool]>), batch: usize) -> Result<Tensor> {
     let queries = queries.detach().to_dtype(DType::F32)?;
-    let width = queries.dim(1)?;
-    let widest = units.widest();
-    let places = units.units().len() * widest;
-    let mut ids = Vec::with_capacity(batch * places);
-    for sequence in 0..batch {
-        for unit in units.units() {
-            let first = sequence * units.rows();
-            let rows = first + unit.rows.start..first + unit.rows.end;
-            let asks = |row: &usize| asking.is_some_and(|asking| asking.get(*row) == Some(&true));
-            let one = rows.clone().find(asks);
-            let chooses = |row: &usize| rows.contains(row) && (one.is_none() || asks(row));
-            let other = one.unwrap_or(rows.start);
-            let places = rows.start..rows.start + widest;
-            ids.extend(places.map(|row| if chooses(&row) { row } else { other } as u32));
-        }
+    let (count, widest) = (units.units().len(), units.widest());
+    let shape = (batch, count * widest, queries.dim(1)?);
+    // Units cover the rows in order: if all are equally large, the rows are in their places.
+    if asking.is_none() && count * widest == units.rows() {
+        return Ok(queries.reshape(shape)?);
     }
-    let ids = Tensor::from_vec(ids, batch * places, queries.device())?;
-    Ok(embedding(&ids, &queries)?.reshape((batch, places, width))?)
-}
-
-/// The candidates with the highest scores, in ascending order.
-fn best(scores: &[f32], unit: &Unit, slots: usize) -> Vec<u32> {
-    let mut best: Vec<usize> = Vec::with_capacity(slots + 1);
-    for chunk in unit.candidates() {
-        // Candidates ascend, so an equal score is a later one: it stays behind.
-        let rank = best.partition_point(|&kept| scores[kept] >= scores[chunk]);
-        if rank < slots {
-            best.insert(rank, chunk);
-            best.truncate(slots);
+    let mut ids = vec![0; batch * count * widest];
+    ids.par_chunks_mut(widest).enumerate().for_each(|(index, ids)| {
+        let unit = &units.units()[index % count];
+        let first = index / count * units.rows();
+        let rows = first + unit.rows.start..first + unit.rows.end;
+        let asks = |row: &usize| asking.is_some_and(|asking| asking.get(*row) == Some(&true));
+        let one = rows.clone().find(asks);
+        let chooses = |row: &usize| rows.contains(row) && (one.is_none() || asks(row));
+        let other = one.unwrap_or(rows.start);
+        for (id, row) in ids.iter_mut().zip(rows.start..) {
+            *id = if chooses(&row) { row } else { other } as u32;
         }
-    }
-    let mut best: Vec<u32> = best.into_iter().map(|chunk| chunk as u32).collect();
-    best.sort_unstable();
-    best
+    });
+    let ids = Tensor::from_vec(ids, batch * count * widest, queries.device())?;
+    Ok(embedding(&ids, &queries)?.reshape(shape)?)
 }

@@ -98,8 +98,8 @@ impl DevicePlan {
             cols: DeviceCsr::new(plan.cols(), device)?,
             row_pairs: DeviceCsr::new(&pairs(plan.rows(), plan.query_tiles()), device)?,
             col_pairs: DeviceCsr::new(&pairs(plan.cols(), plan.key_tiles()), device)?,
-            queries: device.clone_htod(&queries.collect::<Vec<_>>())?,
-            keys: device.clone_htod(&keys.collect::<Vec<_>>())?,
+            queries: codes(queries.collect(), plan.sequences() * plan.query_tiles(), device)?,
+            keys: codes(keys.collect(), plan.sequences() * plan.key_tiles(), device)?,
             seats: match seats.as_slice() {
                 [] => None,
                 some => Some(device.clone_htod(some)?),
@@ -123,6 +123,15 @@ impl DevicePlan {
             seats: self.seats.as_ref().map_or(0, |seats| seats.device_ptr(&stream).0),
         }
     }
+}
+
+/// The codes of so many tiles. Where a plan has none everything is allowed: time and limit 0, for which no memory need
+/// travel.
+fn codes(codes: Vec<i32>, tiles: usize, device: &CudaDevice) -> Result<CudaSlice<i32>> {
+    if codes.is_empty() && tiles > 0 {
+        return device.alloc_zeros(2 * TILE * tiles);
+    }
+    device.clone_htod(&codes)
 }
 
 /// Codes of a sequence, filled up to whole tiles.

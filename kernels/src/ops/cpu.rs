@@ -112,6 +112,14 @@ impl<'a> Operand<'a> {
             _ => bail!("{} takes contiguous f32 tensors on the CPU", self.op),
         }
     }
+
+    /// The same of u32.
+    pub(super) fn indices(&self) -> Result<&[u32]> {
+        match (&*self.storage, self.layout.contiguous_offsets()) {
+            (Storage::Cpu(CpuStorage::U32(data)), Some((start, end))) => Ok(&data[start..end]),
+            _ => bail!("{} takes contiguous u32 tensors on the CPU", self.op),
+        }
+    }
 }
 
 /// Rows whose contributions to a shared gradient are summed by one task; fixed, so that threads cannot change a sum.

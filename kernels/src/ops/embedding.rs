@@ -11,10 +11,11 @@ const NAME: &str = "embedding";
 /// The rows `ids` (`[N]`, u32) of `table` (`[V, d]`), as `[N, d]`.
 ///
 /// The table's gradient is summed in f32, each row in the order of its ids (candle's own accumulates in the table's
-/// dtype, and on CUDA walks over all ids for every column).
+/// dtype, and on CUDA walks over all ids for every column; its rows, too, are counted in 32 bits there, which the pairs of
+/// a long text do not fit into).
 ///
 /// # Errors
-/// If the shapes do not fit, or on the CPU if an id is not below V.
+/// If the shapes do not fit, or on the CPU if an id is not below V; on a GPU such rows are zeros.
 pub fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {
     if ids.rank() != 1 || table.rank() != 2 || ids.dtype() != candle_core::DType::U32 {
         let problem = format!("ids {:?} ({:?}), table {:?}", ids.dims(), ids.dtype(), table.dims());
@@ -52,6 +53,10 @@ impl CustomOp1 for Embedding {
         table: &candle_core::CudaStorage,
         layout: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use candle_core::DType;
+        if matches!(table.dtype(), DType::F32 | DType::BF16) {
+            return crate::cuda::embedding_rows::forward(&self.ids, table, layout);
+        }
         let (ids, ids_layout) = self.ids.storage_and_layout();
         match &*ids {
             Storage::Cuda(ids) => Ok((table.index_select(ids, layout, ids_layout, 0)?, self.shape(layout))),

@@ -25,6 +25,28 @@ impl Csr {
         csr
     }
 
+    /// For each of `tiles` tiles of the other side the rows that list it, in ascending order: the transpose, for the lists of
+    /// one sequence.
+    pub(super) fn transposed(&self, tiles: usize) -> Self {
+        let mut offsets = vec![0; tiles + 1];
+        for &listed in &self.entries {
+            offsets[split(listed).0 + 1] += 1;
+        }
+        for tile in 0..tiles {
+            offsets[tile + 1] += offsets[tile];
+        }
+        let mut next = offsets.clone();
+        let mut entries = vec![0; self.entries.len()];
+        for row in 0..self.offsets.len() - 1 {
+            for &listed in self.row(row) {
+                let (tile, partial) = split(listed);
+                entries[next[tile] as usize] = entry(row, partial);
+                next[tile] += 1;
+            }
+        }
+        Self { offsets, entries }
+    }
+
     /// The entries of one row.
     #[must_use]
     pub fn row(&self, row: usize) -> &[u32] {

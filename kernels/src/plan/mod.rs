@@ -151,10 +151,12 @@ impl TilePlan {
     pub fn seated<P: Borrow<Self>>(plans: &[P], first: &[usize]) -> Result<Self> {
         let plans = || plans.iter().map(Borrow::borrow);
         let queries = plans().next().map_or(0, Self::queries);
-        let alike = |plan: &Self| plan.sequences == 1 && plan.seats.is_empty() && plan.queries == queries;
+        let coded = |plan: &Self| plan.query_codes.len() == plan.queries && plan.key_codes.len() == plan.keys;
+        let alike =
+            |plan: &Self| plan.sequences == 1 && plan.seats.is_empty() && plan.queries == queries && coded(plan);
         if first.is_empty() || plans().len() != first.len() || !plans().all(alike) {
             return Err(Error::Plan(format!(
-                "{} plans for {} seats, or not of single sequences of {queries} queries",
+                "{} plans for {} seats, or not of single sequences of {queries} queries with codes",
                 plans().len(),
                 first.len()
             )));
@@ -230,13 +232,13 @@ impl TilePlan {
         &self.cols
     }
 
-    /// The codes of all queries, `[sequence][position]`.
+    /// The codes of all queries, `[sequence][position]`; none where they would decide nothing ([`TilePlan::one_tile_each`]).
     #[must_use]
     pub fn query_codes(&self) -> &[QueryCode] {
         &self.query_codes
     }
 
-    /// The codes of all keys, `[sequence][position]`.
+    /// The codes of all keys, `[sequence][position]`; none where they would decide nothing.
     #[must_use]
     pub fn key_codes(&self) -> &[KeyCode] {
         &self.key_codes

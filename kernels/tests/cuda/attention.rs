@@ -2,7 +2,7 @@
 
 use crate::compare::{DTYPES, compare, gpu, numbers, on_cpu, tolerance};
 use candle_core::{DType, Device, Result, Tensor};
-use drdiff_kernels::{KeyCode, QueryCode, TilePlan, Visibility, put_rows, tile_attention};
+use drdiff_kernels::{KeyCode, QueryCode, TILE, TilePlan, Visibility, put_rows, tile_attention};
 use drdiff_testkit::{Inputs, assert_close_within};
 use std::sync::Arc;
 
@@ -115,6 +115,30 @@ fn sparse_plans() -> Result<()> {
         check(dtype, Heads(1, 1, 128), &[blocks(400, 48)])?;
         check(dtype, Heads(2, 1, 64), &[scattered(1100)])?;
         check(dtype, Heads(2, 1, 128), &[scattered(1100)])?;
+    }
+    Ok(())
+}
+
+/// Whole tiles that read one tile each, by a plan without codes.
+#[test]
+fn one_tile_each() -> Result<()> {
+    for dtype in DTYPES {
+        for (reads, width) in [
+            (vec![0], 64),
+            (vec![2, 0, 0, 3, 2, 2, 2], 64),
+            (vec![1, 4, 1], 128),
+            (vec![1, 0], 8),
+        ] {
+            let mut inputs = Inputs::new(reads.len() as u64);
+            let q = numbers(&mut inputs, &[2, reads.len() * TILE, 4, width])?;
+            let kv = numbers(&mut inputs, &[2, 5 * TILE, 4, width])?;
+            let what = format!("attention of {reads:?} x {width}");
+            compare(&what, dtype, &[q, kv], &[], |vars| {
+                let plan = Arc::new(TilePlan::one_tile_each(&reads, 5).unwrap());
+                let (k, v) = (vars[1].narrow(2, 0, 2).unwrap(), vars[1].narrow(2, 2, 2).unwrap());
+                tile_attention(&vars[0], &k, &v, &plan, SCALE).unwrap().out
+            })?;
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod attention;
+mod choice;
 mod compare;
 mod heads;
 mod merge;

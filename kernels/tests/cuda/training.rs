@@ -21,7 +21,14 @@ fn ids(seed: u64, count: usize, below: usize) -> Result<Tensor> {
 
 #[test]
 fn embedding_rows() -> Result<()> {
-    for (count, vocab, width) in [(1, 5, 3), (65, 10, 64), (1000, 50, 300), (3000, 5000, 768)] {
+    for (count, vocab, width) in [
+        (1, 5, 3),
+        (65, 10, 64),
+        (1000, 50, 300),
+        (3000, 5000, 768),
+        (9, 3, 8192),
+        (5, 4, 1027),
+    ] {
         let ids = ids(count as u64, count, vocab)?;
         let table = numbers(&mut Inputs::new(width as u64), &[vocab, width])?;
         for dtype in DTYPES {

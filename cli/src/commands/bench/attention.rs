@@ -221,6 +221,8 @@ impl Case<'_> {
             report.add(Row::new(subject, machine, timing, work))
         };
         row("forward", whole, clock.time(|| layer.call(None))?)?;
+        let timing = clock.time(|| layer.choose().map(drop))?;
+        row("scoring", self.batch as u64 * layer.scoring(), timing)?;
         if self.args.forward_only {
             return Ok(());
         }

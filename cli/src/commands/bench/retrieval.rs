@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use drdiff_attention::retrieval::{CHUNK, Chunks, Lists, Queries, Retrieval, Units, attend, select};
+use drdiff_attention::retrieval::{CHUNK, Chunks, Lists, Queries, Retrieval, Selection, Unit, Units, attend, select};
 use drdiff_kernels::{Tape, TilePlan, Value};
 
 use crate::exit::usage;
@@ -51,6 +51,22 @@ impl Layer {
         })
     }
 
+    /// The choice of chunks alone, which is the part of a call that grows with the square of the text's length.
+    ///
+    /// # Errors
+    /// If an operation fails.
+    pub(super) fn choose(&self) -> Result<Selection> {
+        let batch = self.qkv[0].dim(0)?;
+        let top_k = self.numbers.top_k;
+        Ok(select(
+            &self.queries,
+            &self.landmarks,
+            (&self.units, None),
+            batch,
+            top_k,
+        )?)
+    }
+
     /// One call, with its way back if there is a `tape`.
     ///
     /// # Errors
@@ -62,9 +78,7 @@ impl Layer {
         let scale = (head_dim as f64).powf(-0.5);
         let (near, _) = q.tile_attention(&k, &v, &self.band, scale)?;
 
-        let top_k = self.numbers.top_k;
-        let selection = select(queries.tensor(), landmarks.tensor(), (&self.units, None), batch, top_k)?;
-        let lists = Lists::new(&selection, &self.units, batch, q.tensor().device())?;
+        let lists = Lists::new(&self.choose()?, &self.units, batch, q.tensor().device())?;
         let rows = |x: &Value| x.reshape((batch * n, heads, head_dim));
         let chunks = Chunks {
             keys: rows(&k)?,
@@ -86,16 +100,14 @@ impl Layer {
 
     /// Pairs of a position and one that it reads, in one sequence.
     pub(super) fn pairs(&self) -> u64 {
-        let chosen = |unit: &drdiff_attention::retrieval::Unit| {
-            unit.rows.len() * unit.candidates().count().min(self.numbers.top_k) * CHUNK
-        };
+        let chosen = |unit: &Unit| unit.rows.len() * unit.candidates().count().min(self.numbers.top_k) * CHUNK;
         self.band.cost().pairs + self.units.units().iter().map(chosen).sum::<usize>() as u64
     }
 
-    /// Operations of the choice, in one sequence.
+    /// Operations of the choice, in one sequence: each row scores its candidates.
     pub(super) fn scoring(&self) -> u64 {
-        let candidates: usize = self.units.units().iter().map(|unit| unit.candidates().count()).sum();
-        2 * (candidates * self.numbers.landmark) as u64
+        let scores = |unit: &Unit| unit.rows.len() * unit.candidates().count();
+        2 * (self.units.units().iter().map(scores).sum::<usize>() * self.numbers.landmark) as u64
     }
 }
 
@@ -121,7 +133,9 @@ mod tests {
         // Of 8 tiles the band reads up to 5, and what it leaves is less than 8 chunks.
         assert_eq!(layer.pairs(), 512 * 512);
         let left = 2 * (5 + 4) + 4 * 3;
-        assert_eq!(layer.scoring(), 2 * 128 * left);
+        assert_eq!(layer.scoring(), 2 * 128 * 64 * left);
+        let chosen = layer.choose().unwrap();
+        assert_eq!((chosen.of(0), chosen.of(3)), (&[3, 4, 5, 6, 7][..], &[0, 6, 7][..]));
         let odd = Tensor::zeros((1, 100, 1, 4), DType::F32, &Device::Cpu).unwrap();
         assert!(Layer::new(&band, [odd.clone(), odd.clone(), odd], draw).is_err());
     }
