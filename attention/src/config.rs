@@ -59,14 +59,27 @@ impl Default for TreeConfig {
     }
 }
 
+/// What those layers read that do not attend by the plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rest {
+    /// Every pair that the layout allows.
+    #[default]
+    Dense,
+    /// The length-adaptive plan, so that no layer's cost grows faster than the text.
+    LengthAdaptive,
+}
+
 /// The plan of a network, with the numbers of those plans that have any.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AttentionConfig {
     /// The plan.
     pub plan: PlanKind,
-    /// Layers that attend by the plan, counted from 0; the others are dense. Empty for all.
+    /// Layers that attend by the plan, counted from 0; the others read what `rest` says. Empty for all.
     pub layers: Vec<usize>,
+    /// What the other layers read.
+    pub rest: Rest,
     /// Neighbours to each side that a short convolution beside the attention of every layer reads, 0 for none.
     pub neighbours: usize,
     /// Numbers of the length-adaptive plan.
@@ -88,6 +101,7 @@ impl AttentionConfig {
         if let Some(&layer) = self.layers.iter().find(|layer| **layer >= layers) {
             return Err(Error::Layer { layer, layers });
         }
+        self.check_rest(context, layers)?;
         match self.plan {
             PlanKind::Dense | PlanKind::Tree => Ok(()),
             PlanKind::LengthAdaptive => self.length_adaptive.check_halves(context),
@@ -100,6 +114,20 @@ impl AttentionConfig {
                 self.retrieval.validate(context)
             }
         }
+    }
+
+    /// Checks that there are layers for `rest`, and that it differs from the plan.
+    fn check_rest(&self, context: usize, layers: usize) -> Result<()> {
+        if self.rest == Rest::Dense {
+            return Ok(());
+        }
+        if self.plan == PlanKind::LengthAdaptive {
+            return Err(Error::RestIsPlan);
+        }
+        if self.layers.is_empty() || (0..layers).all(|layer| self.layers.contains(&layer)) {
+            return Err(Error::NoRest);
+        }
+        self.length_adaptive.check_halves(context)
     }
 
     /// Checks that texts of `len` positions can be trained on in blocks of `block_size`.
@@ -168,6 +196,27 @@ mod tests {
         assert!(config.validate(256, 4).unwrap_err().to_string().contains("at most 128"));
         config.plan = PlanKind::Dense;
         assert!(config.validate(256, 4).is_ok());
+    }
+
+    #[test]
+    fn a_rest_needs_layers_of_its_own_and_another_plan() {
+        let refusal = |json: &str, context| {
+            let config: AttentionConfig = serde_json::from_str(json).unwrap();
+            config.validate(context, 3).map_err(|error| error.to_string())
+        };
+        let tree = r#"{"plan":"tree","layers":[1],"rest":"length_adaptive"}"#;
+        assert_eq!(refusal(tree, 4096), Ok(()));
+        assert!(refusal(tree, 4000).unwrap_err().contains("multiple of 64"));
+        assert!(
+            refusal(r#"{"plan":"tree","layers":[1]}"#, 4000).is_ok(),
+            "dense as ever"
+        );
+        for all in ["[]", "[2,0,1]"] {
+            let json = format!(r#"{{"plan":"tree","layers":{all},"rest":"length_adaptive"}}"#);
+            assert!(refusal(&json, 4096).unwrap_err().contains("no layer is left"));
+        }
+        let same = r#"{"plan":"length_adaptive","layers":[1],"rest":"length_adaptive"}"#;
+        assert!(refusal(same, 4096).unwrap_err().contains("the plan itself"));
     }
 
     #[test]

@@ -42,6 +42,16 @@ pub enum Error {
         /// Layers of the network.
         layers: usize,
     },
+    /// A rest where every layer attends by the plan.
+    #[error(
+        "no layer is left for `attention.rest`; name some layers for the plan in `attention.layers`, or take `rest` away"
+    )]
+    NoRest,
+    /// A rest that equals the plan.
+    #[error(
+        "`attention.rest` is the plan itself; take it and `attention.layers` away, or choose another plan for those layers"
+    )]
+    RestIsPlan,
     /// Blocks that the tree cannot be cut into.
     #[error(
         "the attention plan `tree` reads a text whole: blocks of {block_size} in {len} positions are impossible; choose blocks of {len}, or another plan"

@@ -17,7 +17,7 @@ pub mod retrieval;
 mod tree;
 
 pub use cache::{Bank, CacheShape, Cohort, KvCache, Place};
-pub use config::{AttentionConfig, PlanKind, TreeConfig};
+pub use config::{AttentionConfig, PlanKind, Rest, TreeConfig};
 pub use cost::attention_flops;
 pub use error::{Error, Result};
 pub use layer::{Past, Segment, SelfAttention, Shape};

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use drdiff_kernels::TilePlan;
 
-use crate::{AttentionConfig, LayerPlans, LengthAdaptive, PlanKind, Reads, Result, Tree, block_causal, noisy_clean};
+use crate::{
+    AttentionConfig, LayerPlans, LengthAdaptive, PlanKind, Reads, Rest, Result, Tree, block_causal, noisy_clean,
+};
 
 /// A rule that turns a length into plans. Plans are pure values: equal arguments give equal plans.
 pub trait Pattern: Send + Sync {
@@ -82,16 +84,21 @@ fn layer_plans(
     tree: impl Fn() -> Result<Reads>,
 ) -> Result<LayerPlans> {
     let tiles = |plan: TilePlan| Reads::Tiles(Arc::new(plan));
+    let dense = || dense().map(tiles);
+    let adaptive = |numbers: &LengthAdaptive| length_adaptive(numbers).map(tiles);
     let reads = match attention.plan {
-        PlanKind::Dense => return Ok(dense()?.into()),
-        PlanKind::LengthAdaptive => tiles(length_adaptive(&attention.length_adaptive)?),
+        PlanKind::Dense => dense()?,
+        PlanKind::LengthAdaptive => adaptive(&attention.length_adaptive)?,
         PlanKind::Tree => tree()?,
-        PlanKind::Retrieval => tiles(length_adaptive(&attention.retrieval.band())?),
+        PlanKind::Retrieval => adaptive(&attention.retrieval.band())?,
     };
-    Ok(match attention.layers.as_slice() {
-        [] => LayerPlans::all(reads),
-        layers => LayerPlans::some(layers, reads, tiles(dense()?)),
-    })
+    let rest = match attention.rest {
+        _ if attention.layers.is_empty() => return Ok(LayerPlans::all(reads)),
+        Rest::Dense if attention.plan == PlanKind::Dense => return Ok(LayerPlans::all(reads)),
+        Rest::Dense => dense()?,
+        Rest::LengthAdaptive => adaptive(&attention.length_adaptive)?,
+    };
+    Ok(LayerPlans::some(&attention.layers, reads, rest))
 }
 
 /// Plans already made by one pattern, by `(len, block_size)`.
@@ -163,5 +170,34 @@ mod tests {
         assert_eq!(plans.of(1).queries(), plans.of(0).queries());
         let refused = pattern.plan(256, 64).unwrap_err().to_string();
         assert!(refused.contains("blocks of 256"), "{refused}");
+    }
+
+    #[test]
+    fn the_rest_may_be_length_adaptive() {
+        let with = |json: &str| {
+            let attention: AttentionConfig = serde_json::from_str(json).unwrap();
+            attention.validate(512, 4).unwrap();
+            Whole { attention }.plan(512, 512).unwrap()
+        };
+        let small = r#""length_adaptive":{"dense":64,"cell":64,"band":1,"globals":0,"rings":[]}"#;
+        let band = with(&format!(r#"{{"plan":"length_adaptive",{small}}}"#));
+        let rest = format!(r#""layers":[1,3],"rest":"length_adaptive",{small}"#);
+        for plan in ["tree", "dense"] {
+            let (all, some) = (
+                with(&format!(r#"{{"plan":"{plan}"}}"#)),
+                with(&format!(r#"{{"plan":"{plan}",{rest}}}"#)),
+            );
+            for layer in 0..4 {
+                let wanted = if layer % 2 == 1 { &all } else { &band };
+                assert_eq!(
+                    some.of(layer).pairs(),
+                    wanted.of(layer).pairs(),
+                    "{plan}, layer {layer}"
+                );
+            }
+        }
+        let retrieval = with(&format!(r#"{{"plan":"retrieval",{rest}}}"#));
+        assert_eq!(tiles(&retrieval, 0).rows(), tiles(&band, 0).rows());
+        assert!(retrieval.of(1).pairs() > retrieval.of(0).pairs(), "128 to each side");
     }
 }

@@ -313,6 +313,33 @@ fn every_preset_resolves_and_says_what_it_is() {
     assert!(presets("train").count() >= 2 && presets("generate").count() >= 1);
 }
 
+/// What docs/attention.md shows as the defaults are the defaults, all of them.
+#[test]
+fn the_attention_that_the_documentation_shows_is_the_default() {
+    let page = include_str!("../../docs/attention.md");
+    let blocks = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let mut plans = Vec::new();
+    for shown in blocks.filter(|block| block.starts_with("model:\n")) {
+        let attention = |text: &str| {
+            let (_dir, mut inputs) = with_file(&format!("preset: tiny\n{text}"));
+            inputs.set("model.context=256");
+            inputs.resolve::<TrainConfig>().unwrap().value.model.attention
+        };
+        let (attention, mut default) = (attention(shown), attention(""));
+        default.plan = attention.plan;
+        assert_eq!(attention, default);
+        let numbers = &serde_json::to_value(&attention).unwrap()[attention.plan.name()];
+        for name in numbers.as_object().unwrap().keys() {
+            assert!(shown.contains(&format!("\n      {name}:")), "`{name}` is not shown");
+        }
+        plans.push(attention.plan.name());
+    }
+    assert_eq!(plans, ["length_adaptive", "retrieval"]);
+}
+
 #[test]
 fn training_recipes_are_switched_on_by_name() {
     let recipes = "preset: tiny\n\

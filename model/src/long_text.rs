@@ -45,12 +45,17 @@ impl<'n> LongText<'n> {
     /// take about 1 GB on a GPU for a width of 384).
     ///
     /// # Errors
-    /// If the network does not retrieve, or the memory cannot be had.
+    /// If the network does not retrieve or has layers of another plan, or the memory cannot be had.
     pub fn new(network: &'n Network, len: usize, piece: usize) -> Result<Self> {
         let config = network.config();
-        let Some(numbers) = config.attention.retrieves() else {
+        // Layers that read more than the band would carry more into a piece than is read with it.
+        let retrieves = config
+            .attention
+            .retrieves()
+            .filter(|_| config.attention.layers.is_empty());
+        let Some(numbers) = retrieves else {
             return Err(Error::Config(
-                "a text is read piece by piece by networks with the plan `retrieval` only".to_owned(),
+                "a text is read piece by piece by networks with the plan `retrieval` in all layers only".to_owned(),
             ));
         };
         Ok(Self {

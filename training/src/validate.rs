@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::data::{Split, Window};
 use crate::layouts::Layouts;
+use crate::parts::{PartBound, Parts};
 use crate::{Corrupted, Error, Layout, Result, Trainer, loss};
 
 /// Key of the masks that validation draws: the same for every run, so that figures can be compared.
@@ -27,6 +28,9 @@ pub struct BlockBound {
     /// Floating-point operations of attention, forward, for each text token: its noisy and its clean row, or its noisy
     /// row alone where a block is the whole window.
     pub attention_flops: u64,
+    /// The bound of equal parts of the windows, from their first positions to their last, if it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartBound>,
 }
 
 impl Trainer<'_> {
@@ -64,6 +68,7 @@ pub struct Bounds<'a> {
     len: usize,
     batch: usize,
     budget: f64,
+    parts: Parts,
 }
 
 impl<'a> Bounds<'a> {
@@ -80,7 +85,17 @@ impl<'a> Bounds<'a> {
             len,
             batch,
             budget: config.routing.budget.max,
+            parts: Parts::new(len, 0)?,
         })
+    }
+
+    /// With the bound of `parts` equal parts of the windows beside that of the whole.
+    ///
+    /// # Errors
+    /// If their number does not divide the windows.
+    pub fn by_position(mut self, parts: usize) -> Result<Self> {
+        self.parts = Parts::new(self.len, parts)?;
+        Ok(self)
     }
 
     /// With this share of the routed experts' full compute, instead of the greatest that the network was trained at.
@@ -97,18 +112,23 @@ impl<'a> Bounds<'a> {
     pub fn of(&self, windows: &[Window], block_size: usize) -> Result<BlockBound> {
         let model = self.network.config();
         let mut attention = 0;
-        let mut bound = BoundAccumulator::default();
+        let (mut bound, mut parts) = (BoundAccumulator::default(), self.parts.clone());
         self.each_pass(windows, block_size, |corrupted, layout, masked| {
             attention = layout.plan.flops(model.layers, model.heads, model.head_dim);
             let nats = loss(self.network, corrupted, layout, false, None)?
                 .nats
                 .to_dtype(DType::F64)?
                 .to_vec1::<f64>()?;
+            let open = |masked: &[bool]| masked.iter().filter(|open| **open).count();
             let mut left = nats.as_slice();
-            for block in masked.chunks(block_size) {
-                let open = block.iter().filter(|open| **open).count();
-                let (mine, rest) = left.split_at(open);
-                bound.add(open, block_size, mine.iter().sum())?;
+            for window in masked.chunks(self.len) {
+                let (mut mine, rest) = left.split_at(open(window));
+                parts.add(window, block_size, mine)?;
+                for block in window.chunks(block_size) {
+                    let (block, rest) = mine.split_at(open(block));
+                    bound.add(block.len(), block_size, block.iter().sum())?;
+                    mine = rest;
+                }
                 left = rest;
             }
             Ok(())
@@ -121,6 +141,7 @@ impl<'a> Bounds<'a> {
             error: bound.standard_error(),
             bits_per_byte: bound.bits_per_byte(tokens, bytes),
             attention_flops: attention / self.len as u64,
+            parts: parts.bounds(),
         })
     }
 

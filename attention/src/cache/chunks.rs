@@ -19,7 +19,7 @@ pub(super) struct Store {
     chunks: Chunks,
     committed: usize,
     /// Rows of the stream, `[_, width]`, from the first position that is in no committed chunk; behind the committed
-    /// ones the clean rows of the last pass.
+    /// ones those of the last pass that chunks are made of.
     rows: Option<Tensor>,
     /// What was chosen in the last pass.
     choices: Choices,
@@ -52,12 +52,20 @@ impl Store {
         &self.choices
     }
 
+    /// A block that is the whole text finds its chunks among its own rows, to both sides, as such a window does in training: they
+    /// are made anew in each pass, since nothing of it is committed.
     pub(super) fn units(&self, layout: PassLayout) -> Result<Arc<Units>> {
-        let units = Units::pass(layout, (self.block_size, self.text), self.numbers.local)?;
+        let local = self.numbers.local;
+        let before = layout.committed + layout.clean;
+        let units = if before == 0 && layout.noisy == self.text {
+            Units::whole(self.text, local)?
+        } else {
+            Units::pass(layout, (self.block_size, self.text), local)?
+        };
         Ok(Arc::new(units.choosing(self.numbers.together)))
     }
 
-    /// Takes in the clean rows of a pass, `[clean, width]`, and returns those of the chunks that they make whole.
+    /// Takes in the rows of a pass that chunks are made of, `[clean, width]`, and returns those of the chunks that they make whole.
     pub(super) fn extend(&mut self, clean: &Tensor) -> Result<Option<Tensor>> {
         let kept = self.committed % CHUNK;
         let needed = self.committed + clean.dim(0)?;

@@ -179,8 +179,8 @@ impl KvCache {
         self.chunks.as_ref().map(Store::choices).ok_or(Error::Units)
     }
 
-    /// All chunks that the current pass can retrieve, of which `encode` makes those that its `clean` rows of the stream,
-    /// `[clean, width]`, make whole.
+    /// All chunks that the current pass can retrieve, of which `encode` makes those that its `clean` rows of the stream
+    /// ([`Units::clean`]), `[clean, width]`, make whole.
     ///
     /// # Errors
     /// If the cache is none for retrieval, the rows do not fit, or `encode` fails.

@@ -102,7 +102,8 @@ impl Units {
     }
 
     /// The units of a generation pass through a text of up to `text` positions in blocks of `block_size`: every row sees
-    /// what its position saw in training, of what has been committed and of the clean rows of the pass.
+    /// what its position saw in training, of what has been committed and of the clean rows of the pass. A block that is the
+    /// whole text is [`Units::whole`] instead.
     ///
     /// # Errors
     /// If `local` makes no band.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
+mod acceptance;
+mod encoder;
 mod layer;
 mod naive;
 mod ops;

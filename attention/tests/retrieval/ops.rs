@@ -7,7 +7,7 @@ use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 use crate::naive::{Case, dot};
 
-fn case(units: Units, batch: usize, slots: usize, seed: u64) -> Case {
+pub(crate) fn case(units: Units, batch: usize, slots: usize, seed: u64) -> Case {
     let (heads, groups, width, landmark) = (4, 2, 4, 3);
     let (rows, chunks) = (batch * units.rows(), batch * units.chunks());
     let mut inputs = Inputs::new(seed);
@@ -32,7 +32,7 @@ fn case(units: Units, batch: usize, slots: usize, seed: u64) -> Case {
     }
 }
 
-fn tensors(case: &Case) -> [Tensor; 6] {
+pub(crate) fn tensors(case: &Case) -> [Tensor; 6] {
     let (rows, chunks) = (case.batch * case.units.rows(), case.batch * case.units.chunks());
     let memory = vec![chunks * CHUNK, case.groups, case.width];
     let shapes = [
@@ -50,12 +50,12 @@ fn tensors(case: &Case) -> [Tensor; 6] {
     })
 }
 
-fn choose(case: &Case) -> Selection {
+pub(crate) fn choose(case: &Case) -> Selection {
     let [_, _, _, r, l, _] = tensors(case);
     select(&r, &l, (&case.units, case.asking.as_deref()), case.batch, case.slots).unwrap()
 }
 
-fn run(case: &Case, selection: &Selection, inputs: [Value; 6]) -> Value {
+pub(crate) fn run(case: &Case, selection: &Selection, inputs: [Value; 6]) -> Value {
     let lists = Lists::new(selection, &case.units, case.batch, &Device::Cpu).unwrap();
     let [q, keys, values, r, landmarks, null] = inputs;
     let queries = Queries {
@@ -76,7 +76,7 @@ fn run(case: &Case, selection: &Selection, inputs: [Value; 6]) -> Value {
 }
 
 /// The result, without learning.
-fn out(case: &Case) -> Vec<f64> {
+pub(crate) fn out(case: &Case) -> Vec<f64> {
     let inputs = tensors(case).map(|tensor| Value::constant(&tensor));
     values(run(case, &choose(case), inputs).tensor()).unwrap()
 }
@@ -139,33 +139,44 @@ fn only_rows_that_ask_choose_where_there_are_any() {
     }
 }
 
+/// Asserts that the gradients of all inputs are those of the definition, and returns them.
+pub(crate) fn check_gradients(case: &Case) -> [Vec<f64>; 6] {
+    let weights = Inputs::new(99).numbers(case.inputs[0].len());
+    let vars = tensors(case).map(|tensor| Var::from_tensor(&tensor).unwrap());
+    let tape = Tape::new();
+    let start = tape.constant(&Tensor::zeros((), candle_core::DType::F32, &Device::Cpu).unwrap());
+    let inputs = vars.each_ref().map(|var| enter(&start, var.as_tensor()));
+    let y = run(case, &choose(case), inputs);
+    let dy = tensor(&weights, y.tensor().dims()).unwrap();
+    let loss = y.through(|y| Ok((y * &dy)?.sum_all()?)).unwrap();
+    let gradients = tape.backward(&loss).unwrap();
+    let gradients = vars.map(|var| values(gradients.get(var.as_tensor()).unwrap()).unwrap());
+    let chosen = case.chosen();
+    for (index, name) in ["q", "k", "v", "r", "l", "null"].into_iter().enumerate() {
+        let moved = |numbers: &[f64]| {
+            let mut inputs = case.inputs.clone();
+            inputs[index] = numbers.to_vec();
+            dot(&case.out(&inputs, &chosen), &weights)
+        };
+        assert_gradient(name, moved, &case.inputs[index], &gradients[index]);
+    }
+    gradients
+}
+
 #[test]
 fn gradients_are_those_of_the_definition() {
-    for (seed, units) in [
-        (1, Units::noisy_clean(256, 48, 64).unwrap()),
-        (2, Units::whole(330, 64).unwrap()),
+    for (seed, units, batch, slots) in [
+        (1, Units::noisy_clean(256, 48, 64).unwrap(), 1, 2),
+        (2, Units::whole(330, 64).unwrap(), 2, 2),
+        (3, Units::whole(256, 64).unwrap(), 1, 1),
+        (4, Units::whole(266, 64).unwrap().choosing(16), 1, 2),
+        (5, Units::whole(256, 64).unwrap().choosing(1), 1, 2),
     ] {
-        let case = case(units, seed as usize, 2, seed);
-        let weights = Inputs::new(99).numbers(case.inputs[0].len());
-        let vars = tensors(&case).map(|tensor| Var::from_tensor(&tensor).unwrap());
-        let tape = Tape::new();
-        let start = tape.constant(&Tensor::zeros((), candle_core::DType::F32, &Device::Cpu).unwrap());
-        let inputs = vars.each_ref().map(|var| enter(&start, var.as_tensor()));
-        let y = run(&case, &choose(&case), inputs);
-        let dy = tensor(&weights, y.tensor().dims()).unwrap();
-        let loss = y.through(|y| Ok((y * &dy)?.sum_all()?)).unwrap();
-        let gradients = tape.backward(&loss).unwrap();
-        let chosen = case.chosen();
-        for (index, name) in ["q", "k", "v", "r", "l", "null"].into_iter().enumerate() {
-            let moved = |numbers: &[f64]| {
-                let mut inputs = case.inputs.clone();
-                inputs[index] = numbers.to_vec();
-                dot(&case.out(&inputs, &chosen), &weights)
-            };
-            let gradient = values(gradients.get(vars[index].as_tensor()).unwrap()).unwrap();
-            assert_gradient(name, moved, &case.inputs[index], &gradient);
-        }
+        check_gradients(&case(units, batch, slots, seed));
     }
+    let mut asked = case(Units::whole(266, 64).unwrap().choosing(16), 1, 2, 6);
+    asked.asking = Some((0..266).map(|row| row % 7 == 0).collect());
+    check_gradients(&asked);
 }
 
 /// A parameter that stands on the tape of `start`.

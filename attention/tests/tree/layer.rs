@@ -32,9 +32,14 @@ fn builder() -> Builder {
     Builder::new(Source::Init(Noise::new(8, 0)), &Device::Cpu)
 }
 
-/// Layer 1 over `texts` texts a sequence.
+/// Layer `which` over `texts` texts a sequence.
 fn run(layer: &SelfAttention, x: &Value, plan: LayerPlans, texts: usize, which: usize) -> Value {
-    let once = 0..LEN as i64;
+    run_from(0, layer, x, plan, texts, which)
+}
+
+/// The same for texts that begin at position `first`.
+fn run_from(first: i64, layer: &SelfAttention, x: &Value, plan: LayerPlans, texts: usize, which: usize) -> Value {
+    let once = first..first + LEN as i64;
     let positions = (0..texts).flat_map(|_| once.clone()).collect();
     let rotary = Rotary::new(&[positions], SHAPE.head_dim, 10_000.0, &Device::Cpu).unwrap();
     let segment = Segment {
@@ -80,6 +85,17 @@ fn each_half_of_the_training_layout_is_a_tree_of_its_own() {
     let dense = run(&layer, &Value::constant(&x), plan, 2, 0);
     let dense = values(dense.tensor()).unwrap();
     assert!(relative_rms("a dense layer", &dense, &values(both.tensor()).unwrap()) > 1e-3);
+}
+
+#[test]
+fn moving_a_text_far_away_changes_nothing() {
+    let layer = SelfAttention::new(&builder(), SHAPE, 0.2).unwrap();
+    let x = Value::constant(&rows(1));
+    let plan = Whole { attention: attention() }.plan(LEN, 1).unwrap();
+    let at = |first| values(run_from(first, &layer, &x, plan.clone(), 1, 1).tensor()).unwrap();
+    for far in [1 << 25, (1 << 40) + 12_345] {
+        assert_close(&format!("{far} positions on"), &at(far), &at(0));
+    }
 }
 
 #[test]

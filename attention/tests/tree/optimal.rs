@@ -1,6 +1,6 @@
 //! The weights sum to one and no others of their form are closer to the softmax.
 
-use drdiff_testkit::Inputs;
+use drdiff_testkit::{Inputs, assert_close};
 
 use crate::Case;
 use crate::twin::{Matrix, Twin, softmax};
@@ -24,9 +24,13 @@ fn divergence(weights: &Matrix, logits: &Matrix) -> f64 {
 }
 
 /// A random change that keeps the form of the weights and the sums of their rows: one number for all pairs below two
-/// siblings; inside a lowest node each pair has its own, which makes up for the rest of the row.
+/// siblings; each pair that is read exactly has its own, which makes up for the rest of the row.
 fn change(twin: &Twin, inputs: &mut Inputs) -> Matrix {
     let (len, leaf) = (twin.sizes.len, twin.branching[0]);
+    let exact = |i: usize| {
+        let first = i / leaf * leaf;
+        twin.exact(&(first..(first + leaf).min(len)), len)
+    };
     let mut change: Matrix = (0..len).map(|_| inputs.numbers(len)).collect();
     let mut span = leaf;
     let mut level = 0;
@@ -39,8 +43,9 @@ fn change(twin: &Twin, inputs: &mut Inputs) -> Matrix {
                 .get(level)
                 .unwrap_or(&twin.branching[twin.branching.len() - 1]);
         for i in 0..len {
+            let exact = exact(i);
             for j in 0..len {
-                if i / above == j / above && i / span != j / span {
+                if i / above == j / above && i / span != j / span && !exact.contains(&j) {
                     change[i][j] = change[i / span * span][j / span * span];
                 }
             }
@@ -48,7 +53,7 @@ fn change(twin: &Twin, inputs: &mut Inputs) -> Matrix {
         span = above;
     }
     for (i, row) in change.iter_mut().enumerate() {
-        let own = i / leaf * leaf..(i / leaf * leaf + leaf).min(len);
+        let own = exact(i);
         let excess = row.iter().sum::<f64>() / own.len() as f64;
         row[own].iter_mut().for_each(|change| *change -= excess);
     }
@@ -88,5 +93,28 @@ fn rows_sum_to_one_and_nothing_is_closer_to_the_softmax() {
                 assert!(other > best, "{len} {branching:?}: {other} after {best}");
             }
         }
+    }
+}
+
+#[test]
+fn two_and_three_levels_with_near_siblings_are_the_definition_and_its_optimum() {
+    // Of three levels: two nodes of 4,096 positions, the second of them with one whole lowest node and a part of one.
+    for (len, near) in [(5 * 64 + 30, 1), (64 * 64 + 64 + 9, 0), (64 * 64 + 64 + 9, 1)] {
+        let mut case = Case::new(len, &[64], near, [1, 1, 1, 2]);
+        case.check();
+        case.v.fill(1.0);
+        assert_close("rows sum to one", &case.out(), &case.v);
+        let logits = case.twin.logits(&case.q, &case.k, 0, 0);
+        let weights = case.twin.weights(&logits);
+        // The slope of the divergence along a change is the sum of the change times the logarithm of weight over softmax.
+        let change = change(&case.twin, &mut Inputs::new(9));
+        let (mut slope, mut size) = (0.0, 0.0);
+        for (row, (weights, logits)) in change.iter().zip(weights.iter().zip(&logits)) {
+            for (change, (weight, softmax)) in row.iter().zip(weights.iter().zip(softmax(logits))) {
+                let term = change * (weight / softmax).ln();
+                (slope, size) = (slope + term, size + f64::abs(term));
+            }
+        }
+        assert!(slope.abs() < 1e-9 * size, "{len}, near {near}: {slope} of {size}");
     }
 }

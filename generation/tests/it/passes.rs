@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::common::{request, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::retrieval::Units;
-use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Past, Pattern, Segment};
+use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Past, Pattern, Segment, Whole};
 use drdiff_generation::Task;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, Network};
@@ -72,9 +72,20 @@ pub(crate) fn assert_goes_on(network: impl Fn() -> Network) {
     assert_eq!(write_one(network(), rest).ids, ids[560..]);
 }
 
-/// What training sees of every noisy position by a plan, `[LEN * embed]`.
+/// What training sees of every noisy position by a plan, `[LEN * embed]`. A window of one block is laid out alone.
 pub(crate) fn trained(network: &Network, attention: &AttentionConfig, block: usize) -> Vec<f64> {
     let (clean, noisy) = text();
+    if block == LEN {
+        let pattern = Whole {
+            attention: attention.clone(),
+        };
+        let reads = Reads {
+            plan: pattern.plan(LEN, LEN).unwrap(),
+            units: attention.whole_units(LEN).unwrap(),
+            cache: None,
+        };
+        return evidence(network, &noisy, (0..LEN as i64).collect(), reads, 0..LEN);
+    }
     let positions = (0..LEN as i64).chain(0..LEN as i64).collect();
     let pattern = NoisyClean {
         attention: attention.clone(),
