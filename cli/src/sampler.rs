@@ -53,6 +53,9 @@ pub(crate) struct SamplerArgs {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
     top_p: Option<f64>,
+    #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
+    #[arg(help = shown("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty))]
+    frequency_penalty: Option<f64>,
     #[arg(long)]
     #[arg(help = shown("Equal seeds give equal texts", default().seed))]
     seed: Option<u64>,
@@ -94,6 +97,7 @@ impl SamplerArgs {
             commit: self.commit,
             temperature: self.temperature,
             top_p: self.top_p,
+            frequency_penalty: self.frequency_penalty,
             seed: self.seed,
             stop_at_end: self.no_stop.then_some(false),
             self_condition: self.self_condition.then_some(true),
@@ -118,7 +122,7 @@ impl SamplerArgs {
         settings.compute.validate()?;
         let unused = match settings.sampler.process {
             Process::Absorbing if self.solver.is_some() || self.order.is_some() || self.grid.is_some() => Some(
-                "the absorbing process uses no solver and no grid; choose --process gaussian or soft-absorbing for one",
+                "the absorbing process uses no solver and no grid; choose --process gaussian, soft-absorbing or hybrid for one",
             ),
             Process::Gaussian if self.commit.is_some() => {
                 Some("the gaussian process decides all tokens of a block at its end; --commit has no effect")

@@ -103,12 +103,12 @@ impl Judge for LlamaJudge {
         &self.hash
     }
 
-    /// Prompt and text are encoded apart, so that the same tokens are counted whatever the prompt. Of what does not fit
-    /// into the context, the end is not read.
+    /// Prompt and text are encoded apart, so that the same tokens are counted whatever the prompt. Of a long prompt the end is
+    /// read, of a text that does not fit into the context behind it the beginning.
     fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise> {
         let mut before = vec![self.start];
-        before.extend(self.encode(prompt)?);
-        before.truncate(CONTEXT / 2);
+        let prompt = self.encode(prompt)?;
+        before.extend(last(&prompt, CONTEXT / 2 - 1));
         let mut ids = self.encode(text)?;
         ids.truncate(CONTEXT - before.len());
         let failed = |e| SweepError::Judge(format!("{} failed: {}", self.name, first_line(&e)));
@@ -123,6 +123,11 @@ impl Judge for LlamaJudge {
             tokens: ids.len(),
         })
     }
+}
+
+/// The last `most` tokens of a prompt.
+fn last(prompt: &[u32], most: usize) -> &[u32] {
+    &prompt[prompt.len().saturating_sub(most)..]
 }
 
 /// An error without the backtrace that may follow it.

@@ -31,17 +31,25 @@ pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
     prompt.div_ceil(chunk(block_size)).saturating_sub(1)
 }
 
-/// A block of `canvas` that begins at `first`, of which all open positions are predicted in every step or those that it needs.
+/// A block of `canvas` behind the prompt and what has been `written`, of which all open positions are predicted in every step or
+/// those that it needs.
 fn block_run(
     request: &Request,
     table: &Table,
-    first: u64,
+    written: &[u32],
     canvas: &[Option<u32>],
     predicts_all: bool,
 ) -> Result<BlockRun> {
     let noise = Noise::new(request.settings.seed, request.id);
     let sampler = request.settings.sampler.clone();
-    let run = BlockRun::new(sampler, table.clone(), noise, first, canvas)?;
+    let prompt = match &request.task {
+        Task::Continue(prompt) => prompt.as_slice(),
+        Task::Infill(_) => &[],
+    };
+    let first = (prompt.len() + written.len()) as u64;
+    let newest = written.iter().rev().chain(prompt.iter().rev());
+    let recent = newest.take(sampler.frequency.window).copied().collect();
+    let run = BlockRun::new(sampler, table.clone(), noise, first, canvas)?.behind(recent);
     Ok(if predicts_all { run } else { run.sparing() })
 }
 
@@ -133,7 +141,7 @@ impl Job {
         // Experts of the last layer choose among the rows that are read: in writing all that were in training.
         let routes = config.routing.routed_layers(config.layers).next().is_some();
         let predicts_all = shows_predictions || settings.self_condition || routes;
-        let run = block_run(&request, table, clean.len() as u64, &canvas, predicts_all)?;
+        let run = block_run(&request, table, &[], &canvas, predicts_all)?;
         Ok(Self {
             cache: cache()?,
             unprompted: guided.then(cache).transpose()?,
@@ -412,9 +420,8 @@ impl Job {
             })));
         }
         let len = self.block_size.min(self.budget - self.committed);
-        let first = self.position + tokens.len() as u64;
         let canvas = vec![None; len];
-        self.run = block_run(&self.request, &self.table, first, &canvas, self.predicts_all)?;
+        self.run = block_run(&self.request, &self.table, &self.ids, &canvas, self.predicts_all)?;
         self.predictions = vec![None; len];
         self.difficulty = 1.0;
         self.left = tokens.len();

@@ -38,6 +38,9 @@ pub struct Overrides {
     /// Mass of the tokens that take part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
+    /// Nats that a token loses for each e-fold of how often the text holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
     /// Seed of all noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -63,7 +66,7 @@ pub struct Overrides {
 
 impl Overrides {
     /// The keys, in the order in which they are listed to users.
-    pub const KEYS: [&'static str; 16] = [
+    pub const KEYS: [&'static str; 17] = [
         "tokens",
         "steps",
         "block_size",
@@ -73,6 +76,7 @@ impl Overrides {
         "commit",
         "temperature",
         "top_p",
+        "frequency_penalty",
         "seed",
         "stop_at_end",
         "self_condition",
@@ -124,6 +128,7 @@ impl Overrides {
         set(&mut sampler.commit, self.commit);
         set(&mut sampler.sampling.temperature, self.temperature);
         set(&mut sampler.sampling.top_p, self.top_p);
+        set(&mut sampler.frequency.penalty, self.frequency_penalty);
         sampler.solver = choose_solver(self.solver, self.order, sampler.solver)?;
         Ok(settings)
     }
@@ -182,7 +187,7 @@ mod tests {
     fn every_key_is_listed_and_taken() {
         let all = json!({
             "tokens": 1, "steps": 2, "block_size": 3, "process": "gaussian", "solver": "sde", "order": 3,
-            "commit": "margin", "temperature": 0.5, "top_p": 0.25, "seed": 4, "stop_at_end": false,
+            "commit": "margin", "temperature": 0.5, "top_p": 0.25, "frequency_penalty": 0.75, "seed": 4, "stop_at_end": false,
             "self_condition": true, "style_guidance": 2.0, "attention": "length_adaptive", "compute": 0.5, "stop": ["x"],
         });
         for commit in [json!("entropy-bound:0.2"), json!({ "type": "margin" })] {
@@ -201,6 +206,7 @@ mod tests {
         assert_eq!((settings.tokens, settings.block_size, settings.seed), (1, 3, 4));
         assert_eq!(settings.sampler.solver.name(), "sde-3m");
         assert_eq!((settings.sampler.steps, settings.sampler.sampling.top_p), (2, 0.25));
+        assert_eq!(settings.sampler.frequency.penalty, 0.75);
         assert_eq!(Overrides::default().apply(&settings).unwrap(), settings);
     }
 

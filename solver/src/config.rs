@@ -7,6 +7,7 @@ use crate::absorbing::Pace;
 use crate::commit::CommitSchedule;
 use crate::dpm::SolverConfig;
 use crate::error::{Result, require};
+use crate::frequency::FrequencyConfig;
 use crate::grid::GridConfig;
 use crate::guidance::{GuidanceConfig, ReabsorbConfig};
 use crate::names::named;
@@ -23,12 +24,17 @@ pub enum Process {
     Gaussian,
     /// Soft levels that rise at their own pace; sure positions become anchors on the way.
     SoftAbsorbing,
+    /// Continuous first, discrete last: all positions rise together, then levels stay as they are and positions become anchors
+    /// one after another, with what evidence they have. As the posterior depends on the evidence alone, not on levels, the
+    /// network serves this path as it is (the hybrid sampler of Discrete Stochastic Localization, arXiv 2602.16169).
+    Hybrid,
 }
 
 named!(Process, "process", {
     Absorbing => "absorbing",
     Gaussian => "gaussian",
     SoftAbsorbing => "soft-absorbing" | "soft_absorbing",
+    Hybrid => "hybrid",
 });
 
 impl Process {
@@ -45,7 +51,7 @@ impl Process {
 pub struct SamplerConfig {
     /// The path of the levels.
     pub process: Process,
-    /// Network evaluations for a block, at least 1; the absorbing process never needs more than open positions.
+    /// Network evaluations for a block, at least 1; the absorbing process never needs more than open positions and `corrections`.
     pub steps: usize,
     /// Solver of soft positions.
     pub solver: SolverConfig,
@@ -66,10 +72,14 @@ pub struct SamplerConfig {
     pub extrapolate: bool,
     /// How tokens are drawn.
     pub sampling: SamplingConfig,
-    /// Guidance of the soft absorbing path.
+    /// How far tokens that the text holds already are held back.
+    pub frequency: FrequencyConfig,
+    /// Guidance of the soft absorbing path; the hybrid one takes from it when its first position may become an anchor.
     pub guidance: GuidanceConfig,
     /// Opening doubtful commitments again; off by default.
     pub reabsorb: Option<ReabsorbConfig>,
+    /// How many of the `steps` draw positions of the finished block anew, on the absorbing path; the others write it, at least one.
+    pub corrections: usize,
 }
 
 impl Default for SamplerConfig {
@@ -86,8 +96,10 @@ impl Default for SamplerConfig {
             pace: Pace::default(),
             extrapolate: false,
             sampling: SamplingConfig::default(),
+            frequency: FrequencyConfig::default(),
             guidance: GuidanceConfig::default(),
             reabsorb: None,
+            corrections: 0,
         }
     }
 }
@@ -104,8 +116,30 @@ impl SamplerConfig {
         self.schedule.validate()?;
         self.commit.validate()?;
         self.sampling.validate()?;
+        self.frequency.validate()?;
         self.guidance.validate()?;
         self.reabsorb.map_or(Ok(()), |reabsorb| reabsorb.validate())
+    }
+
+    /// Steps before the first one that may commit a position; the last step always may.
+    pub(crate) fn wait(&self) -> usize {
+        let last = self.steps - 1;
+        match self.process {
+            Process::Absorbing => 0,
+            Process::Gaussian => last,
+            Process::SoftAbsorbing | Process::Hybrid => {
+                ((self.guidance.anchor_after * self.steps as f64).ceil() as usize).min(last)
+            }
+        }
+    }
+
+    /// Whether soft positions that stay open move on after evaluation `step` (from 0).
+    pub(crate) fn moves(&self, step: usize) -> bool {
+        match self.process {
+            Process::Absorbing => false,
+            Process::Gaussian | Process::SoftAbsorbing => step + 1 < self.steps,
+            Process::Hybrid => step < self.wait(),
+        }
     }
 
     /// Highest order of the update that follows evaluation `step` (from 0): there are `steps - 1` updates.

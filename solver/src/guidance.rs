@@ -17,7 +17,7 @@ pub struct GuidanceConfig {
     pub gate: f64,
     /// How much faster a sure position moves along its path: its progress per step grows by this factor, 0 or more.
     pub boost: f64,
-    /// Share of the steps before the first position may become an anchor, in [0, 1].
+    /// Share of the steps before the first position may become an anchor, in [0, 1]; on the hybrid path, before levels stay as they are.
     pub anchor_after: f64,
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::absorbing::LogitHistory;
 use crate::commit::Candidate;
 use crate::config::{Process, SamplerConfig};
+use crate::corrector;
 use crate::denoiser::Prediction;
 use crate::dpm::{self, History, Update};
 use crate::error::{Error, Result, require, require_len};
@@ -51,6 +52,8 @@ pub struct BlockRun {
     noise: Noise,
     first_position: u64,
     step: usize,
+    /// Corrections begun.
+    corrected: usize,
     total: usize,
     places: Vec<Place>,
     latents: Vec<f64>,
@@ -59,6 +62,8 @@ pub struct BlockRun {
     state: BlockState,
     /// Whether a step asks for no more than it needs.
     sparing: bool,
+    /// The last tokens of the text before the block.
+    recent: Vec<u32>,
 }
 
 impl BlockRun {
@@ -92,6 +97,7 @@ impl BlockRun {
             noise,
             first_position,
             step: 0,
+            corrected: 0,
             total: tokens.iter().filter(|t| t.is_none()).count(),
             places: tokens.iter().map(place).collect(),
             latents: vec![0.0; tokens.len() * dim],
@@ -104,11 +110,12 @@ impl BlockRun {
                 evidence: vec![0.0; tokens.len() * dim],
             },
             sparing: false,
+            recent: Vec::new(),
             config,
             table,
         };
         for position in run.open() {
-            run.open_up(position);
+            run.begin(position);
         }
         Ok(run)
     }
@@ -133,13 +140,19 @@ impl BlockRun {
         Self { sparing: true, ..self }
     }
 
+    /// The same block behind a text that ends with the tokens `recent`: what [`FrequencyConfig`](crate::FrequencyConfig) counts.
+    #[must_use]
+    pub fn behind(self, recent: Vec<u32>) -> Self {
+        Self { recent, ..self }
+    }
+
     /// The positions that need a prediction, ascending: those without a token, or of a [sparing](BlockRun::sparing) block, where
     /// the schedule chooses without looking, those that it will commit.
     #[must_use]
     pub fn asked(&self) -> Vec<usize> {
         let open = self.open();
-        let blind = self.config.process == Process::Absorbing && self.config.commit.is_blind();
-        if !self.sparing || !blind || self.config.extrapolate || self.step + 1 >= self.config.steps {
+        let others = self.needs_data() || self.extrapolates() || !self.config.commit.is_blind();
+        if !self.sparing || others || self.commits_all() {
             return open;
         }
         match self.commit_count(open.len()) {
@@ -155,7 +168,7 @@ impl BlockRun {
     /// Whether the next prediction must hold data in embedding space: soft positions move after it.
     #[must_use]
     pub fn needs_data(&self) -> bool {
-        self.config.process.is_soft() && self.step + 1 < self.config.steps
+        self.config.moves(self.step)
     }
 
     /// Network evaluations so far.
@@ -192,16 +205,21 @@ impl BlockRun {
             return Err(Error::Finished);
         }
         require_len("logits", prediction.logits.len(), asked.len() * self.table.vocabulary())?;
-        let last = self.step + 1 >= self.config.steps;
+        let last = self.commits_all();
         let soft = self.needs_data();
         if soft {
             require_len("data prediction", prediction.data.len(), open.len() * self.state.dim)?;
             let broken = prediction.data.iter().find(|x| !x.is_finite());
             broken.map_or(Ok(()), |x| require(false, "data prediction", *x, "finite"))?;
         }
-        if self.config.extrapolate && self.config.process == Process::Absorbing {
+        if self.extrapolates() {
             self.extrapolate(&open, &mut prediction.logits);
         }
+        let text = self.recent.iter().chain(self.state.tokens.iter().flatten()).copied();
+        let vocabulary = self.table.vocabulary();
+        self.config
+            .frequency
+            .hold_back(text, &mut prediction.logits, vocabulary);
         let candidates = self.draw_all(&asked, &prediction.logits)?;
         let count = if last {
             open.len()
@@ -243,27 +261,43 @@ impl BlockRun {
         self.step += 1;
         for position in doubtful {
             self.places[position].reopened = true;
-            self.open_up(position);
+            self.open_again(position);
             report.reabsorbed.push(position);
         }
+        report.reabsorbed.extend(self.correct());
         report.finished = self.is_finished();
         Ok(report)
     }
 
-    /// How many positions to commit in this step, which is not the last.
-    fn commit_count(&self, open: usize) -> usize {
-        let steps = self.config.steps;
-        match self.config.process {
-            Process::Gaussian => 0,
-            Process::Absorbing => self.config.pace.commits(self.step, steps, self.total, open),
-            Process::SoftAbsorbing => {
-                let wait = ((self.config.guidance.anchor_after * steps as f64).ceil() as usize).min(steps - 1);
-                match self.step.checked_sub(wait) {
-                    Some(step) => self.config.pace.commits(step, steps - wait, self.total, open),
-                    None => 0,
-                }
-            }
+    /// Whether this step commits all that is open: the last one that writes the block, and every correction.
+    fn commits_all(&self) -> bool {
+        self.corrected > 0 || self.step + 1 >= self.config.predictor_steps()
+    }
+
+    /// Begins the next correction, if nothing is open and one is left: the positions that it opened.
+    fn correct(&mut self) -> Vec<usize> {
+        if !self.is_finished() || self.corrected == self.config.correction_steps() {
+            return Vec::new();
         }
+        self.corrected += 1;
+        let free: Vec<usize> = (0..self.places.len()).filter(|p| !self.places[*p].pinned).collect();
+        let steps = self.config.predictor_steps();
+        let chosen = corrector::choose(&free, steps, &self.noise, self.step as u64, self.first_position);
+        chosen.iter().for_each(|position| self.open_again(*position));
+        chosen
+    }
+
+    /// How many positions to commit in this step, which does not commit all.
+    fn commit_count(&self, open: usize) -> usize {
+        let (steps, wait) = (self.config.predictor_steps(), self.config.wait());
+        match self.step.checked_sub(wait) {
+            Some(step) => self.config.pace.commits(step, steps - wait, self.total, open),
+            None => 0,
+        }
+    }
+
+    fn extrapolates(&self) -> bool {
+        self.config.extrapolate && self.config.process == Process::Absorbing
     }
 
     /// Replaces logits by their second-order extrapolation over the coming step.
@@ -272,7 +306,7 @@ impl BlockRun {
         let left = self
             .config
             .pace
-            .open_after(self.step + 1, self.config.steps, self.total)
+            .open_after(self.step + 1, self.config.predictor_steps(), self.total)
             .min(open.len() - 1);
         let (done, next) = (share(open.len()), share(left));
         for (position, row) in open.iter().zip(logits.chunks_exact_mut(self.table.vocabulary())) {
@@ -364,10 +398,18 @@ impl BlockRun {
         Ok(())
     }
 
-    /// Puts a position at the start of its path.
-    fn open_up(&mut self, position: usize) {
+    /// Opens a committed position again: at the start of its path, or on a path whose levels stay, with the evidence that it had.
+    fn open_again(&mut self, position: usize) {
         self.state.tokens[position] = None;
         self.logits.forget(position);
+        match self.config.process {
+            Process::Hybrid => self.show(position),
+            _ => self.begin(position),
+        }
+    }
+
+    /// Puts an open position at the start of its path.
+    fn begin(&mut self, position: usize) {
         self.places[position].progress = 0.0;
         if self.config.process.is_soft() {
             let latent = &mut self.latents[position * self.state.dim..][..self.state.dim];

@@ -1,97 +1,14 @@
 //! The same tests for every solver and every commit schedule, on a closed-form denoiser.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod common;
+
+use common::{N, PINNED, Toy, predict, run, start, tokens};
 use drdiff_diffusion::Level;
-use drdiff_kernels::Noise;
 use drdiff_solver::{
-    BlockRun, CommitSchedule, Denoiser, Error, GuidanceConfig, Pace, Prediction, Process, ReabsorbConfig,
-    SamplerConfig, SamplingConfig, SolverConfig, StepReport, Table, drive,
+    CommitSchedule, Denoiser, Error, GuidanceConfig, Pace, Prediction, Process, ReabsorbConfig, SamplerConfig,
+    SamplingConfig, SolverConfig,
 };
-
-const V: usize = 7;
-const D: usize = 4;
-const N: usize = 12;
-const PINNED: [(usize, u32); 2] = [(3, 5), (8, 1)];
-
-fn table() -> Table {
-    let rows: Vec<f32> = (0..V)
-        .flat_map(|v| {
-            let row: [f64; D] = std::array::from_fn(|j| ((v * 5 + j * 3) as f64 * 0.9).sin());
-            let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
-            row.map(|x| (x / norm) as f32)
-        })
-        .collect();
-    Table::new(rows, D).unwrap()
-}
-
-/// An exact posterior given independent evidence, with anchors that attract their neighbours.
-#[derive(Default)]
-struct Toy {
-    calls: usize,
-}
-
-impl Denoiser for Toy {
-    type Error = Error;
-
-    fn predict(&mut self, blocks: &[&BlockRun]) -> Result<Vec<Prediction>, Error> {
-        self.calls += 1;
-        blocks.iter().map(|run| predict(run)).collect()
-    }
-}
-
-fn predict(run: &BlockRun) -> Result<Prediction, Error> {
-    let (state, table) = (run.state(), run.table());
-    let mut prediction = Prediction::default();
-    for position in run.asked() {
-        let start = prediction.logits.len();
-        for v in 0..V as u32 {
-            let y = &state.evidence[position * D..][..D];
-            let mut logit: f64 = table.row(v)?.iter().zip(y).map(|(e, y)| f64::from(*e) * y).sum();
-            for (other, token) in state.tokens.iter().enumerate() {
-                if let Some(token) = token {
-                    let near = 1.0 / position.abs_diff(other) as f64;
-                    logit += 2.0 * near * f64::from(u8::from(*token == v)) + 0.1 * f64::from(v % 3) * near;
-                }
-            }
-            prediction.logits.push(logit as f32);
-        }
-        if run.needs_data() {
-            let mut row = [0.0; D];
-            table.expectation(&prediction.logits[start..], 1.0, &mut row)?;
-            prediction.data.extend(row);
-        }
-    }
-    Ok(prediction)
-}
-
-fn tokens() -> Vec<Option<u32>> {
-    let mut tokens = vec![None; N];
-    PINNED.iter().for_each(|(p, t)| tokens[*p] = Some(*t));
-    tokens
-}
-
-fn start(config: &SamplerConfig, request: u64) -> BlockRun {
-    BlockRun::new(
-        config.clone(),
-        table(),
-        Noise::new(5, request),
-        100 * request,
-        &tokens(),
-    )
-    .unwrap()
-}
-
-fn run(config: &SamplerConfig, requests: std::ops::Range<u64>) -> (Vec<Vec<u32>>, Vec<(usize, StepReport)>, usize) {
-    let mut runs: Vec<BlockRun> = requests.map(|r| start(config, r)).collect();
-    let mut reports = Vec::new();
-    let mut toy = Toy::default();
-    drive(&mut toy, &mut runs, |i, report| reports.push((i, report.clone()))).unwrap();
-    let texts = runs
-        .iter()
-        .map(|r| r.state().tokens.iter().map(|t| t.unwrap()).collect())
-        .collect();
-    (texts, reports, toy.calls)
-}
 
 #[test]
 fn a_sparing_block_commits_the_same_without_what_it_does_not_need() {
@@ -161,15 +78,15 @@ fn check_commitments_hold(config: &SamplerConfig) {
     let (texts, reports, _) = run(config, 0..1);
     let mut known: Vec<Option<u32>> = tokens();
     for (_, report) in &reports {
-        report.reabsorbed.iter().for_each(|p| known[*p] = None);
         for choice in &report.committed {
             assert_eq!(known[choice.position].replace(choice.token), None, "committed twice");
         }
+        report.reabsorbed.iter().for_each(|p| known[*p] = None);
     }
     assert!(known.iter().zip(&texts[0]).all(|(a, b)| *a == Some(*b)));
     PINNED.iter().for_each(|(p, t)| assert_eq!(texts[0][*p], *t, "pinned"));
     let reabsorbed: usize = reports.iter().map(|(_, r)| r.reabsorbed.len()).sum();
-    assert!(reabsorbed == 0 || config.reabsorb.is_some());
+    assert!(reabsorbed == 0 || config.reabsorb.is_some() || config.corrections > 0);
 }
 
 fn check_batch_mates_do_not_matter(config: &SamplerConfig) {
@@ -245,6 +162,15 @@ fn soft(solver: SolverConfig) -> SamplerConfig {
     }
 }
 
+fn hybrid(commit: CommitSchedule) -> SamplerConfig {
+    SamplerConfig {
+        process: Process::Hybrid,
+        commit,
+        steps: 9,
+        ..SamplerConfig::default()
+    }
+}
+
 fn absorbing(commit: CommitSchedule) -> SamplerConfig {
     let sampling = SamplingConfig {
         temperature: 0.9,
@@ -275,6 +201,17 @@ battery! {
         reabsorb: Some(ReabsorbConfig { below: 0.9, per_step: 2 }),
         ..soft(SolverConfig::Dpmpp2m)
     },
+    hybrid => hybrid(CommitSchedule::Spread),
+    hybrid_by_confidence => hybrid(CommitSchedule::Confidence),
+    hybrid_from_the_start => SamplerConfig {
+        guidance: GuidanceConfig { anchor_after: 0.0, ..GuidanceConfig::default() },
+        ..hybrid(CommitSchedule::Random)
+    },
+    hybrid_reabsorbing => SamplerConfig {
+        reabsorb: Some(ReabsorbConfig { below: 0.9, per_step: 2 }),
+        steps: 12,
+        ..hybrid(CommitSchedule::Confidence)
+    },
     random => absorbing(CommitSchedule::Random),
     spread => absorbing(CommitSchedule::Spread),
     confidence => absorbing(CommitSchedule::Confidence),
@@ -285,6 +222,8 @@ battery! {
     cosine_pace => SamplerConfig { pace: Pace::Cosine, ..absorbing(CommitSchedule::Random) },
     extrapolated => SamplerConfig { extrapolate: true, ..absorbing(CommitSchedule::Random) },
     more_steps_than_positions => SamplerConfig { steps: 40, ..absorbing(CommitSchedule::Random) },
+    corrected => SamplerConfig { corrections: 3, steps: 8, ..absorbing(CommitSchedule::Spread) },
+    corrected_and_extrapolated => SamplerConfig { corrections: 2, extrapolate: true, ..absorbing(CommitSchedule::Confidence) },
     reabsorbing => SamplerConfig {
         reabsorb: Some(ReabsorbConfig { below: 0.9, per_step: 2 }),
         steps: 9,

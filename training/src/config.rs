@@ -37,7 +37,7 @@ pub struct TrainConfig {
     /// Share of forward passes that condition on their own prediction.
     #[serde(default)]
     pub self_conditioning: f64,
-    /// Windows without their opening, for guidance by the prompt; the plain objective alone.
+    /// Windows without their opening, for guidance by the prompt; the plain objective, and lessons of distillation on masked text.
     #[serde(default)]
     pub prompt_dropout: PromptDropout,
     /// Made-up windows to learn retrieval from; the plain objective alone.

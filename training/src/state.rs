@@ -60,8 +60,9 @@ impl<'c> Trainer<'c> {
                 "its `model` section differs; give the configuration that it was started with",
             ));
         }
-        let distill = serde_json::to_value(&config.distill).map_err(|e| Error::Config(e.to_string()))?;
-        if metadata.training.get("distill").unwrap_or(&serde_json::Value::Null) != &distill {
+        // Settings that are younger than the run have their defaults in it.
+        let distill = metadata.training.get("distill").cloned().unwrap_or_default();
+        if serde_json::from_value(distill).ok().as_ref() != Some(&config.distill) {
             return Err(foreign(
                 "its `distill` section differs; give the one that it was started with, and `--distill` if there was one",
             ));

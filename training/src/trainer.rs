@@ -76,7 +76,11 @@ impl<'a> Trainer<'a> {
                     "`model` differs from the shape of the starting weights".to_owned(),
                 ));
             }
-            Some(checkpoint) => build(checkpoint, device, Loading::Training)?,
+            Some(mut checkpoint) => {
+                // Plan, context and routers may be others than those that the weights were trained with.
+                checkpoint.metadata.config = config.model.clone();
+                build(checkpoint, device, Loading::Training)?
+            }
             None => initialise(&config, noise, device)?,
         };
         let len = config.model.context;
@@ -167,22 +171,21 @@ impl<'a> Trainer<'a> {
         let mut tokens: Vec<u32> = windows.into_iter().flat_map(|window| window.ids).collect();
         let block_size = self.config.block_size(self.noise.uniform(Purpose::BlockSize, key, 0));
         let whole = block_size == model.context && self.config.distill.is_none();
-        let mut hidden = Vec::new();
-        let (levels, lesson) = match &self.config.distill {
+        let (levels, lesson, hidden) = match &self.config.distill {
             Some(distill) => {
                 let round = distill.round(key / self.config.accumulate as u64, self.config.steps);
-                let (levels, lesson) = distill::draw(&self.config, distill, round, block_size, (self.noise, key))?;
-                (levels, Some(lesson))
+                let drawn = distill::draw(&self.config, distill, round, block_size, (self.noise, key))?;
+                (drawn.levels, Some(drawn.lesson), drawn.hidden)
             }
             None => {
                 let levels = self.config.levels(block_size);
                 let mut levels = levels.draw(&self.noise, key, *batch, model.context, block_size)?;
-                hidden = self.config.prompt_dropout.draw(&self.noise, key, *batch);
+                let hidden = self.config.prompt_dropout.draw(&self.noise, key, *batch);
                 prompt_dropout::hide(&mut levels, &hidden, model.context);
                 if let Some(drill) = self.drill.as_ref().filter(|_| whole) {
                     drill.write(key, model.context, &mut tokens, &mut levels)?;
                 }
-                (levels, None)
+                (levels, None, hidden)
             }
         };
         let budget = model.routing.budget.at(self.noise.uniform(Purpose::Compute, key, 0));

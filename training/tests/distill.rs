@@ -18,12 +18,15 @@ use drdiff_training::{
 /// Two rounds of three steps with lessons of every kind.
 fn config(corpus: &Corpus) -> TrainConfig {
     let mut config = common::config(corpus.tokenizer().vocab_size(), 6);
+    config.prompt_dropout.share = 0.5;
+    config.prompt_dropout.longest = 4;
     config.distill = Some(DistillConfig {
         rounds: vec![4, 2],
         lessons: LessonShares {
             absorbing: 1.0,
             gaussian: 1.0,
             consistency: 1.0,
+            coupled: 1.0,
         },
         ..Default::default()
     });
@@ -74,9 +77,11 @@ fn a_resumed_distillation_is_bit_for_bit_the_one_that_never_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let corpus = common::Stories::write().prepare(&common::options());
     let dir = |name: &str| folder.path().join(name);
-    for refresh in [Refresh::Average, Refresh::Student] {
+    // Lessons of all kinds, and then almost none but coupled ones.
+    for (refresh, coupled) in [(Refresh::Average, 1.0), (Refresh::Student, 99.0)] {
         let mut config = config(&corpus);
-        config.distill.as_mut().unwrap().refresh = refresh;
+        let distill = config.distill.as_mut().unwrap();
+        (distill.refresh, distill.lessons.coupled) = (refresh, coupled);
         let whole = dir(&format!("whole {refresh:?}"));
         distil(config.clone(), &corpus, &dir("start"), &whole, 99);
         // Inside a round, at its end, and inside the next.

@@ -6,15 +6,15 @@ use anyhow::Result;
 use clap::Args;
 use drdiff_kernels::{DeviceKind, device};
 use drdiff_model::write_atomically;
-use drdiff_solver::{GridConfig, PathMeasure, SamplerConfig, SolverConfig, Spacing, TimeGrid};
+use drdiff_solver::{GridConfig, LearnedTime, PathMeasure, SamplerConfig, SolverConfig, Spacing, TimeGrid};
 use drdiff_training::data::text_windows;
-use drdiff_training::path_products;
+use drdiff_training::{MeasuredPath, measure_path};
 use serde::{Deserialize, Serialize};
 
 use crate::args::at_least_one;
 use crate::exit::{Exit, usage};
 use crate::model::Source;
-use crate::output::{Out, tell};
+use crate::output::{Out, remark, tell};
 use crate::{COMMIT, exit};
 
 const EXAMPLES: &str = "\
@@ -81,6 +81,8 @@ pub(crate) struct GridFile {
     commit: String,
     /// Root of the summed squares of local errors, by grid.
     errors: Vec<(String, f64)>,
+    /// The schedule fitted to the model's loss, and the grid that is even in its time, if there is one.
+    learned: Option<LearnedTime>,
 }
 
 impl GridFile {
@@ -129,11 +131,12 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
     };
     let fine = named(Spacing::LogSnr)?.log_snrs((FINE * updates).max(LEAST));
     let sizes = (args.block_size, 1);
-    let products = path_products(&network, &windows, sizes, &fine, &mut |done| {
+    let MeasuredPath { products, nats } = measure_path(&network, &windows, sizes, &fine, &mut |done| {
         if !args.quiet {
             tell(&format_args!("window {} of {}", done + 1, windows.len()));
         }
     })?;
+    let learned = LearnedTime::fit(&fine, &nats, updates);
     let measure = PathMeasure::new(fine, products)?;
     let fitted = measure.fit(updates, args.solver)?;
     let mut errors = vec![("fitted".to_owned(), fitted.error)];
@@ -141,6 +144,17 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
         let points = measure.nearest(&named(spacing)?.log_snrs(updates));
         errors.push((spacing.name().to_owned(), measure.error_of(&points, args.solver)));
     }
+    let learned = match learned {
+        Ok(learned) => {
+            let points = measure.nearest(&learned.log_snr);
+            errors.push(("learned".to_owned(), measure.error_of(&points, args.solver)));
+            Some(learned)
+        }
+        Err(error) => {
+            remark(args.quiet, &format!("there is no learned time for this model: {error}"));
+            None
+        }
+    };
     let mut table = format!("{:>10}  local error in {} steps of {}", "grid", args.steps, args.solver);
     for (name, error) in &errors {
         table += &format!("\n{name:>10}  {error:.4}");
@@ -156,6 +170,7 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
         window: args.window,
         commit: COMMIT.to_owned(),
         errors,
+        learned,
     };
     write_atomically(&args.out, serde_json::to_string_pretty(&file)?.as_bytes())?;
     Out::default().text(&(table + "\n"))?;

@@ -54,11 +54,50 @@ fn a_model_is_measured_on_text_by_block_size() {
         (Some(6), Some(16))
     );
     assert_eq!(found, json(&mut eval(&sizes)), "the masks are always the same");
+    assert!(bounds.iter().all(|bound| bound["parts"].is_null()));
     let told = eval(&["--text", &text, "--block-sizes", "5", "--window", "16"])
         .output()
         .unwrap();
     assert_eq!(told.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&told.stderr).contains("give divisors of 16"));
+}
+
+#[test]
+fn the_bound_of_parts_of_the_windows_stands_beside_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "The old king had three sons, and the youngest of them was called Simpleton. ".repeat(40);
+    let text = write(dir.path(), "held-out.txt", &[&text]);
+    let run = |parts| {
+        let shape = [
+            "--text",
+            &text,
+            "--block-sizes",
+            "1,4,16",
+            "--window",
+            "16",
+            "--windows",
+            "5",
+        ];
+        let mut command = eval(&shape);
+        command.args(["-q", "--by-position", parts]);
+        command
+    };
+    let found = json(run("4").arg("--json"));
+    for bound in found["bounds"].as_array().unwrap() {
+        let parts = bound["parts"].as_array().unwrap();
+        let of = |part: &Value, what: &str| part[what].as_f64().unwrap();
+        assert_eq!(
+            parts.iter().map(|part| of(part, "from")).collect::<Vec<_>>(),
+            [0.0, 4.0, 8.0, 12.0]
+        );
+        let mean = parts.iter().map(|part| of(part, "nats")).sum::<f64>() / 4.0;
+        assert!((mean / of(bound, "nats") - 1.0).abs() < 1e-9, "{bound}");
+    }
+    let table = String::from_utf8(run("2").output().unwrap().stdout).unwrap();
+    assert!(table.contains("whole     from 0     from 8\n"), "{table}");
+    let told = run("3").output().unwrap();
+    assert_eq!(told.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("give a divisor of 16 to --by-position"));
 }
 
 #[test]

@@ -22,14 +22,17 @@ fn a_grid_is_fitted_and_used() {
         command.run()
     };
     let table = fit(&["--steps", "4"]).succeeds();
-    for name in ["fitted", "time", "log-snr", "quadratic"] {
+    for name in ["fitted", "time", "log-snr", "quadratic", "learned"] {
         assert!(table.contains(name), "{table}");
     }
     let read = || -> serde_json::Value { serde_json::from_slice(&std::fs::read(&grid).unwrap()).unwrap() };
     let file = read();
     assert_eq!(file["log_snr"].as_array().unwrap().len(), 4, "a point for each step");
     let error = |index: usize| file["errors"][index][1].as_f64().unwrap();
-    assert!((1..4).all(|named| error(0) <= error(named) + 1e-9), "{file}");
+    assert!((1..5).all(|named| error(0) <= error(named) + 1e-9), "{file}");
+    let learned = &file["learned"];
+    assert_eq!(learned["schedule"]["type"], "gumbel");
+    assert_eq!(learned["log_snr"].as_array().unwrap().len(), 4);
     fit(&["--steps", "4", "--quiet"]).succeeds();
     assert_eq!(read(), file, "the same again");
 

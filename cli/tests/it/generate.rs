@@ -122,7 +122,8 @@ fn every_process_and_solver_writes() {
         .iter()
         .map(|solver| solver.name())
         .chain(["dpm++", "sde"]);
-    let soft = solvers.flat_map(|solver| ["gaussian", "soft-absorbing"].map(|p| ["--process", p, "--solver", solver]));
+    let soft = solvers
+        .flat_map(|solver| ["gaussian", "soft-absorbing", "hybrid"].map(|p| ["--process", p, "--solver", solver]));
     for args in runs.chain(soft) {
         let json = generate(&base).args(args).run().json();
         assert_eq!(json["tokens_committed"], 16, "{args:?}");

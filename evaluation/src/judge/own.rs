@@ -3,7 +3,7 @@
 use drdiff_model::{Network, Tokenizer};
 use drdiff_training::likelihood;
 
-use super::first_line;
+use super::{first_line, last};
 use crate::sweep::{Judge, Result, Surprise, SweepError};
 
 /// A network that was trained here. What it says of a text is its exact likelihood in blocks of one token, so a network that was
@@ -45,12 +45,10 @@ impl Judge for OwnJudge {
         &self.hash
     }
 
-    /// Prompt and text are encoded apart; what does not fit into the context is not read, as by
-    /// [`LlamaJudge`](super::LlamaJudge).
+    /// Prompt and text are encoded apart and cut as by [`LlamaJudge`](super::LlamaJudge).
     fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise> {
         let context = self.network.config().context;
-        let mut ids = self.encode(prompt)?;
-        ids.truncate(context / 2);
+        let mut ids = last(&self.encode(prompt)?, context / 2).to_vec();
         let from = ids.len();
         ids.extend(self.encode(text)?);
         ids.truncate(context);

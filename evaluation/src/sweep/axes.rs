@@ -84,6 +84,8 @@ axes! {
     pace: Pace,
     /// Second-order extrapolation on the absorbing path.
     extrapolate: bool,
+    /// How many of the steps draw positions of a finished block anew (`sampler.corrections`).
+    corrections: usize,
     /// Spacing of the grid of soft levels.
     spacing: Spacing,
     /// Largest pull toward the top-1 embedding (`sampler.guidance.kappa`).
@@ -106,6 +108,8 @@ axes! {
     score_temperature: f64,
     /// Mass of the likeliest tokens that take part.
     top_p: f64,
+    /// Nats that a token loses for each e-fold of how often the text holds it (`sampler.frequency.penalty`).
+    frequency_penalty: f64,
     /// Share of the routed experts that runs, or `auto`; models without them run whole.
     compute: Compute,
     /// Positions that are denoised together.
@@ -134,6 +138,7 @@ impl Row {
         set(&mut sampler.commit, self.commit.map(|name| name.0));
         set(&mut sampler.pace, self.pace);
         set(&mut sampler.extrapolate, self.extrapolate);
+        set(&mut sampler.corrections, self.corrections);
         if let Some(spacing) = self.spacing {
             // A named grid replaces a fitted one that the settings may hold.
             (sampler.grid.spacing, sampler.grid.table) = (spacing, Vec::new());
@@ -141,6 +146,7 @@ impl Row {
         set(&mut sampler.score_temperature, self.score_temperature);
         set(&mut sampler.sampling.temperature, self.temperature);
         set(&mut sampler.sampling.top_p, self.top_p);
+        set(&mut sampler.frequency.penalty, self.frequency_penalty);
         let guidance = &mut sampler.guidance;
         set(&mut guidance.kappa, self.guidance_kappa);
         set(&mut guidance.gate, self.guidance_gate);
@@ -172,10 +178,13 @@ impl Row {
         }
         if process != Process::Absorbing {
             drop!("only the absorbing process extrapolates": extrapolate);
+            drop!("only the absorbing process is corrected": corrections);
         }
         if process != Process::SoftAbsorbing {
-            drop!("only the soft-absorbing process is guided":
-                guidance_kappa, guidance_gate, guidance_boost, guidance_anchor_after);
+            drop!("only the soft-absorbing process is guided": guidance_kappa, guidance_gate, guidance_boost);
+        }
+        if !matches!(process, Process::SoftAbsorbing | Process::Hybrid) {
+            drop!("only the soft-absorbing and hybrid processes wait for their first anchor": guidance_anchor_after);
         }
         idle
     }
@@ -237,6 +246,8 @@ mod tests {
         let row = Row {
             solver: Some(SolverName::Sde),
             guidance_kappa: Some(0.1),
+            guidance_anchor_after: Some(0.3),
+            corrections: Some(1),
             temperature: Some(0.5),
             ..Row::default()
         };
@@ -244,8 +255,15 @@ mod tests {
             let mut row = row.clone();
             row.prune(process).iter().map(|(name, _)| *name).collect::<Vec<_>>()
         };
-        assert_eq!(idle(Process::Absorbing), ["solver", "guidance_kappa"]);
-        assert_eq!(idle(Process::Gaussian), ["guidance_kappa"]);
-        assert!(idle(Process::SoftAbsorbing).is_empty());
+        assert_eq!(
+            idle(Process::Absorbing),
+            ["solver", "guidance_kappa", "guidance_anchor_after"]
+        );
+        assert_eq!(
+            idle(Process::Gaussian),
+            ["corrections", "guidance_kappa", "guidance_anchor_after"]
+        );
+        assert_eq!(idle(Process::Hybrid), ["corrections", "guidance_kappa"]);
+        assert_eq!(idle(Process::SoftAbsorbing), ["corrections"]);
     }
 }

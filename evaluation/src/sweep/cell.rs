@@ -25,6 +25,7 @@ impl Cell {
         let sampler = &settings.sampler;
         let process = sampler.process;
         let (soft, guided) = (process.is_soft(), process == Process::SoftAbsorbing);
+        let waits = guided || process == Process::Hybrid;
         let (absorbing, decides) = (process == Process::Absorbing, process != Process::Gaussian);
         let only = |applies: bool, value: Value| if applies { value } else { value.emptied() };
         let guidance = &sampler.guidance;
@@ -44,8 +45,10 @@ impl Cell {
             ("commit", only(decides, sampler.commit.to_string().into())),
             ("pace", only(decides, sampler.pace.name().into())),
             ("extrapolate", only(absorbing, sampler.extrapolate.into())),
+            ("corrections", only(absorbing, sampler.corrections.into())),
             ("temperature", sampler.sampling.temperature.into()),
             ("top_p", sampler.sampling.top_p.into()),
+            ("frequency_penalty", sampler.frequency.penalty.into()),
             ("score_temperature", only(soft, sampler.score_temperature.into())),
             ("schedule", only(soft, json(&sampler.schedule).into())),
             ("spacing", only(soft, spacing.into())),
@@ -55,7 +58,7 @@ impl Cell {
             ("guidance_kappa", only(guided, guidance.kappa.into())),
             ("guidance_gate", only(guided, guidance.gate.into())),
             ("guidance_boost", only(guided, guidance.boost.into())),
-            ("guidance_anchor_after", only(guided, guidance.anchor_after.into())),
+            ("guidance_anchor_after", only(waits, guidance.anchor_after.into())),
             ("reabsorb_below", reabsorb.map(|reabsorb| reabsorb.below).into()),
             ("reabsorb_per_step", reabsorb.map(|reabsorb| reabsorb.per_step).into()),
             ("self_condition", settings.self_condition.into()),
@@ -81,7 +84,9 @@ impl Cell {
         let Settings { tokens, block_size, .. } = self.settings;
         let sampler = &self.settings.sampler;
         let of_block = |len: usize| match sampler.process {
-            Process::Absorbing if sampler.reabsorb.is_none() => sampler.steps.min(len),
+            Process::Absorbing if sampler.reabsorb.is_none() => {
+                sampler.predictor_steps().min(len) + sampler.correction_steps()
+            }
             _ => sampler.steps,
         };
         let (whole, rest) = (tokens / block_size, tokens % block_size);
@@ -109,6 +114,7 @@ pub(crate) fn short(name: &str) -> &str {
         "block_size" => "block",
         "temperature" => "T",
         "top_p" => "top-p",
+        "frequency_penalty" => "penalty",
         "score_temperature" => "score T",
         "self_condition" => "self-conditioning",
         "style_guidance" => "guidance by the prompt",
@@ -168,6 +174,13 @@ mod tests {
 
     #[test]
     fn passes_are_counted_ahead() {
+        let mut corrected = cell(Process::Absorbing, 8, 8);
+        corrected.settings.sampler.corrections = 2;
+        assert_eq!(
+            corrected.passes(5),
+            8 + 8 + (4 + 2),
+            "a short last block is corrected as often"
+        );
         assert_eq!(cell(Process::Absorbing, 4, 8).passes(5), 4 + 4 + 4);
         assert_eq!(
             cell(Process::Absorbing, 8, 8).passes(5),

@@ -151,7 +151,14 @@ fn cell(row: &Row, base: &Settings) -> Result<std::result::Result<Cell, LeftOut>
         );
     }
     let sampler = &settings.sampler;
-    let steps = sampler.steps;
+    let (steps, corrections) = (sampler.steps, sampler.corrections);
+    if corrections > sampler.correction_steps() && sampler.process == Process::Absorbing {
+        return out(
+            settings,
+            format!("{corrections} corrections in {steps} steps leave none to write with: give fewer"),
+        );
+    }
+    let steps = sampler.predictor_steps();
     if sampler.process == Process::Absorbing && sampler.reabsorb.is_none() && steps > block_size {
         return out(
             settings,

@@ -36,6 +36,8 @@ pub struct Row {
     pub self_bleu: Option<f64>,
     /// Under the judge, if there is one.
     pub perplexity: Option<Perplexity>,
+    /// That of each quarter of the texts behind what stands before it, if it was asked for.
+    pub perplexity_by_quarter: Option<Vec<Perplexity>>,
     /// What of them stands in the training text, if that was given.
     pub memorisation: Option<Memorisation>,
     /// How far they are from human text, if features and human text were given.

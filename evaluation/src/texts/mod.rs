@@ -1,6 +1,7 @@
 //! Sets of texts and what is measured of each: the rows of `drdiff eval`.
 
 mod measure;
+mod quarters;
 mod rank;
 mod read;
 

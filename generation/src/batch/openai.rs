@@ -75,6 +75,7 @@ fn overrides(body: &mut Map<String, Value>) -> Result<Overrides, String> {
         ("max_completion_tokens", "tokens"),
         ("temperature", "temperature"),
         ("top_p", "top_p"),
+        ("frequency_penalty", "frequency_penalty"),
         ("seed", "seed"),
         ("stop", "stop"),
     ] {

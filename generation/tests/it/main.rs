@@ -6,6 +6,7 @@ mod batch;
 mod common;
 mod compute;
 mod engine;
+mod frequency;
 mod guidance;
 mod passes;
 mod retrieval;

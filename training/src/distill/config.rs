@@ -36,6 +36,8 @@ pub struct LessonShares {
     pub gaussian: f64,
     /// The average of the weights predicts one solver step nearer to the text.
     pub consistency: f64,
+    /// The average of the weights predicts from more of the true text.
+    pub coupled: f64,
 }
 
 impl Default for LessonShares {
@@ -45,6 +47,7 @@ impl Default for LessonShares {
             absorbing: 1.0,
             gaussian: 0.0,
             consistency: 0.0,
+            coupled: 0.0,
         }
     }
 }
@@ -127,8 +130,9 @@ impl DistillConfig {
             absorbing,
             gaussian,
             consistency,
+            coupled,
         } = self.lessons;
-        let shares = [absorbing, gaussian, consistency];
+        let shares = [absorbing, gaussian, consistency, coupled];
         if shares.iter().any(|share| !(*share >= 0.0 && share.is_finite())) || shares.iter().sum::<f64>() <= 0.0 {
             return wrong("`distill.lessons` needs weights of 0 or more with a positive sum".to_owned());
         }
@@ -143,12 +147,12 @@ impl DistillConfig {
                     "`distill.segment` is {segment}; it must divide the context of {context}"
                 ));
             }
-            if ema <= 0.0 {
-                return wrong(
-                    "consistency is taught by the moving average of the weights; give `optimizer.ema` above 0"
-                        .to_owned(),
-                );
-            }
+        }
+        if consistency + coupled > 0.0 && ema <= 0.0 {
+            return wrong(
+                "consistency and coupled lessons are taught by the moving average of the weights; give `optimizer.ema` above 0"
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -214,14 +218,11 @@ mod tests {
         assert!(message(|c| c.lessons.gaussian = -1.0).contains("lessons"));
         assert!(message(|c| c.anchors = vec![0.2, 0.4]).contains("anchors"));
         assert!(message(|c| c.segment = 7).contains("segment"));
-        let mut config = DistillConfig::default();
-        config.lessons.consistency = 1.0;
-        assert!(
-            config
-                .validate(8, 64, 0.0)
-                .unwrap_err()
-                .to_string()
-                .contains("optimizer.ema")
-        );
+        for (consistency, coupled) in [(1.0, 0.0), (0.0, 1.0)] {
+            let mut config = DistillConfig::default();
+            (config.lessons.consistency, config.lessons.coupled) = (consistency, coupled);
+            let error = config.validate(8, 64, 0.0).unwrap_err().to_string();
+            assert!(error.contains("optimizer.ema"), "{error}");
+        }
     }
 }

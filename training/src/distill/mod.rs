@@ -7,12 +7,14 @@
 //! - Absorbing positions: self-distillation through time (Deschenaux and Gulcehre, arXiv 2410.21035), see [`commits`].
 //! - Soft positions: progressive distillation (Salimans and Ho, arXiv 2202.00512) of the data prediction, see [`path`].
 //! - Consistency between neighbouring noise levels, with the moving average of the weights as teacher, see [`path`].
+//! - Consistency between nested masks of the true text, with the same teacher, see [`reveal`].
 
 mod commits;
 mod config;
 mod draw;
 mod lesson;
 mod path;
+mod reveal;
 mod stage;
 mod student;
 mod teach;

@@ -14,6 +14,7 @@ Examples:
   drdiff eval --text held-out.jsonl                        bits a byte of the bundled model, by block size
   drdiff eval --text held-out.jsonl --model run --block-sizes 1,16,1024
   drdiff eval --text held-out.jsonl --block-sizes 1024 --set attention.plan=tree --set attention.layers=[9]
+  drdiff eval --text held-out.jsonl --model run --by-position 4  what context is worth: the windows' quarters one by one
   drdiff eval --text held-out.jsonl --model run --difficulty     mean routed experts of rare and of common words
   drdiff eval --recall 1k..64k --model run                 numbers that were said long ago
   drdiff eval --recall 4k,1M --recall-whole --model run    numbers to both sides of the question
@@ -51,6 +52,9 @@ pub(crate) struct EvalArgs {
     /// Share of the routed experts that runs for the bound [default: the most that the model was trained at]
     #[arg(long, value_name = "SHARE")]
     pub(super) compute: Option<f64>,
+    /// Report the bound of N equal parts of the windows too, from their first tokens to their last
+    #[arg(long, value_name = "N", value_parser = at_least_one(), requires = "text")]
+    pub(super) by_position: Option<usize>,
     /// Report what routed experts run for: rare and common words, first and last steps of blocks
     #[arg(long, requires = "text")]
     pub(super) difficulty: bool,
@@ -83,6 +87,9 @@ pub(crate) struct EvalArgs {
     /// ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,
+    /// Let the judge read each quarter of the texts apart, behind what stands before it: do they decay?
+    #[arg(long, requires = "judge")]
+    pub(super) by_quarter: bool,
     /// Human text to stand beside: the openings of its documents, as long as the texts are
     #[arg(long, value_name = "FILE")]
     pub(super) human: Option<PathBuf>,

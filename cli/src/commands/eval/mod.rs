@@ -131,9 +131,15 @@ fn bounds(
             "blocks of {size} do not fill windows of {window} tokens; give divisors of {window} to --block-sizes"
         )));
     }
+    if let Some(parts) = args.by_position.filter(|parts| !measured.window.is_multiple_of(*parts)) {
+        let window = measured.window;
+        return Err(usage(format!(
+            "windows of {window} tokens have no {parts} equal parts; give a divisor of {window} to --by-position"
+        )));
+    }
     let windows = text_windows(&args.text, tokenizer, measured.window, args.windows)?;
     measured.windows = windows.len();
-    let mut bounds = Bounds::new(network, measured.window, BATCH)?;
+    let mut bounds = Bounds::new(network, measured.window, BATCH)?.by_position(args.by_position.unwrap_or(0))?;
     if let Some(share) = args.compute {
         Compute::Share(share).check(network.config())?;
         bounds = bounds.with_budget(share);
@@ -207,6 +213,16 @@ fn rows(
                 return Ok(None);
             };
             row.perplexity = Some(perplexity);
+            if args.by_quarter {
+                let mut quarters = Vec::with_capacity(4);
+                for index in 0..4 {
+                    let Some(perplexity) = judge_texts(&set.quarter(index), judge, stop, &mut told)? else {
+                        return Ok(None);
+                    };
+                    quarters.push(perplexity);
+                }
+                row.perplexity_by_quarter = Some(quarters);
+            }
         }
         row.memorisation = memorised[index].take();
         if let Some(human) = &human {

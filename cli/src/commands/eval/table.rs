@@ -32,6 +32,7 @@ pub(super) fn of(measured: &Measured) -> String {
                 format_args!("{size:>10}  {nats:>12.3}  {error:>7.3}  {bits:>11.3}"),
             );
         }
+        parts(&mut text, measured);
     }
     if !measured.difficulty.is_empty() {
         line(
@@ -71,6 +72,29 @@ pub(super) fn of(measured: &Measured) -> String {
         }
     }
     text
+}
+
+/// The bounds of parts of the windows, if there are any.
+fn parts(text: &mut String, measured: &Measured) {
+    let Some(first) = measured.bounds.first().filter(|bound| !bound.parts.is_empty()) else {
+        return;
+    };
+    let row = |cells: Vec<String>| cells.iter().map(|cell| format!("  {cell:>9}")).collect::<String>();
+    let starts = row(first.parts.iter().map(|part| format!("from {}", part.from)).collect());
+    line(
+        text,
+        format_args!(
+            "\nnats a token by place in the window\n\n{:>10}  {:>9}{starts}",
+            "block size", "whole"
+        ),
+    );
+    for bound in &measured.bounds {
+        let nats = row(bound.parts.iter().map(|part| format!("{:.3}", part.nats)).collect());
+        line(
+            text,
+            format_args!("{:>10}  {:>9.3}{nats}", bound.block_size, bound.nats),
+        );
+    }
 }
 
 /// What was found in long texts.
@@ -118,6 +142,10 @@ fn describe(text: &mut String, row: &Row, rank: Option<usize>) {
             .log_error
             .map_or_else(String::new, |e| format!(" ± {:.1}", e * perplexity.value));
         line(text, format_args!("  perplexity        {:.1}{error}", perplexity.value));
+    }
+    if let Some(quarters) = &row.perplexity_by_quarter {
+        let values: Vec<String> = quarters.iter().map(|quarter| format!("{:.1}", quarter.value)).collect();
+        line(text, format_args!("  by quarter        {}", values.join(" ")));
     }
     let counts = &row.counts;
     let [one, two, three, four] = counts.distinct;

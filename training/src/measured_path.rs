@@ -1,4 +1,4 @@
-//! How a network's data prediction changes along the path from noise to text: what fitted grids are made of.
+//! How a network's prediction changes along the path from noise to text: what fitted grids and learned time are made of.
 
 use candle_core::{DType, Tensor};
 use drdiff_attention::{NoisyClean, Pattern};
@@ -9,28 +9,37 @@ use drdiff_model::{Network, Soft};
 use crate::data::Window;
 use crate::objective::{evidence, run};
 use crate::rows::pass_signal;
-use crate::{Corrupted, Error, Layout, Result};
+use crate::{Corrupted, Error, Layout, Result, loss};
 
 /// Key of the noise that walks begin with: the same for every model, so that grids can be compared.
 const NOISE: Noise = Noise::new(0x5eed, 2);
 /// Rows whose products are summed in f64 at a time.
 const CHUNK: usize = 256;
 
-/// Inner products of the data predictions at the points `log_snr` (ascending) of the Gaussian process, `[n * n]`, the mean over all
-/// positions of `windows`, `batch` of them in a pass.
+/// What was measured at the `n` points of a path, the mean over all positions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredPath {
+    /// Inner products of the data predictions on a walk, `[n * n]`.
+    pub products: Vec<f64>,
+    /// Cross-entropy of the true text in nats, `[n]`.
+    pub nats: Vec<f64>,
+}
+
+/// Measures `windows`, `batch` of them in a pass, at the points `log_snr` (ascending) of the Gaussian process.
 ///
-/// The walk begins from noise at the first point and follows the deterministic solver of order 1 through all others. All blocks of
-/// `block_size` walk at once, each behind the true text, as when it is written.
+/// Products are those of a walk that begins from noise at the first point and follows the deterministic solver of order 1 through all
+/// others. It leads to text of the network's own, so its states tell nothing of the true text: cross-entropies are measured on that, with
+/// noise of each level. All blocks of `block_size` are passed at once, each behind the true text, as when it is written.
 ///
 /// # Errors
 /// If there are no windows or points, windows differ in length, or an operation fails. `watch` is told the windows done.
-pub fn path_products(
+pub fn measure_path(
     network: &Network,
     windows: &[Window],
     (block_size, batch): (usize, usize),
     log_snr: &[f64],
     watch: &mut dyn FnMut(usize),
-) -> Result<Vec<f64>> {
+) -> Result<MeasuredPath> {
     let n = log_snr.len();
     let len = windows.first().map_or(0, |window| window.ids.len());
     if n == 0 || block_size == 0 || windows.iter().any(|window| window.ids.len() != len) || len == 0 {
@@ -49,7 +58,10 @@ pub fn path_products(
         units: config.attention.noisy_clean_units(len, block_size)?,
         rotary: &rotary,
     };
-    let mut products = vec![0.0; n * n];
+    let mut measured = MeasuredPath {
+        products: vec![0.0; n * n],
+        nats: vec![0.0; n],
+    };
     for (part, windows_here) in windows.chunks(batch.max(1)).enumerate() {
         let done = part * batch.max(1);
         watch(done);
@@ -57,50 +69,82 @@ pub fn path_products(
             .iter()
             .flat_map(|window| window.ids.iter().copied())
             .collect();
-        let walk = walk(network, &tokens, (len, block_size), &layout, (log_snr, done as u64))?;
-        for (sum, product) in products.iter_mut().zip(products_of(&walk)?) {
+        let pass = Pass {
+            network,
+            tokens: &tokens,
+            len,
+            block_size,
+            layout: &layout,
+            key: done as u64,
+        };
+        let walk = pass.walk(log_snr)?;
+        for (sum, product) in measured.products.iter_mut().zip(products_of(&walk)?) {
             *sum += product / (windows.len() * len) as f64;
         }
+        let share = windows_here.len() as f64 / windows.len() as f64;
+        for (sum, log_snr) in measured.nats.iter_mut().zip(log_snr) {
+            *sum += share * pass.nats(*log_snr)?;
+        }
     }
-    Ok(products)
+    Ok(measured)
 }
 
-/// Data predictions at all points, `[positions, embed]` f32 each.
-fn walk(
-    network: &Network,
-    tokens: &[u32],
-    (len, block_size): (usize, usize),
-    layout: &Layout<'_>,
-    (log_snr, key): (&[f64], u64),
-) -> Result<Vec<Tensor>> {
-    let config = network.config();
-    let at = |log_snr: f64| Levels {
-        snr: vec![log_snr.exp() as f32; tokens.len()],
-        weight: vec![1.0; tokens.len()],
-    };
-    let sizes = (config.vocab, config.embed);
-    let first = at(log_snr[0]);
-    let corrupted = Corrupted::new(tokens, &first, tokens.len() / len, sizes, (NOISE, key)).in_blocks(
-        &first,
-        block_size,
-        config.routing.budget.max,
-    );
-    let tables = network.tables(None)?;
-    let mut rows = corrupted.place(network, &tables)?;
-    let mut walk = Vec::with_capacity(log_snr.len());
-    for point in 0..log_snr.len() {
-        let h = evidence(network, &run(network, &tables, &rows, &corrupted, layout)?, &rows)?;
-        let x_hat = mixture(h.tensor(), tables.unit().tensor(), network.bias())?;
-        if let (Some(next), Some(soft)) = (log_snr.get(point + 1), &rows.input.soft) {
-            // y' / r' = y / r + (r' - r) x_hat with r = sqrt(s), see the soft lessons of distillation.
-            let (r, to) = ((0.5 * log_snr[point]).exp(), (0.5 * next).exp());
-            let moved = (soft.evidence.affine(to / r, 0.0)? + x_hat.affine(to * (to - r), 0.0)?)?;
-            rows.input.soft = Some(Soft::new(moved)?);
-            rows.input.mean_signal = pass_signal(network, &at(*next), len)?;
+/// One batch of windows.
+struct Pass<'a> {
+    network: &'a Network,
+    tokens: &'a [u32],
+    len: usize,
+    block_size: usize,
+    layout: &'a Layout<'a>,
+    /// Keys the noise: the same at all levels, so that what differs is the level.
+    key: u64,
+}
+
+impl Pass<'_> {
+    fn levels(&self, log_snr: f64) -> Levels {
+        Levels {
+            snr: vec![log_snr.exp() as f32; self.tokens.len()],
+            weight: vec![1.0; self.tokens.len()],
         }
-        walk.push(x_hat);
     }
-    Ok(walk)
+
+    fn corrupted(&self, log_snr: f64) -> Corrupted {
+        let (levels, config) = (self.levels(log_snr), self.network.config());
+        let (batch, sizes) = (self.tokens.len() / self.len, (config.vocab, config.embed));
+        Corrupted::new(self.tokens, &levels, batch, sizes, (NOISE, self.key)).in_blocks(
+            &levels,
+            self.block_size,
+            config.routing.budget.max,
+        )
+    }
+
+    /// Mean cross-entropy of the text under noise of this level.
+    fn nats(&self, log_snr: f64) -> Result<f64> {
+        let loss = loss(self.network, &self.corrupted(log_snr), self.layout, false, None)?;
+        Ok(f64::from(loss.value.tensor().to_scalar::<f32>()?))
+    }
+
+    /// Data predictions at all points, `[positions, embed]` f32 each.
+    fn walk(&self, log_snr: &[f64]) -> Result<Vec<Tensor>> {
+        let network = self.network;
+        let corrupted = self.corrupted(log_snr[0]);
+        let tables = network.tables(None)?;
+        let mut rows = corrupted.place(network, &tables)?;
+        let mut walk = Vec::with_capacity(log_snr.len());
+        for point in 0..log_snr.len() {
+            let h = evidence(network, &run(network, &tables, &rows, &corrupted, self.layout)?, &rows)?;
+            let x_hat = mixture(h.tensor(), tables.unit().tensor(), network.bias())?;
+            if let (Some(next), Some(soft)) = (log_snr.get(point + 1), &rows.input.soft) {
+                // y' / r' = y / r + (r' - r) x_hat with r = sqrt(s), see the soft lessons of distillation.
+                let (r, to) = ((0.5 * log_snr[point]).exp(), (0.5 * next).exp());
+                let moved = (soft.evidence.affine(to / r, 0.0)? + x_hat.affine(to * (to - r), 0.0)?)?;
+                rows.input.soft = Some(Soft::new(moved)?);
+                rows.input.mean_signal = pass_signal(network, &self.levels(*next), self.len)?;
+            }
+            walk.push(x_hat);
+        }
+        Ok(walk)
+    }
 }
 
 /// Inner products of the points, summed over all rows.
@@ -152,7 +196,8 @@ mod tests {
     fn products_are_those_of_mean_embeddings_and_grow_clear() {
         let points: Vec<f64> = (0..7).map(|i| -9.0 + 2.5 * f64::from(i)).collect();
         for conditioned in [false, true] {
-            let found = path_products(&network(conditioned), &windows(2), (4, 2), &points, &mut |_| {}).unwrap();
+            let MeasuredPath { products: found, nats } =
+                measure_path(&network(conditioned), &windows(2), (4, 2), &points, &mut |_| {}).unwrap();
             for i in 0..7 {
                 assert!((0..7).all(|j| (found[7 * i + j] - found[7 * j + i]).abs() < 1e-12));
                 // Means of unit vectors are at most of length one.
@@ -160,6 +205,8 @@ mod tests {
             }
             assert!(found[48] > 0.9, "a token is clear in the end: {}", found[48]);
             assert!(found[0] < 0.5, "and open in the beginning: {}", found[0]);
+            assert!(nats[0] > 2.0, "near ln 12: {}", nats[0]);
+            assert!(nats[6] < 0.1 && nats[6] < nats[3], "{nats:?}");
         }
     }
 
@@ -167,7 +214,7 @@ mod tests {
     fn impossible_paths_are_refused() {
         let network = network(false);
         let none = |windows: &[Window], size, points: &[f64]| {
-            path_products(&network, windows, (size, 1), points, &mut |_| {}).is_err()
+            measure_path(&network, windows, (size, 1), points, &mut |_| {}).is_err()
         };
         assert!(none(&[], 4, &[0.0]) && none(&windows(1), 0, &[0.0]) && none(&windows(1), 4, &[]));
     }

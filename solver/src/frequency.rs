@@ -1,0 +1,96 @@
+//! Holding back tokens by how often the text holds them already.
+//!
+//! A temperature below 1 sharpens every prediction, and with it the vocabulary of the whole text: frequent words come oftener than in
+//! any text of the corpus, and loops follow. This takes the second away and leaves the first. A token that the last `window` tokens hold `c` times
+//! loses `penalty ln(1 + c)` nats before the temperature divides: `p` becomes `p (1 + c)^-penalty`. The additive
+//! frequency penalty of other samplers is linear in `c`, which after some hundred tokens would ban commas; the logarithm never does.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, require};
+
+/// How far tokens that the text holds already are held back.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FrequencyConfig {
+    /// Nats that a logit loses for each e-fold of `1 + count`; 0 for none, below 0 the text repeats itself more.
+    pub penalty: f64,
+    /// Tokens before the block, prompt included, that are counted with those of the block.
+    pub window: usize,
+}
+
+impl Default for FrequencyConfig {
+    fn default() -> Self {
+        Self {
+            penalty: 0.0,
+            window: 1024,
+        }
+    }
+}
+
+impl FrequencyConfig {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfRange`].
+    pub fn validate(&self) -> Result<()> {
+        require(self.penalty.is_finite(), "frequency penalty", self.penalty, "finite")
+    }
+
+    /// Takes from rows of `logits`, `[rows * vocabulary]`, what the tokens of the text so far cost. Before the temperature divides them.
+    pub(crate) fn hold_back(&self, text: impl Iterator<Item = u32>, logits: &mut [f32], vocabulary: usize) {
+        if self.penalty == 0.0 {
+            return;
+        }
+        let mut counts: HashMap<u32, u32> = HashMap::new();
+        text.for_each(|token| *counts.entry(token).or_default() += 1);
+        let costs: Vec<(usize, f32)> = counts
+            .into_iter()
+            .map(|(token, count)| (token as usize, (self.penalty * f64::from(count).ln_1p()) as f32))
+            .collect();
+        logits.par_chunks_exact_mut(vocabulary).for_each(|row| {
+            for (token, cost) in &costs {
+                row[*token] -= cost;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_costs_the_logarithm_of_its_count() {
+        let mut logits = [0.0, 1.0, 2.0, f32::NEG_INFINITY, 4.0, 5.0, 6.0, 7.0];
+        let config = FrequencyConfig {
+            penalty: 0.5,
+            ..FrequencyConfig::default()
+        };
+        config.hold_back([1, 3, 1, 0, 1].into_iter(), &mut logits, 4);
+        let (once, thrice) = (0.5 * 2_f32.ln(), 0.5 * 4_f32.ln());
+        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        for (row, first) in logits.chunks(4).zip([0.0, 4.0]) {
+            close(row[0], first - once);
+            close(row[1], first + 1.0 - thrice);
+            close(row[2], first + 2.0);
+        }
+        assert_eq!(logits[3], f32::NEG_INFINITY, "a ban stays one");
+        close(logits[7], 7.0 - once);
+    }
+
+    #[test]
+    fn no_penalty_changes_no_bit() {
+        let mut logits = [0.1, -0.2, 0.3];
+        FrequencyConfig::default().hold_back([0, 1, 2].into_iter(), &mut logits, 3);
+        assert_eq!(logits, [0.1, -0.2, 0.3]);
+        let wrong = FrequencyConfig {
+            penalty: f64::NAN,
+            ..FrequencyConfig::default()
+        };
+        assert!(wrong.validate().is_err());
+    }
+}
