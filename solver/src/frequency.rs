@@ -3,7 +3,8 @@
 //! A temperature below 1 sharpens every prediction, and with it the vocabulary of the whole text: frequent words come oftener than in
 //! any text of the corpus, and loops follow. This takes the second away and leaves the first. A token that the last `window` tokens hold `c` times
 //! loses `penalty ln(1 + c)` nats before the temperature divides: `p` becomes `p (1 + c)^-penalty`. The additive
-//! frequency penalty of other samplers is linear in `c`, which after some hundred tokens would ban commas; the logarithm never does.
+//! frequency penalty of other samplers is linear in `c`, which after some hundred tokens would ban commas; the logarithm never does. Commit schedules and
+//! reports see predictions as they are after it.
 
 use std::collections::HashMap;
 
