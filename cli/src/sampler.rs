@@ -43,7 +43,7 @@ pub(crate) struct SamplerArgs {
     order: Option<usize>,
     #[arg(long, value_name = "SCHEDULE")]
     #[arg(help = shown(
-        "Which tokens are decided first: random, spread, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY]",
+        "Which tokens are decided first: random, spread, left-to-right, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY]",
         default().sampler.commit,
     ))]
     commit: Option<CommitSchedule>,

@@ -6,6 +6,7 @@
 mod bound;
 mod error;
 mod level;
+mod mask_order;
 mod masked_share;
 mod mixture;
 mod schedule;
@@ -14,6 +15,7 @@ mod state;
 pub use bound::{BoundAccumulator, MaskPlan};
 pub use error::{Error, Result};
 pub use level::Level;
+pub use mask_order::{MaskOrder, spread};
 pub use masked_share::{MaskedShare, choose, stratified};
 pub use mixture::{LevelMixture, Levels, SoftScope, Weighting};
 pub use schedule::{Cosine, Gumbel, Linear, NoiseSchedule, ScheduleConfig, Sqrt};

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, require};
 use crate::level::Level;
-use crate::masked_share::{MaskedShare, choose, stratified};
+use crate::mask_order::MaskOrder;
+use crate::masked_share::{MaskedShare, stratified};
 use crate::schedule::{NoiseSchedule, ScheduleConfig};
 
 /// How the cross-entropies of open positions are weighed against each other.
@@ -50,6 +51,8 @@ pub struct LevelMixture {
     pub joint_soft: f64,
     /// Draw of the masked share of a block, for absorbing and joint sequences.
     pub masked_share: MaskedShare,
+    /// Which positions are masked, for the same sequences.
+    pub mask_order: MaskOrder,
     /// Draw of finite levels: uniform in the time of this schedule.
     pub schedule: ScheduleConfig,
     /// Scope of a level in gaussian sequences.
@@ -68,6 +71,7 @@ impl Default for LevelMixture {
             joint: 0.15,
             joint_soft: 0.5,
             masked_share: MaskedShare::default(),
+            mask_order: MaskOrder::default(),
             schedule: ScheduleConfig::default(),
             scope: SoftScope::default(),
             weighting: Weighting::default(),
@@ -129,6 +133,7 @@ impl LevelMixture {
             "between 0 and 1",
         )?;
         self.masked_share.validate()?;
+        self.mask_order.validate()?;
         self.schedule.validate()
     }
 
@@ -169,9 +174,9 @@ impl LevelMixture {
                 match kind {
                     Kind::Absorbing | Kind::Joint => {
                         let masked = self.masked_share.masked(shares.next().unwrap_or(0.0), size);
-                        let open = choose(&mut share_stream, size, masked);
+                        let open = self.mask_order.open(&mut share_stream, size, masked);
                         let weight = match (self.weighting, kind) {
-                            (Weighting::Likelihood, Kind::Absorbing) => size as f32 / masked as f32,
+                            (Weighting::Likelihood, Kind::Absorbing) => size as f32 / open.len() as f32,
                             _ => 1.0,
                         };
                         let base = levels.push_block(size, Level::Anchor, 0.0);

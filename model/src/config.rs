@@ -38,6 +38,10 @@ pub struct ModelConfig {
     /// posterior depends on the evidence alone, so no clock is needed.
     #[serde(default)]
     pub noise_conditioning: bool,
+    /// Whether every block but the first reads the normalised input of the network again, with gains that begin at 0 (the skips from the
+    /// embedding of the NanoGPT speedrun, KellerJordan/modded-nanogpt). Adds weights, so it is chosen when a network is made.
+    #[serde(default)]
+    pub embedding_skips: bool,
     /// Which positions read which.
     #[serde(default)]
     pub attention: AttentionConfig,

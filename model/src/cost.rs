@@ -99,6 +99,7 @@ mod tests {
             rope_base: 10_000.0,
             norm_eps: 1e-6,
             noise_conditioning: false,
+            embedding_skips: false,
             attention: Default::default(),
             routing: Default::default(),
         };

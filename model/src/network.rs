@@ -45,6 +45,8 @@ impl Hidden {
 
 /// What all blocks are told of the rows of a pass.
 struct Place {
+    /// What entered the first block, `[rows, width]`.
+    input: Value,
     /// Of the noise level.
     features: Option<Value>,
     placed: Option<Placed>,
@@ -95,6 +97,8 @@ pub struct Network {
     strength: Tensor,
     self_condition: Linear,
     blocks: Vec<Block>,
+    /// Of what the blocks behind the first read of the input again, `[width]` each; none without such skips.
+    skips: Vec<Tensor>,
     memory: Option<Memory>,
     final_gain: Tensor,
     evidence_map: Linear,
@@ -114,6 +118,14 @@ impl Network {
         let blocks = (0..config.layers)
             .map(|layer| Block::new(&builder.scope("blocks").scope(layer), config, layer))
             .collect::<Result<_>>()?;
+        let skipped = if config.embedding_skips { 1..config.layers } else { 0..0 };
+        let skips = skipped
+            .map(|layer| {
+                builder
+                    .scope("skips")
+                    .tensor(&layer.to_string(), width, Init::Const(0.0))
+            })
+            .collect::<drdiff_kernels::Result<_>>()?;
         Ok(Self {
             config: config.clone(),
             dtype,
@@ -124,6 +136,7 @@ impl Network {
             strength: builder.tensor("strength", (1, width), small)?,
             self_condition: builder.linear("self_condition", width, embed, Init::Const(0.0))?,
             blocks,
+            skips,
             memory: Memory::new(&builder.scope("chunk_encoder"), config)?,
             final_gain: builder.tensor("final_norm.gain", width, Init::Const(1.0))?,
             evidence_map: builder.linear("evidence_map", embed, width, small)?,
@@ -354,22 +367,20 @@ impl Network {
             }
             None => None,
         };
-        let stream = Stream {
-            x: self.embed(tables, input)?,
-            branch: None,
-        };
+        let x = self.embed(tables, input)?;
         let read = input.read.clone();
         let beside = match self.config.attention.neighbours {
             0 => None,
             radius => Some(beside(segments, radius, self.device())?),
         };
         let place = Place {
+            input: x.clone(),
             features,
             placed,
             read,
             beside,
         };
-        Ok((stream, place))
+        Ok((Stream { x, branch: None }, place))
     }
 
     /// Some of the blocks, one after another. Behind the last of the network only the rows are left that are read.
@@ -381,12 +392,16 @@ impl Network {
         walk: &mut Walk<'_, '_>,
     ) -> Result<Stream> {
         let Place {
+            input,
             features,
             placed,
             read,
             beside,
         } = place;
         for layer in layers {
+            if let Some(gain) = layer.checked_sub(1).and_then(|layer| self.skips.get(layer)) {
+                stream.x = stream.x.add(&input.rms_norm(gain, self.config.norm_eps)?)?;
+            }
             let last = layer + 1 == self.config.layers;
             let read = if last { read } else { &Read::All };
             let rows = (&mut *walk.segments, fields, (placed.as_ref(), read));

@@ -1,5 +1,6 @@
 //! Which open positions become anchors next.
 
+use drdiff_diffusion::spread;
 use drdiff_kernels::{Noise, Purpose};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ pub enum CommitSchedule {
     /// open position is as likely as any other).
     #[default]
     Spread,
+    /// From left to right: with one position a step the order of autoregressive models, in which each token knows all before
+    /// it. Neighbours that share a step do not know of each other.
+    LeftToRight,
     /// Largest probability of the drawn token first (MaskGIT, arXiv 2202.04200; LLaDA, arXiv 2502.09992).
     Confidence,
     /// Largest difference between the two best probabilities first (Kim et al., arXiv 2502.06768).
@@ -39,7 +43,7 @@ pub enum CommitSchedule {
     },
 }
 
-/// `random`, `spread`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats), `entropy-bound:NATS`, `threshold` (0.9) or
+/// `random`, `spread`, `left-to-right`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats), `entropy-bound:NATS`, `threshold` (0.9) or
 /// `threshold:PROBABILITY`.
 impl std::str::FromStr for CommitSchedule {
     type Err = Error;
@@ -49,7 +53,7 @@ impl std::str::FromStr for CommitSchedule {
             Error::UnknownName {
             kind: "commit schedule",
             name: name.to_owned(),
-            known: "random, spread, confidence, margin, entropy, entropy-bound, entropy-bound:NATS, threshold, threshold:PROBABILITY"
+            known: "random, spread, left-to-right, confidence, margin, entropy, entropy-bound, entropy-bound:NATS, threshold, threshold:PROBABILITY"
                 .to_owned(),
         }
         };
@@ -57,6 +61,7 @@ impl std::str::FromStr for CommitSchedule {
         let schedule = match name {
             "random" => Self::Random,
             "spread" => Self::Spread,
+            "left-to-right" => Self::LeftToRight,
             "confidence" => Self::Confidence,
             "margin" => Self::Margin,
             "entropy" => Self::Entropy,
@@ -80,6 +85,7 @@ impl std::fmt::Display for CommitSchedule {
         match self {
             Self::Random => f.pad("random"),
             Self::Spread => f.pad("spread"),
+            Self::LeftToRight => f.pad("left-to-right"),
             Self::Confidence => f.pad("confidence"),
             Self::Margin => f.pad("margin"),
             Self::Entropy => f.pad("entropy"),
@@ -135,7 +141,7 @@ impl CommitSchedule {
             .map(|c| {
                 let score = match self {
                     // Chosen above.
-                    Self::Random | Self::Spread => 0.0,
+                    Self::Random | Self::Spread | Self::LeftToRight => 0.0,
                     Self::Confidence | Self::Threshold { .. } => -c.draw.probability,
                     Self::Margin => -c.draw.margin,
                     Self::Entropy | Self::EntropyBound { .. } => c.draw.entropy,
@@ -157,7 +163,7 @@ impl CommitSchedule {
     /// Whether the positions are known before the network has said anything.
     #[must_use]
     pub fn is_blind(&self) -> bool {
-        matches!(self, Self::Random | Self::Spread)
+        matches!(self, Self::Random | Self::Spread | Self::LeftToRight)
     }
 
     /// What [`CommitSchedule::select`] chooses of the positions `open`, which ascend, under a blind schedule.
@@ -169,6 +175,9 @@ impl CommitSchedule {
         step: u64,
         first_position: u64,
     ) -> Vec<usize> {
+        if *self == Self::LeftToRight {
+            return open[..count.min(open.len())].to_vec();
+        }
         if *self == Self::Spread && count > 1 {
             let first = noise.uniform(Purpose::Commit, step, first_position);
             return spread(open, count, first);
@@ -180,16 +189,6 @@ impl CommitSchedule {
         chosen.sort_unstable();
         chosen
     }
-}
-
-/// Systematic sampling: `count` positions (all when there are fewer) at even distances, the first of them at `first` of one
-/// distance, in `[0, 1)`.
-fn spread(open: &[usize], count: usize, first: f64) -> Vec<usize> {
-    let count = count.min(open.len());
-    let distance = open.len() as f64 / count as f64;
-    // What rounding lifts to the end belongs to the last.
-    let place = |k: usize| (((k as f64 + first) * distance) as usize).min(open.len() - 1);
-    (0..count).map(|k| open[place(k)]).collect()
 }
 
 /// Longest prefix whose entropies, ascending, sum to at most `bound` when the last is left out.
@@ -269,6 +268,7 @@ mod tests {
         for name in [
             "random",
             "spread",
+            "left-to-right",
             "confidence",
             "margin",
             "entropy",
@@ -309,6 +309,16 @@ mod tests {
         assert!(CommitSchedule::Spread.select(&[], 3, &NOISE, 0, 0).is_empty());
         let few = candidates(&[(0.0, 0.0, 0.0); 2]);
         assert_eq!(CommitSchedule::Spread.select(&few, 3, &NOISE, 0, 0), [0, 1]);
+    }
+
+    #[test]
+    fn left_to_right_takes_the_first_that_are_open() {
+        let mut open = candidates(&[(0.1, 0.1, 2.0); 5]);
+        open.remove(1);
+        let pick = |count| CommitSchedule::LeftToRight.select(&open, count, &NOISE, 0, 0);
+        assert_eq!(pick(1), [0]);
+        assert_eq!(pick(3), [0, 2, 3]);
+        assert_eq!(pick(9).len(), 4);
     }
 
     #[test]

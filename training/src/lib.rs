@@ -24,7 +24,7 @@ mod validate;
 
 pub use config::TrainConfig;
 pub use difficulty::{Difficulty, Frequency, Spent};
-pub use distill::{DistillConfig, DistillLoss, LessonShares, Refresh};
+pub use distill::{DistillConfig, DistillLoss, LessonShares, Refresh, TeacherOrder};
 pub use error::{Error, Result};
 pub use exercises::Exercises;
 pub use likelihood::likelihood;

@@ -111,6 +111,7 @@ fn every_process_and_solver_writes() {
         "confidence",
         "margin",
         "entropy",
+        "left-to-right",
         "entropy-bound",
         "entropy-bound:0.2",
         "threshold:0.8",

@@ -58,6 +58,7 @@ fn config() -> ModelConfig {
         rope_base: 10_000.0,
         norm_eps: 1e-6,
         noise_conditioning: false,
+        embedding_skips: false,
         attention: Default::default(),
         routing: Default::default(),
     }

@@ -5,8 +5,10 @@
 //! stays open) is the student's target. Here the order of positions is drawn on the host beforehand, so only tokens depend on the network, and
 //! those never leave the device.
 
-use drdiff_diffusion::Levels;
+use drdiff_diffusion::{Levels, spread};
 use drdiff_kernels::{Noise, Purpose};
+
+use super::TeacherOrder;
 
 /// The teacher's way through one batch of absorbed positions. An open row's *place* is its index among the open rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,12 +30,12 @@ pub(crate) struct Commits {
 
 impl Commits {
     /// Draws the way of `passes` passes through `levels` (`[batch * len]`, absorbing): in each block of `block_size` they
-    /// commit `span` positions in all, or as many as are open, in random order. Passes in which no block commits anything are left out.
+    /// commit `span` positions in all, or as many as are open, in the given order. Passes in which no block commits anything are left out.
     pub(super) fn draw(
         levels: &Levels,
         len: usize,
         (block_size, span): (usize, usize),
-        (passes, temperature): (usize, f64),
+        (passes, order, temperature): (usize, TeacherOrder, f64),
         (noise, key): (Noise, u64),
     ) -> Self {
         let mut stream = noise.stream(Purpose::Commit, key, 0);
@@ -50,13 +52,21 @@ impl Commits {
                     rows.push(((2 * sequence * len + at) as u32, sequence * len + at));
                 }
                 let count = span.min(places.len());
-                stream.shuffle(&mut places);
-                let mut places = places.into_iter();
-                for (pass, kept) in kept.iter_mut().enumerate() {
-                    let share = count * (pass + 1) / passes - count * pass / passes;
-                    let last = pass + 1 == passes;
-                    kept.extend(places.by_ref().take(if last { usize::MAX } else { share }));
+                if order == TeacherOrder::Random {
+                    stream.shuffle(&mut places);
                 }
+                for (pass, kept) in kept[..passes - 1].iter_mut().enumerate() {
+                    let share = count * (pass + 1) / passes - count * pass / passes;
+                    match order {
+                        TeacherOrder::Random => kept.extend(places.drain(..share)),
+                        TeacherOrder::Spread => {
+                            let now = spread(&places, share, stream.uniform());
+                            places.retain(|place| now.binary_search(place).is_err());
+                            kept.extend(now);
+                        }
+                    }
+                }
+                kept[passes - 1].extend(places);
             }
         }
         kept.retain(|places| !places.is_empty());
@@ -117,7 +127,13 @@ mod tests {
     }
 
     fn commits(levels: &Levels, block_size: usize, span: usize, passes: usize) -> Commits {
-        Commits::draw(levels, LEN, (block_size, span), (passes, 1.0), (Noise::new(5, 0), 1))
+        Commits::draw(
+            levels,
+            LEN,
+            (block_size, span),
+            (passes, TeacherOrder::Random, 1.0),
+            (Noise::new(5, 0), 1),
+        )
     }
 
     #[test]
@@ -161,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn a_spreading_teacher_commits_positions_far_apart() {
+        let levels = Levels {
+            snr: vec![0.0; 24],
+            weight: vec![1.0; 24],
+        };
+        let teacher = (3, TeacherOrder::Spread, 1.0);
+        let commits = Commits::draw(&levels, LEN, (12, 9), teacher, (Noise::new(5, 0), 1));
+        for places in commits.kept[0].chunks(3) {
+            assert!(places.windows(2).all(|pair| pair[1] - pair[0] == 4), "{places:?}");
+        }
+        let mut all: Vec<u32> = commits.kept.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..24).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn passes_without_commits_are_left_out() {
         let levels = levels(2, 1);
         assert_eq!(
@@ -174,7 +206,15 @@ mod tests {
     #[test]
     fn the_order_depends_on_the_key_alone() {
         let levels = levels(2, 12);
-        let with = |key| Commits::draw(&levels, LEN, (12, 6), (2, 1.0), (Noise::new(5, 0), key));
+        let with = |key| {
+            Commits::draw(
+                &levels,
+                LEN,
+                (12, 6),
+                (2, TeacherOrder::Random, 1.0),
+                (Noise::new(5, 0), key),
+            )
+        };
         assert_eq!(with(1), with(1));
         assert_ne!(with(1).kept, with(2).kept);
     }

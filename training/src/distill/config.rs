@@ -26,6 +26,17 @@ pub enum Refresh {
     Student,
 }
 
+/// The order in which the teacher of absorbing lessons commits positions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherOrder {
+    /// Uniformly random.
+    #[default]
+    Random,
+    /// Far from each other, as the default commit schedule writes.
+    Spread,
+}
+
 /// Relative weights of the kinds of lesson; drawn once for each forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -60,6 +71,8 @@ pub struct DistillConfig {
     pub rounds: Vec<usize>,
     /// Steps that the teacher takes for one of the student's.
     pub teacher_steps: usize,
+    /// Which positions the teacher commits first.
+    pub order: TeacherOrder,
     /// Logits are divided by it before the teacher draws tokens, above 0; targets keep temperature 1.
     pub temperature: f64,
     /// What is minimised.
@@ -81,6 +94,7 @@ impl Default for DistillConfig {
         Self {
             rounds: vec![32, 16, 8, 4],
             teacher_steps: 2,
+            order: TeacherOrder::default(),
             temperature: 1.0,
             loss: DistillLoss::default(),
             plain: 0.1,

@@ -62,7 +62,7 @@ pub(crate) fn draw(
     let u = noise.uniform(Purpose::Lesson, key, 0) * (absorbing + gaussian + consistency + coupled);
     if u < absorbing {
         let (levels, hidden) = masked()?;
-        let teacher = (distill.teacher_steps, distill.temperature);
+        let teacher = (distill.teacher_steps, distill.order, distill.temperature);
         let commits = Commits::draw(&levels, len, span, teacher, (noise, key));
         let lesson = Lesson::Absorbing(commits);
         Ok(Drawn { levels, lesson, hidden })

@@ -22,7 +22,7 @@ mod teacher;
 #[cfg(test)]
 mod tests;
 
-pub use config::{DistillConfig, DistillLoss, LessonShares, Refresh};
+pub use config::{DistillConfig, DistillLoss, LessonShares, Refresh, TeacherOrder};
 pub(crate) use draw::draw;
 pub(crate) use lesson::Lesson;
 use student::learn;

@@ -31,6 +31,7 @@ pub(crate) fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
         rope_base: 10_000.0,
         norm_eps: 1e-6,
         noise_conditioning,
+        embedding_skips: noise_conditioning,
         attention: Default::default(),
         routing: Default::default(),
     }
