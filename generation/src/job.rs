@@ -91,6 +91,7 @@ pub(crate) struct Job {
     committed: usize,
     canvas: usize,
     flops: u64,
+    scoring_flops: u64,
     routed: RoutedCompute,
     /// Whether all open positions are predicted in every step, also those that it does not commit.
     predicts_all: bool,
@@ -164,6 +165,7 @@ impl Job {
             committed: 0,
             canvas: 0,
             flops: 0,
+            scoring_flops: 0,
             routed: RoutedCompute::default(),
             predicts_all,
             reads_entropy: request.settings.compute == Compute::Auto
@@ -286,10 +288,13 @@ impl Job {
                 taken: view.taken.iter().sum(),
                 ..self.rows(part)
             };
-            view.flops = rows.flops(config, &part.plan.tiles, part.plan.units.as_deref());
+            let units = part.plan.units.as_deref();
+            view.flops = rows.flops(config, &part.plan.tiles, units);
+            view.scoring_flops = config.scoring_flops(units);
             cost.add(view);
         }
         self.flops += cost.flops;
+        self.scoring_flops += cost.scoring_flops;
         self.routed.add(&cost);
         cost
     }
@@ -439,6 +444,7 @@ impl Job {
             committed_tokens: self.committed,
             canvas_tokens: self.canvas,
             flops: self.flops,
+            scoring_flops: self.scoring_flops,
             routed: std::mem::take(&mut self.routed),
             stop,
         }

@@ -207,6 +207,7 @@ fn print(written: &Written, setup: &Setup, load_seconds: f64, wall_seconds: f64)
         tokens_committed: written.tokens_committed,
         canvas_tokens: written.canvas_tokens,
         flops: written.flops,
+        scoring_flops: written.scoring_flops,
         routed: &written.routed,
         load_seconds,
         wall_seconds,
