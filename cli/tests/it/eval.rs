@@ -97,7 +97,7 @@ fn the_bound_of_parts_of_the_windows_stands_beside_the_whole() {
     assert!(table.contains("whole     from 0     from 8\n"), "{table}");
     let told = run("3").output().unwrap();
     assert_eq!(told.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("give a divisor of 16 to --by-position"));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("no 3 equal parts; use a divisor of 16"));
 }
 
 #[test]
