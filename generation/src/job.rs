@@ -126,13 +126,11 @@ impl Job {
             return Err(Error::Plan { asked, has });
         }
         let text = clean.len() + canvas.len().max(budget);
-        let mut cache = || match asked.unwrap_or(has) {
+        // Who names a plan wants it in all layers, wherever the model has its own.
+        let plan = asked.map_or_else(|| config.attention.plan_of_all(), Ok)?;
+        let mut cache = || match plan {
             // A block, the one before it and what both see lie within the distances known from training.
             PlanKind::Dense => banks.cache(network, (context.saturating_sub(2 * block_size).max(1), pass)),
-            // All layers share what the cache keeps.
-            PlanKind::LengthAdaptive | PlanKind::Retrieval if !config.attention.layers.is_empty() => {
-                Err(Error::from(AttentionError::LayersWrite))
-            }
             PlanKind::LengthAdaptive => Ok(network.length_adaptive_cache(block_size, pass, text)?),
             PlanKind::Retrieval => Ok(network.retrieval_cache(block_size, pass, text)?),
             PlanKind::Tree => Err(AttentionError::TreeParts.into()),

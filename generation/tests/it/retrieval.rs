@@ -1,9 +1,9 @@
 //! Writing with a network that retrieves: a block finds the chunks that it found in training.
 
-use crate::common::{attending, network, request, tokenizer};
+use crate::common::{attending, network, request, tokenizer, write_one};
 use crate::passes::{LEN, assert_goes_on, assert_written, trained};
 use drdiff_attention::retrieval::Retrieval;
-use drdiff_attention::{AttentionConfig, PlanKind};
+use drdiff_attention::{AttentionConfig, PlanKind, Rest};
 use drdiff_generation::{Engine, Event, Output, Task};
 use drdiff_testkit::relative_rms;
 
@@ -133,6 +133,25 @@ fn a_block_costs_the_same_wherever_it_stands_but_for_scoring_which_is_told() {
 #[test]
 fn a_retrieving_text_goes_on_as_if_its_start_had_been_the_prompt() {
     assert_goes_on(|| attending(attention(2), 192));
+}
+
+#[test]
+fn a_model_that_retrieves_beside_another_plan_writes_by_retrieval_in_all_layers() {
+    let mut request = request(0, &"A tale. ".repeat(48), 64);
+    let wanted = write_one(attending(attention(2), LEN), request.clone()).ids;
+    let network = || {
+        let some = AttentionConfig {
+            layers: vec![1],
+            rest: Rest::LengthAdaptive,
+            ..attention(2)
+        };
+        attending(some, LEN)
+    };
+    let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
+    let message = engine.submit(request.clone()).unwrap_err().to_string();
+    assert!(message.contains("`retrieval` if the model retrieves"), "{message}");
+    request.settings.attention = Some(PlanKind::Retrieval);
+    assert_eq!(write_one(network(), request).ids, wanted);
 }
 
 #[test]
