@@ -99,6 +99,8 @@ fn json_tells_what_was_done_and_what_it_cost() {
         assert_eq!(json[key], value);
     }
     assert_eq!(json["model_hash"].as_str().unwrap().len(), 64);
+    #[cfg(target_os = "linux")]
+    assert!(json["peak_bytes"].as_u64() > Some(1 << 20), "{}", json["peak_bytes"]);
     assert!(json["wall_seconds"].as_f64().unwrap() >= json["load_seconds"].as_f64().unwrap());
     for key in ["text", "solver", "model", "version", "commit"] {
         assert!(json[key].is_string(), "{key}");

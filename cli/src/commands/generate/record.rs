@@ -47,6 +47,8 @@ pub(super) struct Record<'a> {
     pub(super) load_seconds: f64,
     /// Time from the start of the program to the end of the text.
     pub(super) wall_seconds: f64,
+    /// See [`peak_bytes`](crate::memory::peak_bytes).
+    pub(super) peak_bytes: Option<u64>,
     #[serde(flatten)]
     pub(super) setup: &'a Setup,
 }
