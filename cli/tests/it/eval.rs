@@ -136,6 +136,7 @@ fn a_model_is_measured_under_another_attention() {
     for (set, cause) in [
         ("layers=3", "another shape"),
         ("attention.layers=[9]", "layer 9"),
+        ("attention.rest=length_adaptive", "no layer is left"),
         ("attention.plan=trees", "tree"),
         ("attention.tree.branching=[1]", "below 2"),
     ] {
