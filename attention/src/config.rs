@@ -141,6 +141,19 @@ impl AttentionConfig {
         Ok(())
     }
 
+    /// The plan of all layers, which texts are written by: layers share what a cache keeps.
+    ///
+    /// # Errors
+    /// [`Error::LayersWrite`] if layers differ in what they read.
+    pub fn plan_of_all(&self) -> Result<PlanKind> {
+        let alike = self.plan == PlanKind::Dense && self.rest == Rest::Dense;
+        if self.layers.is_empty() || alike {
+            Ok(self.plan)
+        } else {
+            Err(Error::LayersWrite)
+        }
+    }
+
     /// The numbers of retrieval, if that is the plan.
     #[must_use]
     pub fn retrieves(&self) -> Option<&Retrieval> {
@@ -217,6 +230,28 @@ mod tests {
         }
         let same = r#"{"plan":"length_adaptive","layers":[1],"rest":"length_adaptive"}"#;
         assert!(refusal(same, 4096).unwrap_err().contains("the plan itself"));
+    }
+
+    #[test]
+    fn layers_that_differ_have_no_plan_of_all() {
+        let plan = |json: &str| serde_json::from_str::<AttentionConfig>(json).unwrap().plan_of_all();
+        assert_eq!(plan(r#"{"plan":"tree"}"#).unwrap(), PlanKind::Tree);
+        assert_eq!(
+            plan(r#"{"layers":[1]}"#).unwrap(),
+            PlanKind::Dense,
+            "as dense as the rest"
+        );
+        for differ in [
+            r#"{"plan":"length_adaptive","layers":[1]}"#,
+            r#"{"plan":"retrieval","layers":[1],"rest":"length_adaptive"}"#,
+            r#"{"plan":"dense","layers":[1],"rest":"length_adaptive"}"#,
+        ] {
+            let message = plan(differ).unwrap_err().to_string();
+            assert!(
+                message.contains("`attention.layers`") && message.contains("such as `dense`"),
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -68,7 +68,9 @@ pub enum Error {
     )]
     TreeParts,
     /// A plan of some layers where all share a cache.
-    #[error("a plan for some layers only (`attention.layers`) cannot write; write with another plan, such as `dense`")]
+    #[error(
+        "a plan for some layers only (`attention.layers`) cannot write; ask for one plan for all layers, such as `dense`, or `retrieval` if the model retrieves"
+    )]
     LayersWrite,
     /// Numbers with which chunks cannot be retrieved.
     #[error("the attention plan `retrieval` cannot have {0}")]

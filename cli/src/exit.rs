@@ -235,6 +235,9 @@ fn of_attention(error: &AttentionError) -> Exit {
         | AttentionError::TreeBlocks { .. }
         | AttentionError::TreeParts
         | AttentionError::LayersWrite
+        | AttentionError::NoRest
+        | AttentionError::RestIsPlan
+        | AttentionError::Neighbours { .. }
         | AttentionError::Retrieval(_)
         | AttentionError::Halves { .. } => Exit::Usage,
         _ => Exit::Runtime,

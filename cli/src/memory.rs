@@ -1,4 +1,5 @@
-//! Whether weights fit into memory, asked before they are read: a process that the system ends for its size says nothing.
+//! What the system says of memory: whether weights fit into it, asked before they are read, since a process that the system ends for
+//! its size says nothing; and how much was held.
 
 use std::fs;
 use std::path::Path;
@@ -42,8 +43,18 @@ fn free() -> Option<u64> {
     Some(available.min(limit.unwrap_or(u64::MAX)))
 }
 
+/// The most memory that was held at one time, in bytes. On a GPU: of the device's pool, since the program began or the
+/// count was reset. On a CPU: the process's peak resident set as Linux counts it, which never falls, so what is compared should come
+/// in growing order, or each in a process of its own. `None` where the system does not say.
+pub(crate) fn peak_bytes(device: &Device) -> Option<u64> {
+    if !device.is_cpu() {
+        return drdiff_kernels::peak_memory(device).ok().flatten();
+    }
+    bytes_of("VmHWM:", &fs::read_to_string("/proc/self/status").ok()?)
+}
+
 /// What the line `name` of a file in `/proc`, which counts in KiB, says in bytes.
-pub(crate) fn bytes_of(name: &str, file: &str) -> Option<u64> {
+fn bytes_of(name: &str, file: &str) -> Option<u64> {
     let line = file.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)

@@ -136,8 +136,10 @@ pub(crate) fn difficulty(entropy: f32) -> f64 {
 pub struct PassCompute {
     /// Share of the routed experts' full compute that the block could spend.
     pub share: f64,
-    /// Floating-point operations of this request's rows: linear maps, routed experts and attention.
+    /// Floating-point operations of this request's rows: linear maps, routed experts, attention and retrieval.
     pub flops: u64,
+    /// Those of scoring landmarks, which alone grow with the text; 0 for a model that does not retrieve.
+    pub scoring_flops: u64,
     /// Those of the feed-forward half, layer by layer.
     pub feed_forward: Vec<u64>,
     /// How often an expert ran for a row, layer by layer.
@@ -158,6 +160,7 @@ impl PassCompute {
     pub(crate) fn add(&mut self, view: Self) {
         self.share = view.share;
         self.flops += view.flops;
+        self.scoring_flops += view.scoring_flops;
         add(&mut self.feed_forward, &view.feed_forward);
         add(&mut self.taken, &view.taken);
         add(&mut self.experts, &view.experts);
@@ -213,7 +216,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// What the pass cost, all but `flops`.
+    /// What the pass cost, all but `flops` and `scoring_flops`.
     pub(crate) fn cost(&self, report: &ComputeReport, config: &ModelConfig) -> PassCompute {
         let mut cost = PassCompute {
             share: self.share,

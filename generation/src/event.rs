@@ -45,6 +45,9 @@ pub struct Output {
     /// Floating-point operations of the network for this text: all passes, linear maps and attention (see
     /// [`drdiff_model::Rows`] for what counts).
     pub flops: u64,
+    /// The part of them that scores landmarks; 0 for a model that does not retrieve. A block of one that does costs the
+    /// same wherever it stands, but for this.
+    pub scoring_flops: u64,
     /// The feed-forward halves' part of them, and what it was spent on.
     pub routed: RoutedCompute,
     /// Why it ended.

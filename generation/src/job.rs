@@ -91,6 +91,7 @@ pub(crate) struct Job {
     committed: usize,
     canvas: usize,
     flops: u64,
+    scoring_flops: u64,
     routed: RoutedCompute,
     /// Whether all open positions are predicted in every step, also those that it does not commit.
     predicts_all: bool,
@@ -125,13 +126,11 @@ impl Job {
             return Err(Error::Plan { asked, has });
         }
         let text = clean.len() + canvas.len().max(budget);
-        let mut cache = || match asked.unwrap_or(has) {
+        // Who names a plan wants it in all layers, wherever the model has its own.
+        let plan = asked.map_or_else(|| config.attention.plan_of_all(), Ok)?;
+        let mut cache = || match plan {
             // A block, the one before it and what both see lie within the distances known from training.
             PlanKind::Dense => banks.cache(network, (context.saturating_sub(2 * block_size).max(1), pass)),
-            // All layers share what the cache keeps.
-            PlanKind::LengthAdaptive | PlanKind::Retrieval if !config.attention.layers.is_empty() => {
-                Err(Error::from(AttentionError::LayersWrite))
-            }
             PlanKind::LengthAdaptive => Ok(network.length_adaptive_cache(block_size, pass, text)?),
             PlanKind::Retrieval => Ok(network.retrieval_cache(block_size, pass, text)?),
             PlanKind::Tree => Err(AttentionError::TreeParts.into()),
@@ -164,6 +163,7 @@ impl Job {
             committed: 0,
             canvas: 0,
             flops: 0,
+            scoring_flops: 0,
             routed: RoutedCompute::default(),
             predicts_all,
             reads_entropy: request.settings.compute == Compute::Auto
@@ -286,10 +286,13 @@ impl Job {
                 taken: view.taken.iter().sum(),
                 ..self.rows(part)
             };
-            view.flops = rows.flops(config, &part.plan.tiles, part.plan.units.as_deref());
+            let units = part.plan.units.as_deref();
+            view.flops = rows.flops(config, &part.plan.tiles, units);
+            view.scoring_flops = config.scoring_flops(units);
             cost.add(view);
         }
         self.flops += cost.flops;
+        self.scoring_flops += cost.scoring_flops;
         self.routed.add(&cost);
         cost
     }
@@ -439,6 +442,7 @@ impl Job {
             committed_tokens: self.committed,
             canvas_tokens: self.canvas,
             flops: self.flops,
+            scoring_flops: self.scoring_flops,
             routed: std::mem::take(&mut self.routed),
             stop,
         }

@@ -76,6 +76,15 @@ impl ModelConfig {
             _ => 0,
         }
     }
+
+    /// The part of [`ModelConfig::retrieval_flops`] that grows with the text: scoring landmarks.
+    #[must_use]
+    pub fn scoring_flops(&self, units: Option<&Units>) -> u64 {
+        match (self.attention.retrieves(), units) {
+            (Some(numbers), Some(units)) => numbers.scoring_flops(self.layers, units),
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,17 @@ impl Default for FrequencyConfig {
     }
 }
 
+/// How often tokens stand in a text, by token.
+pub(crate) type Counts = HashMap<u32, u32>;
+
+/// Counts the tokens of a text.
+pub(crate) fn count(text: impl IntoIterator<Item = u32>) -> Counts {
+    let mut counts = Counts::new();
+    text.into_iter()
+        .for_each(|token| *counts.entry(token).or_default() += 1);
+    counts
+}
+
 impl FrequencyConfig {
     /// Checks the numbers.
     ///
@@ -41,16 +52,28 @@ impl FrequencyConfig {
         require(self.penalty.is_finite(), "frequency penalty", self.penalty, "finite")
     }
 
-    /// Takes from rows of `logits`, `[rows * vocabulary]`, what the tokens of the text so far cost. Before the temperature divides them.
-    pub(crate) fn hold_back(&self, text: impl Iterator<Item = u32>, logits: &mut [f32], vocabulary: usize) {
+    /// Takes from rows of `logits`, `[rows * vocabulary]`, what the tokens of the text so far cost: those `before` the block,
+    /// which are counted once for all of its steps, and those that `block` has by now. Before the temperature divides them.
+    pub(crate) fn hold_back(
+        &self,
+        before: &Counts,
+        block: impl Iterator<Item = u32>,
+        logits: &mut [f32],
+        vocabulary: usize,
+    ) {
         if self.penalty == 0.0 {
             return;
         }
-        let mut counts: HashMap<u32, u32> = HashMap::new();
-        text.for_each(|token| *counts.entry(token).or_default() += 1);
+        let mut own = count(block);
+        let both = before
+            .iter()
+            .map(|(token, count)| (*token, count + own.remove(token).unwrap_or_default()));
+        let mut counts: Vec<(u32, u32)> = both.collect();
+        counts.extend(own);
+        let cost = |count: u32| (self.penalty * f64::from(count).ln_1p()) as f32;
         let costs: Vec<(usize, f32)> = counts
             .into_iter()
-            .map(|(token, count)| (token as usize, (self.penalty * f64::from(count).ln_1p()) as f32))
+            .map(|(token, count)| (token as usize, cost(count)))
             .collect();
         logits.par_chunks_exact_mut(vocabulary).for_each(|row| {
             for (token, cost) in &costs {
@@ -71,7 +94,7 @@ mod tests {
             penalty: 0.5,
             ..FrequencyConfig::default()
         };
-        config.hold_back([1, 3, 1, 0, 1].into_iter(), &mut logits, 4);
+        config.hold_back(&count([1, 3]), [1, 0, 1].into_iter(), &mut logits, 4);
         let (once, thrice) = (0.5 * 2_f32.ln(), 0.5 * 4_f32.ln());
         let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
         for (row, first) in logits.chunks(4).zip([0.0, 4.0]) {
@@ -84,9 +107,27 @@ mod tests {
     }
 
     #[test]
+    fn where_the_block_begins_changes_no_bit() {
+        let text = [5, 1, 4, 1, 1, 0, 5, 2, 1, 5, 4];
+        let config = FrequencyConfig {
+            penalty: 0.9,
+            ..FrequencyConfig::default()
+        };
+        let held_back = |start: usize| {
+            let (before, block) = text.split_at(start);
+            let mut logits: Vec<f32> = (0..21_u8).map(|at| f32::from(at).sin() * 9.0).collect();
+            config.hold_back(&count(before.iter().copied()), block.iter().copied(), &mut logits, 7);
+            logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        for start in 1..=text.len() {
+            assert_eq!(held_back(start), held_back(0), "a block from {start} on");
+        }
+    }
+
+    #[test]
     fn no_penalty_changes_no_bit() {
         let mut logits = [0.1, -0.2, 0.3];
-        FrequencyConfig::default().hold_back([0, 1, 2].into_iter(), &mut logits, 3);
+        FrequencyConfig::default().hold_back(&count([0]), [1, 2].into_iter(), &mut logits, 3);
         assert_eq!(logits, [0.1, -0.2, 0.3]);
         let wrong = FrequencyConfig {
             penalty: f64::NAN,

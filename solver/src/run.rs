@@ -11,6 +11,7 @@ use crate::corrector;
 use crate::denoiser::Prediction;
 use crate::dpm::{self, History, Update};
 use crate::error::{Error, Result, require, require_len};
+use crate::frequency::{self, Counts};
 use crate::grid::TimeGrid;
 use crate::report::{Choice, StepReport};
 use crate::sampling::draw;
@@ -62,8 +63,8 @@ pub struct BlockRun {
     state: BlockState,
     /// Whether a step asks for no more than it needs.
     sparing: bool,
-    /// The last tokens of the text before the block.
-    recent: Vec<u32>,
+    /// How often the last tokens of the text before the block stand there.
+    before: Counts,
 }
 
 impl BlockRun {
@@ -110,7 +111,7 @@ impl BlockRun {
                 evidence: vec![0.0; tokens.len() * dim],
             },
             sparing: false,
-            recent: Vec::new(),
+            before: Counts::default(),
             config,
             table,
         };
@@ -143,7 +144,10 @@ impl BlockRun {
     /// The same block behind a text that ends with the tokens `recent`: what [`FrequencyConfig`](crate::FrequencyConfig) counts.
     #[must_use]
     pub fn behind(self, recent: Vec<u32>) -> Self {
-        Self { recent, ..self }
+        Self {
+            before: frequency::count(recent),
+            ..self
+        }
     }
 
     /// The positions that need a prediction, ascending: those without a token, or of a [sparing](BlockRun::sparing) block, where
@@ -215,11 +219,9 @@ impl BlockRun {
         if self.extrapolates() {
             self.extrapolate(&open, &mut prediction.logits);
         }
-        let text = self.recent.iter().chain(self.state.tokens.iter().flatten()).copied();
-        let vocabulary = self.table.vocabulary();
-        self.config
-            .frequency
-            .hold_back(text, &mut prediction.logits, vocabulary);
+        let own = self.state.tokens.iter().flatten().copied();
+        let (frequency, vocabulary) = (&self.config.frequency, self.table.vocabulary());
+        frequency.hold_back(&self.before, own, &mut prediction.logits, vocabulary);
         let candidates = self.draw_all(&asked, &prediction.logits)?;
         let count = if last {
             open.len()

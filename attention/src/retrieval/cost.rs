@@ -26,11 +26,32 @@ impl Retrieval {
         for unit in units.units() {
             let candidates = unit.candidates().count();
             let chosen = candidates.min(self.top_k);
-            layer += candidates * self.landmark;
             layer += unit.rows.len() * chosen * (reading + self.landmark + all);
         }
-        let layers = self.layers(depth).map_or(0, |layers| layers.len());
-        2 * (encoder + layers * layer) as u64
+        2 * (encoder + self.retrieving(depth) * layer) as u64 + self.scoring_flops(depth, units)
+    }
+
+    /// The part of [`Retrieval::flops`] that grows with what stands before the pass: scoring landmarks.
+    #[must_use]
+    pub fn scoring_flops(&self, depth: usize, units: &Units) -> u64 {
+        self.retrieving(depth) as u64 * self.scoring(units)
+    }
+
+    /// Operations of scoring in one layer: a product of each row with the landmark of each chunk that it may choose,
+    /// however many rows choose together. Scores that [`select`](super::select) makes of other chunks, or twice to fill up a small
+    /// unit, are left out like the forbidden pairs in a tile of attention.
+    #[must_use]
+    pub fn scoring(&self, units: &Units) -> u64 {
+        let scores = units
+            .units()
+            .iter()
+            .map(|unit| unit.rows.len() * unit.candidates().count());
+        2 * (scores.sum::<usize>() * self.landmark) as u64
+    }
+
+    /// How many of `depth` layers retrieve.
+    fn retrieving(&self, depth: usize) -> usize {
+        self.layers(depth).map_or(0, |layers| layers.len())
     }
 }
 
@@ -48,7 +69,7 @@ mod tests {
             head_dim: 32,
         };
         let numbers = Retrieval::default();
-        let flops = |committed| {
+        let costs = |committed| {
             let layout = PassLayout {
                 committed,
                 clean: 32,
@@ -57,11 +78,31 @@ mod tests {
             };
             let units = Units::pass(layout, (32, 1 << 30), numbers.local).unwrap();
             assert_eq!((units.units().len(), units.fresh()), (2, 1));
-            numbers.flops(shape, 12, &units)
+            (numbers.flops(shape, 12, &units), numbers.scoring_flops(12, &units))
         };
-        // 2 layers, 2 units, 2 operations for each number of the landmarks of 15,000 more chunks.
-        let (near, far) = (flops(64 * 100 + 32), flops(64 * 15_100 + 32));
-        assert_eq!(far - near, 2 * 2 * 2 * 128 * 15_000);
+        // 2 layers, 64 rows, 2 operations for each number of the landmarks of 15,000 more chunks.
+        let (near, far) = (costs(64 * 100 + 32), costs(64 * 15_100 + 32));
+        assert_eq!(far.1 - near.1, 2 * 64 * 2 * 128 * 15_000);
+        assert_eq!(far.0 - far.1, near.0 - near.1, "all but scoring is the same");
+    }
+
+    #[test]
+    fn every_row_scores_whether_rows_choose_together_or_alone() {
+        let numbers = Retrieval {
+            landmark: 3,
+            local: 64,
+            ..Retrieval::default()
+        };
+        let units = |together| Units::whole(256, 64).unwrap().choosing(together);
+        assert_eq!((units(64).units().len(), units(1).units().len()), (4, 256));
+        // 64 rows of each of 4 chunks, of which the outer ones see 2 beyond the band and the inner ones 1.
+        for together in [64, 16, 1] {
+            assert_eq!(numbers.scoring(&units(together)), 2 * 64 * (2 + 1 + 1 + 2) * 3);
+        }
+        // As many layers as groups.
+        let one = Retrieval { groups: 1, ..numbers };
+        assert_eq!(one.scoring_flops(4, &units(64)), one.scoring(&units(64)));
+        assert_eq!(numbers.scoring_flops(4, &units(64)), 2 * one.scoring(&units(64)));
     }
 
     #[test]
@@ -86,7 +127,7 @@ mod tests {
         // Attention within 64 positions: 2 products over 2 heads of 2.
         let reading = 64 * 4 * 2;
         let encoder = 256 * (maps + reading) + 4 * (reading + 4 * 5);
-        let layer = 256 * (3 * 4 + 4 * 3 + 3 * 5) + (2 + 1 + 1 + 2) * 5 + 256 * (reading + 5 + 4);
+        let layer = 256 * (3 * 4 + 4 * 3 + 3 * 5) + 64 * (2 + 1 + 1 + 2) * 5 + 256 * (reading + 5 + 4);
         assert_eq!(numbers.flops(shape, 4, &units), 2 * (encoder + 2 * layer) as u64);
     }
 }

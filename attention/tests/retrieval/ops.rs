@@ -32,7 +32,7 @@ pub(crate) fn case(units: Units, batch: usize, slots: usize, seed: u64) -> Case 
     }
 }
 
-pub(crate) fn tensors(case: &Case) -> [Tensor; 6] {
+fn tensors(case: &Case) -> [Tensor; 6] {
     let (rows, chunks) = (case.batch * case.units.rows(), case.batch * case.units.chunks());
     let memory = vec![chunks * CHUNK, case.groups, case.width];
     let shapes = [
@@ -55,7 +55,7 @@ pub(crate) fn choose(case: &Case) -> Selection {
     select(&r, &l, (&case.units, case.asking.as_deref()), case.batch, case.slots).unwrap()
 }
 
-pub(crate) fn run(case: &Case, selection: &Selection, inputs: [Value; 6]) -> Value {
+fn run(case: &Case, selection: &Selection, inputs: [Value; 6]) -> Value {
     let lists = Lists::new(selection, &case.units, case.batch, &Device::Cpu).unwrap();
     let [q, keys, values, r, landmarks, null] = inputs;
     let queries = Queries {

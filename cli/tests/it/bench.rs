@@ -118,7 +118,24 @@ fn a_range_of_lengths_doubles_and_long_dense_plans_are_left_out() {
         "{}",
         ran.stderr()
     );
+    assert!(ran.stderr().contains("--longest-dense 1048576"), "{}", ran.stderr());
     assert!(rows(&ran).iter().all(|row| row["shape"]["n"] == 512));
+    // Where a longest is given, it decides whatever the operations, and for dense plans alone.
+    let given = [
+        "--lengths",
+        "512,1k,2k",
+        "--plan",
+        "dense,band",
+        "--longest-dense",
+        "1k",
+    ];
+    let rows = rows_of(&given);
+    let measured = |plan: &str| -> Vec<_> {
+        let ours = |row: &&Value| row["variant"] == plan && row["peer"].is_null();
+        rows.iter().filter(ours).map(|row| row["shape"]["n"].clone()).collect()
+    };
+    assert_eq!(measured("dense"), [512, 1024]);
+    assert_eq!(measured("band"), [512, 1024, 2048]);
 }
 
 #[test]
@@ -247,6 +264,7 @@ fn what_cannot_be_measured_is_refused() {
     refused(&["attention", "--lengths", "16q"], "16k or 1M");
     refused(&["attention", "--lengths", "2k..1k"], "shortest");
     refused(&["attention", "--batch", "some"], "auto");
+    refused(&["attention", "--longest-dense", "far"], "16k or 1M");
     refused(&["train", "--attention", "sparse"], "length_adaptive");
     let odd = [
         "train",

@@ -97,7 +97,7 @@ fn the_bound_of_parts_of_the_windows_stands_beside_the_whole() {
     assert!(table.contains("whole     from 0     from 8\n"), "{table}");
     let told = run("3").output().unwrap();
     assert_eq!(told.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("give a divisor of 16 to --by-position"));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("no 3 equal parts; use a divisor of 16"));
 }
 
 #[test]
@@ -136,6 +136,7 @@ fn a_model_is_measured_under_another_attention() {
     for (set, cause) in [
         ("layers=3", "another shape"),
         ("attention.layers=[9]", "layer 9"),
+        ("attention.rest=length_adaptive", "no layer is left"),
         ("attention.plan=trees", "tree"),
         ("attention.tree.branching=[1]", "below 2"),
     ] {

@@ -89,6 +89,8 @@ fn json_tells_what_was_done_and_what_it_cost() {
     // Blocks of 8, 8 and 4 positions in 4 steps each.
     assert_eq!(json["nfe"], 12);
     assert_eq!(json["canvas_tokens"], 4 * 20);
+    assert!(json["flops"].as_u64() > Some(0));
+    assert_eq!(json["scoring_flops"], 0, "this model does not retrieve");
     assert_eq!(json["stop_reason"], "length");
     for (key, value) in [("process", "absorbing"), ("prompt", "Nobody"), ("device", "cpu")] {
         assert_eq!(json[key], value);
@@ -97,6 +99,8 @@ fn json_tells_what_was_done_and_what_it_cost() {
         assert_eq!(json[key], value);
     }
     assert_eq!(json["model_hash"].as_str().unwrap().len(), 64);
+    #[cfg(target_os = "linux")]
+    assert!(json["peak_bytes"].as_u64() > Some(1 << 20), "{}", json["peak_bytes"]);
     assert!(json["wall_seconds"].as_f64().unwrap() >= json["load_seconds"].as_f64().unwrap());
     for key in ["text", "solver", "model", "version", "commit"] {
         assert!(json[key].is_string(), "{key}");

@@ -18,6 +18,7 @@ struct Costs {
     tokens_committed: usize,
     canvas_tokens: usize,
     flops: u64,
+    scoring_flops: u64,
     seconds: f64,
     seed: u64,
     stop_reason: &'static str,
@@ -97,6 +98,7 @@ impl<'a> Finished<'a> {
             tokens_committed: output.committed_tokens,
             canvas_tokens: output.canvas_tokens,
             flops: output.flops,
+            scoring_flops: output.scoring_flops,
             seconds: self.seconds,
             seed: settings.seed,
             stop_reason: output.stop.name(),
@@ -202,6 +204,7 @@ mod tests {
             committed_tokens: 3,
             canvas_tokens: 12,
             flops: 0,
+            scoring_flops: 0,
             routed: Default::default(),
             stop: StopReason::End,
         };

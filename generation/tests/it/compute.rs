@@ -65,6 +65,7 @@ fn open_rows_of_a_block_pay_for_experts_and_others_do_not() {
         );
     }
     assert_eq!(output.flops, passes.iter().map(|pass| pass.flops).sum::<u64>());
+    assert_eq!(output.scoring_flops, 0, "nothing is retrieved");
     let open = passes.iter().map(|pass| pass.open).sum::<usize>();
     assert_eq!((output.routed.open, output.routed.clean), (open, 24));
     assert_eq!(output.routed.open + output.routed.settled, output.canvas_tokens);

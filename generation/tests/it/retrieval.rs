@@ -1,10 +1,10 @@
 //! Writing with a network that retrieves: a block finds the chunks that it found in training.
 
-use crate::common::{attending, network, request, tokenizer};
+use crate::common::{attending, network, request, tokenizer, write_one};
 use crate::passes::{LEN, assert_goes_on, assert_written, trained};
 use drdiff_attention::retrieval::Retrieval;
-use drdiff_attention::{AttentionConfig, PlanKind};
-use drdiff_generation::{Engine, Event, Task};
+use drdiff_attention::{AttentionConfig, PlanKind, Rest};
+use drdiff_generation::{Engine, Event, Output, Task};
 use drdiff_testkit::relative_rms;
 
 fn attention(top_k: usize) -> AttentionConfig {
@@ -83,9 +83,75 @@ fn a_text_that_is_one_block_retrieves_from_itself_in_every_pass() {
     }
 }
 
+/// What the passes of each block cost, all and scoring landmarks.
+fn costs(attention: AttentionConfig) -> (Vec<Vec<(u64, u64)>>, Output) {
+    let mut request = request(0, &"A tale. ".repeat(48), 256);
+    request.settings.block_size = 64;
+    request.settings.sampler.steps = 2;
+    let mut engine = Engine::new(attending(attention, LEN), tokenizer(), 1).unwrap();
+    engine.submit(request).unwrap();
+    let (mut blocks, mut finished) = (vec![Vec::new(); 4], None);
+    while !engine.is_idle() {
+        for event in engine.step().unwrap() {
+            match event {
+                Event::Pass { block, compute, .. } => blocks[block].push((compute.flops, compute.scoring_flops)),
+                Event::Finished { output, .. } => finished = Some(output),
+                _ => {}
+            }
+        }
+    }
+    (blocks, finished.unwrap())
+}
+
+#[test]
+fn a_block_costs_the_same_wherever_it_stands_but_for_scoring_which_is_told() {
+    for together in [64, 1] {
+        let mut attention = attention(2);
+        attention.retrieval.together = together;
+        let (blocks, output) = costs(attention);
+        // The first block comes with a prompt of 6 chunks. In the first pass of the others the block before enters the cache.
+        for (near, far) in blocks[1..].iter().zip(&blocks[2..]) {
+            for (rows, (near, far)) in [128, 64].into_iter().zip(near.iter().zip(far)) {
+                assert_eq!(far.0 - far.1, near.0 - near.1, "all but scoring");
+                // One layer retrieves; every row scores one more landmark of 16 numbers.
+                assert_eq!(far.1 - near.1, rows * 2 * 16);
+            }
+        }
+        // Blocks 7 to 9 of the text have 6 to 8 chunks before their bands, and those before them one less.
+        let scored = |pass: usize, block: u64| blocks[block as usize - 6][pass].1;
+        for block in 7..10 {
+            assert_eq!(scored(0, block), 64 * (block - 1 + block - 2) * 2 * 16);
+            assert_eq!(scored(1, block), 64 * (block - 1) * 2 * 16);
+        }
+        // The prompt's first pass wrote nothing and is no event; its chunks 2 and 3 had 1 and 2 to choose from.
+        let told: u64 = blocks.iter().flatten().map(|pass| pass.1).sum();
+        assert_eq!(output.scoring_flops, told + 64 * (1 + 2) * 2 * 16);
+        assert!(output.flops > blocks.iter().flatten().map(|pass| pass.0).sum());
+    }
+}
+
 #[test]
 fn a_retrieving_text_goes_on_as_if_its_start_had_been_the_prompt() {
     assert_goes_on(|| attending(attention(2), 192));
+}
+
+#[test]
+fn a_model_that_retrieves_beside_another_plan_writes_by_retrieval_in_all_layers() {
+    let mut request = request(0, &"A tale. ".repeat(48), 64);
+    let wanted = write_one(attending(attention(2), LEN), request.clone()).ids;
+    let network = || {
+        let some = AttentionConfig {
+            layers: vec![1],
+            rest: Rest::LengthAdaptive,
+            ..attention(2)
+        };
+        attending(some, LEN)
+    };
+    let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
+    let message = engine.submit(request.clone()).unwrap_err().to_string();
+    assert!(message.contains("`retrieval` if the model retrieves"), "{message}");
+    request.settings.attention = Some(PlanKind::Retrieval);
+    assert_eq!(write_one(network(), request).ids, wanted);
 }
 
 #[test]

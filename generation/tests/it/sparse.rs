@@ -2,7 +2,7 @@
 
 use crate::common::{attending, request, tokenizer, write_one};
 use crate::passes::{LEN, assert_goes_on, assert_written, trained};
-use drdiff_attention::{AttentionConfig, PlanKind};
+use drdiff_attention::{AttentionConfig, PlanKind, Rest};
 use drdiff_generation::Engine;
 use drdiff_testkit::relative_rms;
 
@@ -55,6 +55,34 @@ fn a_request_may_ask_for_another_plan() {
 }
 
 #[test]
+fn a_plan_that_is_asked_for_is_that_of_all_layers() {
+    let mut request = request(0, &"Once upon a time ".repeat(20), 16);
+    for asked in [PlanKind::Dense, PlanKind::LengthAdaptive] {
+        request.settings.attention = Some(asked);
+        let all = AttentionConfig {
+            plan: asked,
+            ..attention()
+        };
+        let wanted = write_one(attending(all, 640), request.clone()).ids;
+        for (plan, rest) in [
+            (PlanKind::LengthAdaptive, Rest::Dense),
+            (PlanKind::Tree, Rest::Dense),
+            (PlanKind::Tree, Rest::LengthAdaptive),
+            (PlanKind::Dense, Rest::LengthAdaptive),
+        ] {
+            let some = AttentionConfig {
+                plan,
+                layers: vec![0],
+                rest,
+                ..attention()
+            };
+            let written = write_one(attending(some, 640), request.clone()).ids;
+            assert_eq!(written, wanted, "{asked:?} for {plan:?} in layer 0, {rest:?} beside");
+        }
+    }
+}
+
+#[test]
 fn plans_that_no_cache_serves_are_refused() {
     let refusal = |attention: AttentionConfig, asked: Option<PlanKind>| {
         let mut engine = Engine::new(attending(attention, 640), tokenizer(), 1).unwrap();
@@ -70,7 +98,11 @@ fn plans_that_no_cache_serves_are_refused() {
         plan: PlanKind::Tree,
         ..AttentionConfig::default()
     };
-    for attention in [some_layers, tree] {
+    let some_trees = AttentionConfig {
+        layers: vec![0],
+        ..tree.clone()
+    };
+    for attention in [some_layers, tree, some_trees] {
         let message = refusal(attention.clone(), None).unwrap_err();
         assert!(message.contains("such as `dense`"), "{message}");
         assert_eq!(refusal(attention, Some(PlanKind::Dense)), Ok(()));

@@ -17,13 +17,13 @@ use super::retrieval::Layer;
 use super::row::{Machine, Row, Sizes, Subject, Work};
 use crate::args::at_least_one;
 use crate::exit;
-use crate::lengths::{Lengths, lengths};
+use crate::lengths::{Lengths, length, lengths};
 use crate::output::remark;
 
 /// Positions of a call whose batch is not given.
 const POSITIONS: usize = 65_536;
-/// Operations of a forward call above which a dense plan is left out: some seconds, and far more with a backward pass.
-/// On a CPU, and on a GPU.
+/// Operations of a forward call above which a dense plan is left out, unless the longest is given: some seconds, and far more
+/// with a backward pass. On a CPU, and on a GPU.
 const LONGEST_DENSE: (f64, f64) = (1e12, 1e15);
 /// Longest sequence for the naive peer, whose buffers grow with N squared.
 const NAIVE_LONGEST: usize = 2048;
@@ -37,6 +37,7 @@ Examples:
   drdiff bench attention --device cuda --lengths 4k,16k,64k --plan dense,ring
   drdiff bench attention --lengths 1k..64k --plan dense,length_adaptive --batch 1 --runs 3
   drdiff bench attention --lengths 16k --batch 1 --runs 3
+  drdiff bench attention --lengths 64k --longest-dense 64k --forward-only --warm-up 0 --runs 1
 ";
 
 /// Arguments of `drdiff bench attention`.
@@ -72,6 +73,9 @@ pub(super) struct AttentionArgs {
     /// Siblings to each side that are read exactly, for the tree
     #[arg(long, value_name = "N", default_value_t = 0)]
     near: usize,
+    /// Longest text that is read densely; longer ones are left out [default: by operations, 1e12 a call on a CPU and 1e15 on a GPU]
+    #[arg(long, value_name = "N", value_parser = length)]
+    longest_dense: Option<usize>,
     /// Leave the backward pass out
     #[arg(long)]
     forward_only: bool,
@@ -121,11 +125,11 @@ pub(super) fn run(args: &AttentionArgs, report: &mut Report) -> Result<()> {
                 Batch::Of(batch) => batch,
             };
             let flops = 4.0 * (batch * args.heads * args.head_dim) as f64 * (n as f64).powi(2);
-            if pattern == Pattern::Dense && flops > most(cpu) {
-                remark(
-                    false,
-                    &format!("dense attention over {n} positions is left out: {flops:.0e} operations a call"),
+            if pattern == Pattern::Dense && is_too_long(n, flops, args.longest_dense, cpu) {
+                let sentence = format!(
+                    "dense attention over {n} positions is left out: {flops:.0e} operations a call; --longest-dense {n} has it measured"
                 );
+                remark(false, &sentence);
                 continue;
             }
             // One at a time: a long plan is large itself.
@@ -150,9 +154,10 @@ pub(super) fn run(args: &AttentionArgs, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Operations of a dense call at most.
-fn most(cpu: bool) -> f64 {
-    if cpu { LONGEST_DENSE.0 } else { LONGEST_DENSE.1 }
+/// Whether a dense call over `n` positions is left out: beyond the `longest` that was given or, without one, for its operations.
+fn is_too_long(n: usize, flops: f64, longest: Option<usize>, cpu: bool) -> bool {
+    let most = if cpu { LONGEST_DENSE.0 } else { LONGEST_DENSE.1 };
+    longest.map_or(flops > most, |longest| n > longest)
 }
 
 impl Case<'_> {
@@ -302,6 +307,14 @@ impl Case<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_dense_calls_are_left_out_unless_they_are_asked_for() {
+        let (n, flops) = (65_536, 9e12);
+        assert!(is_too_long(n, flops, None, true) && !is_too_long(n, flops, None, false));
+        assert!(!is_too_long(n, flops, Some(n), true) && is_too_long(n, flops, Some(n - 1), false));
+        assert!(!is_too_long(n, 1e15, Some(n), true), "whatever it takes");
+    }
 
     #[test]
     fn batches_are_numbers_or_auto() {

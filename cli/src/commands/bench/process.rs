@@ -1,20 +1,6 @@
-//! What the system says of this process: memory, and time on the CPU.
+//! What the system says of this process: time on the CPU.
 
 use std::fs;
-
-use candle_core::Device;
-
-use crate::memory::bytes_of;
-
-/// The most memory that was held at one time, in bytes. On a GPU: of the device's pool, since the count was reset. On a
-/// CPU: the process's peak resident set as Linux counts it, which never falls, so rows should come in growing order, or
-/// one a process. `None` where the system does not say.
-pub(super) fn peak_bytes(device: &Device) -> Option<u64> {
-    if !device.is_cpu() {
-        return drdiff_kernels::peak_memory(device).ok().flatten();
-    }
-    bytes_of("VmHWM:", &fs::read_to_string("/proc/self/status").ok()?)
-}
 
 /// Milliseconds that all threads of this process have spent on a CPU. `None` where there is no `/proc`.
 pub(super) fn cpu_ms() -> Option<f64> {

@@ -104,10 +104,9 @@ impl Layer {
         self.band.cost().pairs + self.units.units().iter().map(chosen).sum::<usize>() as u64
     }
 
-    /// Operations of the choice, in one sequence: each row scores its candidates.
+    /// Operations of the choice, in one sequence.
     pub(super) fn scoring(&self) -> u64 {
-        let scores = |unit: &Unit| unit.rows.len() * unit.candidates().count();
-        2 * (self.units.units().iter().map(scores).sum::<usize>() * self.numbers.landmark) as u64
+        self.numbers.scoring(&self.units)
     }
 }
 

@@ -4,8 +4,8 @@ use candle_core::Device;
 use serde::{Serialize, Serializer};
 
 use super::clock::Timing;
-use super::process;
 use crate::COMMIT;
+use crate::memory::peak_bytes;
 
 /// What is measured on.
 pub(super) struct Machine {
@@ -74,7 +74,7 @@ pub(super) struct Row {
     pub(super) flops_per_s: Option<f64>,
     /// See [`Work::bytes`].
     pub(super) bytes_per_s: Option<f64>,
-    /// See [`process::peak_bytes`].
+    /// See [`peak_bytes`].
     pub(super) peak_bytes: Option<u64>,
     /// Revision of the program.
     pub(super) commit: &'static str,
@@ -95,7 +95,7 @@ impl Row {
             tokens_per_s: per_second(work.tokens),
             flops_per_s: per_second(work.flops),
             bytes_per_s: per_second(work.bytes),
-            peak_bytes: process::peak_bytes(&machine.device),
+            peak_bytes: peak_bytes(&machine.device),
             commit: COMMIT,
         }
     }

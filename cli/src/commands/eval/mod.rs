@@ -131,15 +131,10 @@ fn bounds(
             "blocks of {size} do not fill windows of {window} tokens; give divisors of {window} to --block-sizes"
         )));
     }
-    if let Some(parts) = args.by_position.filter(|parts| !measured.window.is_multiple_of(*parts)) {
-        let window = measured.window;
-        return Err(usage(format!(
-            "windows of {window} tokens have no {parts} equal parts; give a divisor of {window} to --by-position"
-        )));
-    }
+    // Refuses parts that are not equal, before any text is read.
+    let mut bounds = Bounds::new(network, measured.window, BATCH)?.by_position(args.by_position.unwrap_or(0))?;
     let windows = text_windows(&args.text, tokenizer, measured.window, args.windows)?;
     measured.windows = windows.len();
-    let mut bounds = Bounds::new(network, measured.window, BATCH)?.by_position(args.by_position.unwrap_or(0))?;
     if let Some(share) = args.compute {
         Compute::Share(share).check(network.config())?;
         bounds = bounds.with_budget(share);
@@ -209,20 +204,17 @@ fn rows(
                     tell(&format_args!("{}: text {} of {all}", set.name, read + 1));
                 }
             };
-            let Some(perplexity) = judge_texts(set, judge, stop, &mut told)? else {
-                return Ok(None);
-            };
-            row.perplexity = Some(perplexity);
-            if args.by_quarter {
-                let mut quarters = Vec::with_capacity(4);
-                for index in 0..4 {
-                    let Some(perplexity) = judge_texts(&set.quarter(index), judge, stop, &mut told)? else {
-                        return Ok(None);
-                    };
-                    quarters.push(perplexity);
-                }
-                row.perplexity_by_quarter = Some(quarters);
+            let count = if args.by_quarter { 4 } else { 0 };
+            let quarters: Vec<TextSet> = (0..count).map(|index| set.quarter(index)).collect();
+            let mut judged = Vec::with_capacity(1 + count);
+            for set in std::iter::once(set).chain(&quarters) {
+                let Some(perplexity) = judge_texts(set, judge, stop, &mut told)? else {
+                    return Ok(None);
+                };
+                judged.push(perplexity);
             }
+            row.perplexity_by_quarter = args.by_quarter.then(|| judged.split_off(1));
+            row.perplexity = judged.pop();
         }
         row.memorisation = memorised[index].take();
         if let Some(human) = &human {

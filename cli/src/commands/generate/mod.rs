@@ -22,6 +22,7 @@ use trace::Trace;
 use view::{Place, View};
 
 use crate::exit::Exit;
+use crate::memory::peak_bytes;
 use crate::model::Source;
 use crate::output::{Out, remark, tell};
 use crate::sampler::unusual;
@@ -98,7 +99,8 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     }
     let wall_seconds = started.elapsed().as_secs_f64();
     if args.json {
-        print(&writing.written, &setup, load_seconds, wall_seconds)?;
+        let peak_bytes = peak_bytes(writing.engine.network().device());
+        print(&writing.written, &setup, [load_seconds, wall_seconds], peak_bytes)?;
     }
     Ok(exit)
 }
@@ -198,7 +200,12 @@ fn setup(args: &GenerateArgs, source: &Source, prompt: &str, settings: Settings)
     }
 }
 
-fn print(written: &Written, setup: &Setup, load_seconds: f64, wall_seconds: f64) -> Result<()> {
+fn print(
+    written: &Written,
+    setup: &Setup,
+    [load_seconds, wall_seconds]: [f64; 2],
+    peak_bytes: Option<u64>,
+) -> Result<()> {
     Out::default().json(&Record {
         text: &written.text,
         ids: &written.ids,
@@ -207,9 +214,11 @@ fn print(written: &Written, setup: &Setup, load_seconds: f64, wall_seconds: f64)
         tokens_committed: written.tokens_committed,
         canvas_tokens: written.canvas_tokens,
         flops: written.flops,
+        scoring_flops: written.scoring_flops,
         routed: &written.routed,
         load_seconds,
         wall_seconds,
+        peak_bytes,
         setup,
     })
 }

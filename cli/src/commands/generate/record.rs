@@ -39,12 +39,16 @@ pub(super) struct Record<'a> {
     pub(super) canvas_tokens: usize,
     /// Floating-point operations of the network.
     pub(super) flops: u64,
+    /// The part of them that scores landmarks, which alone grows with the text.
+    pub(super) scoring_flops: u64,
     /// The feed-forward halves' part of them.
     pub(super) routed: &'a RoutedCompute,
     /// Time to load the model.
     pub(super) load_seconds: f64,
     /// Time from the start of the program to the end of the text.
     pub(super) wall_seconds: f64,
+    /// See [`peak_bytes`](crate::memory::peak_bytes).
+    pub(super) peak_bytes: Option<u64>,
     #[serde(flatten)]
     pub(super) setup: &'a Setup,
 }
@@ -58,6 +62,7 @@ pub(super) struct Written {
     pub(super) tokens_committed: usize,
     pub(super) canvas_tokens: usize,
     pub(super) flops: u64,
+    pub(super) scoring_flops: u64,
     pub(super) routed: RoutedCompute,
     stop: Option<StopReason>,
     /// The block that is being written.
@@ -68,6 +73,7 @@ impl Written {
     /// A pass has denoised `canvas`.
     pub(super) fn pass(&mut self, nfe: usize, canvas: &[Option<u32>], compute: &PassCompute) {
         self.flops += compute.flops;
+        self.scoring_flops += compute.scoring_flops;
         self.routed.add(compute);
         self.nfe = nfe;
         self.canvas_tokens += canvas.len();
@@ -91,6 +97,7 @@ impl Written {
             committed_tokens,
             canvas_tokens,
             flops,
+            scoring_flops,
             routed,
             stop,
         } = output;
@@ -101,6 +108,7 @@ impl Written {
             tokens_committed: committed_tokens,
             canvas_tokens,
             flops,
+            scoring_flops,
             routed,
             stop: Some(stop),
             canvas: Vec::new(),
