@@ -1,7 +1,5 @@
 //! A request in progress: the block that is denoised, the text behind it, and the cache.
 
-use std::sync::Arc;
-
 use drdiff_attention::{Error as AttentionError, KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::Noise;
@@ -129,12 +127,12 @@ impl Job {
             // A block, the one before it and what both see lie within the distances known from training.
             PlanKind::Dense => banks.cache(network, (context.saturating_sub(2 * block_size).max(1), pass)),
             // All layers share what the cache keeps.
-            PlanKind::LengthAdaptive | PlanKind::Retrieval if !config.attention.layers.is_empty() => {
+            PlanKind::LengthAdaptive | PlanKind::Tree | PlanKind::Retrieval if !config.attention.layers.is_empty() => {
                 Err(Error::from(AttentionError::LayersWrite))
             }
             PlanKind::LengthAdaptive => Ok(network.length_adaptive_cache(block_size, pass, text)?),
             PlanKind::Retrieval => Ok(network.retrieval_cache(block_size, pass, text)?),
-            PlanKind::Tree => Err(AttentionError::TreeParts.into()),
+            PlanKind::Tree => Ok(network.tree_cache(block_size, pass, text)?),
         };
         let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
         let settings = &request.settings;
@@ -230,7 +228,7 @@ impl Job {
         let plan = match &self.plan {
             Some((known, plan)) if *known == layout => plan.clone(),
             _ => Plan {
-                tiles: Arc::new(self.cache.plan(layout)?),
+                reads: self.cache.plan(layout)?,
                 blocks: layout.blocks().into(),
                 units: self.cache.units(layout)?,
             },
@@ -286,7 +284,7 @@ impl Job {
                 taken: view.taken.iter().sum(),
                 ..self.rows(part)
             };
-            view.flops = rows.flops(config, &part.plan.tiles, part.plan.units.as_deref());
+            view.flops = rows.flops(config, &part.plan.reads, part.plan.units.as_deref());
             cost.add(view);
         }
         self.flops += cost.flops;

@@ -62,15 +62,12 @@ fn plans_that_no_cache_serves_are_refused() {
         request.settings.attention = asked;
         engine.submit(request).map_err(|error| error.to_string())
     };
-    let some_layers = AttentionConfig {
+    let some_layers = |plan| AttentionConfig {
         layers: vec![0],
+        plan,
         ..attention()
     };
-    let tree = AttentionConfig {
-        plan: PlanKind::Tree,
-        ..AttentionConfig::default()
-    };
-    for attention in [some_layers, tree] {
+    for attention in [some_layers(PlanKind::LengthAdaptive), some_layers(PlanKind::Tree)] {
         let message = refusal(attention.clone(), None).unwrap_err();
         assert!(message.contains("such as `dense`"), "{message}");
         assert_eq!(refusal(attention, Some(PlanKind::Dense)), Ok(()));
