@@ -135,7 +135,8 @@ fn trees_are_timed_forward_and_backward() {
 
 #[test]
 fn trees_in_blocks_are_timed_forward_and_both_ways() {
-    let tree = "--json --lengths 512 --batch 1 --heads 1 --head-dim 4 --plan tree-blocks --block-size 64 --branching 64,2";
+    let tree =
+        "--json --lengths 512 --batch 1 --heads 1 --head-dim 4 --plan tree-blocks --block-size 64 --branching 64,2";
     let rows = rows(&bench("attention", &tree.split(' ').collect::<Vec<_>>()));
     let passes: Vec<_> = rows.iter().map(|row| row["what"].clone()).collect();
     assert_eq!(passes, ["forward", "both"]);
