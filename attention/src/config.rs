@@ -6,6 +6,7 @@ use drdiff_kernels::TILE;
 use serde::{Deserialize, Serialize};
 
 use crate::retrieval::{Retrieval, Units};
+use crate::tree::CausalRule;
 use crate::{Error, LengthAdaptive, Result, tree};
 
 /// The plans there are.
@@ -17,7 +18,8 @@ pub enum PlanKind {
     Dense,
     /// Chosen by length: at most a constant number of tiles for each query tile.
     LengthAdaptive,
-    /// Siblings of a tree of positions share their weights: time linear in the text, which is read whole.
+    /// Siblings of a tree of positions share their weights: time linear in a text that is read whole, and nearly so block
+    /// after block.
     Tree,
     /// A band, and chunks that are chosen by what they hold.
     Retrieval,
@@ -46,7 +48,8 @@ pub struct TreeConfig {
     /// Positions of a lowest node, then children of the nodes of each level above; the last number serves all further
     /// levels.
     pub branching: Vec<usize>,
-    /// Siblings of a lowest node to either side that are read exactly.
+    /// Siblings of a lowest node to either side that are read exactly. Block after block: so many lowest nodes before a
+    /// query's own, siblings or not, and at least as many as a block reaches back into.
     pub near: usize,
 }
 
@@ -133,12 +136,16 @@ impl AttentionConfig {
     /// Checks that texts of `len` positions can be trained on in blocks of `block_size`.
     ///
     /// # Errors
-    /// If the plan is a tree and the block is not the whole text.
+    /// If the plan is a tree that cannot be cut into such blocks.
     pub fn check_block(&self, block_size: usize, len: usize) -> Result<()> {
-        if self.plan == PlanKind::Tree && block_size != len {
-            return Err(Error::TreeBlocks { block_size, len });
+        if self.plan != PlanKind::Tree || block_size == len {
+            return Ok(());
         }
-        Ok(())
+        let rule = CausalRule::new(&self.tree, block_size, len)?;
+        match rule.levels(len) {
+            0 => Ok(()),
+            _ => rule.band().check_halves(len),
+        }
     }
 
     /// The plan of all layers, which texts are written by: layers share what a cache keeps.

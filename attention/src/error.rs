@@ -54,19 +54,16 @@ pub enum Error {
     RestIsPlan,
     /// Blocks that the tree cannot be cut into.
     #[error(
-        "the attention plan `tree` reads a text whole: blocks of {block_size} in {len} positions are impossible; choose blocks of {len}, or another plan"
+        "a tree whose lowest nodes have {leaf} positions cannot be cut into blocks of {block_size}; choose blocks of {len}, the whole text, or a first `branching` that is a multiple of 64"
     )]
     TreeBlocks {
         /// Positions of a block.
         block_size: usize,
         /// Positions of the text.
         len: usize,
+        /// Positions of a lowest node.
+        leaf: usize,
     },
-    /// A tree where texts come in parts.
-    #[error(
-        "the attention plan `tree` reads one text whole, without a cache; write with another plan, such as `dense`"
-    )]
-    TreeParts,
     /// A plan of some layers where all share a cache.
     #[error(
         "a plan for some layers only (`attention.layers`) cannot write; ask for one plan for all layers, such as `dense`, or `retrieval` if the model retrieves"

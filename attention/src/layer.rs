@@ -6,7 +6,8 @@ use candle_core::Tensor;
 use drdiff_kernels::{Builder, Init, Linear, Rotary, SelfAttend, Value, qk_norm_rope, tile_attention};
 
 use crate::retrieval::Units;
-use crate::{Cohort, Error, KvCache, LayerPlans, Reads, Result, Tree, tree_attention};
+use crate::tree::attend;
+use crate::{Cohort, Error, KvCache, LayerPlans, Reads, Result, Tree, causal_attention, tree_attention};
 
 /// Sizes of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,6 +121,11 @@ impl SelfAttention {
                 scale: self.scale(),
             })?,
             Reads::Trees { tree, texts } => self.trees(&qkv, segment, tree, *texts)?,
+            Reads::Causal(tree) => {
+                let gains = [&self.q_gain, &self.k_gain];
+                let [q, k, v] = qkv.queries_keys_values(gains, segment.rotary, heads)?;
+                causal_attention(&q, &k, &v, tree, self.scale())?
+            }
         };
         Ok(mixed.reshape((b * t, heads * head_dim))?)
     }
@@ -156,20 +162,40 @@ impl SelfAttention {
     }
 
     fn attend(&self, qkv: &Tensor, segment: &mut Segment<'_>, layer: usize) -> Result<Tensor> {
-        let Shape {
-            heads,
-            kv_heads,
-            head_dim,
-            ..
-        } = self.shape;
-        let Reads::Tiles(plan) = segment.plan.of(layer).clone() else {
-            return Err(Error::TreeParts);
-        };
+        let (heads, head_dim) = (self.shape.heads, self.shape.head_dim);
         let (b, t) = (segment.batch, segment.len);
         if let Some(Past::Cohort(cohort)) = segment.past {
             return self.seated(qkv, (b, t, segment.rotary), cohort, layer);
         }
         let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
+        let out = match segment.plan.of(layer).clone() {
+            Reads::Tiles(plan) => {
+                let [q, k, v] = self.with_past(&qkv, plan.queries(), segment, layer)?;
+                tile_attention(&q, &k, &v, &plan, self.scale())?.out
+            }
+            // A block that is the whole text: nothing of it is kept.
+            Reads::Trees { tree, texts } => {
+                let mixed = self.trees(&Value::constant(&qkv), segment, &tree, texts)?;
+                mixed.tensor().reshape((b, t, heads, head_dim))?
+            }
+            Reads::Causal(tree) => {
+                let parts = self.with_past(&qkv, tree.queries(), segment, layer)?;
+                let [q, k, v] = parts.each_ref().map(Value::constant);
+                let mixed = match &segment.past {
+                    Some(Past::Cache(cache)) => attend(&q, [&k, &v], &cache.nodes(layer)?, &tree, self.scale())?,
+                    _ => causal_attention(&q, &k, &v, &tree, self.scale())?,
+                };
+                mixed.tensor().clone()
+            }
+        };
+        let lead = out.dim(1)? - t;
+        Ok(out.narrow(1, lead, t)?.reshape((b * t, heads * head_dim))?)
+    }
+
+    /// Queries of a segment behind padding, `queries` in all, and the keys and values that they may read: those of the cache, if
+    /// there is one, which takes in the segment's own.
+    fn with_past(&self, qkv: &Tensor, queries: usize, segment: &mut Segment<'_>, layer: usize) -> Result<[Tensor; 3]> {
+        let Shape { heads, kv_heads, .. } = self.shape;
         let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, &self.q_gain, segment.rotary)?;
         let k = qk_norm_rope(&qkv.narrow(2, heads, kv_heads)?, &self.k_gain, segment.rotary)?;
         let v = qkv.narrow(2, heads + kv_heads, kv_heads)?;
@@ -177,13 +203,11 @@ impl SelfAttention {
             Some(Past::Cache(cache)) => cache.extend(layer, &k, &v)?,
             _ => (k, v),
         };
-        let lead = plan.queries().saturating_sub(t);
-        let q = match lead {
+        let q = match queries.saturating_sub(segment.len) {
             0 => q,
             lead => q.pad_with_zeros(1, lead, 0)?,
         };
-        let attention = tile_attention(&q, &k, &v, &plan, self.scale())?;
-        Ok(attention.out.narrow(1, lead, t)?.reshape((b * t, heads * head_dim))?)
+        Ok([q, k, v])
     }
 
     /// `b` texts of a bank, each with `t` positions, in one call.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drdiff_kernels::TilePlan;
 
-use crate::{Tree, attention_flops};
+use crate::{CausalTree, Tree, attention_flops};
 
 /// What one layer reads.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub enum Reads {
         /// Texts of a sequence.
         texts: usize,
     },
+    /// What is near position by position, and the nodes of a tree before it.
+    Causal(Arc<CausalTree>),
 }
 
 impl Reads {
@@ -28,6 +30,7 @@ impl Reads {
         match self {
             Self::Tiles(plan) => plan.queries(),
             Self::Trees { tree, texts } => texts * tree.positions(),
+            Self::Causal(tree) => tree.queries(),
         }
     }
 
@@ -37,15 +40,29 @@ impl Reads {
         match self {
             Self::Tiles(plan) => plan.cost().pairs / plan.sequences() as u64,
             Self::Trees { tree, texts } => *texts as u64 * tree.pairs(),
+            Self::Causal(tree) => tree.pairs(),
         }
     }
 
-    /// Floating-point operations of one sequence, forward only; see [`attention_flops`] and [`Tree::flops`].
+    /// Floating-point operations of one sequence, forward only; see [`attention_flops`] and [`Tree::flops`]. Of a causal tree
+    /// the products are counted; its sums are a hundredth of them.
     #[must_use]
     pub fn flops(&self, heads: usize, head_dim: usize) -> u64 {
         match self {
             Self::Tiles(plan) => attention_flops(plan, heads, head_dim),
             Self::Trees { tree, texts } => *texts as u64 * tree.flops(heads, head_dim),
+            Self::Causal(tree) => 4 * tree.pairs() * (heads * head_dim) as u64,
+        }
+    }
+
+    /// Whether both are clones of one value.
+    #[must_use]
+    pub fn shares(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tiles(one), Self::Tiles(other)) => Arc::ptr_eq(one, other),
+            (Self::Trees { tree: one, .. }, Self::Trees { tree: other, .. }) => Arc::ptr_eq(one, other),
+            (Self::Causal(one), Self::Causal(other)) => Arc::ptr_eq(one, other),
+            _ => false,
         }
     }
 }
@@ -113,6 +130,12 @@ impl LayerPlans {
 impl From<Arc<TilePlan>> for LayerPlans {
     fn from(plan: Arc<TilePlan>) -> Self {
         Self::all(Reads::Tiles(plan))
+    }
+}
+
+impl From<Reads> for LayerPlans {
+    fn from(reads: Reads) -> Self {
+        Self::all(reads)
     }
 }
 

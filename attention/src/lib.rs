@@ -26,4 +26,4 @@ pub use layout::{PassLayout, block_causal, noisy_clean, pass};
 pub use length_adaptive::{LengthAdaptive, Ring};
 pub use neighbours::{Neighbours, beside};
 pub use pattern::{NoisyClean, Pattern, PlanCache, Whole};
-pub use tree::{Tree, TreePass, tree_attention};
+pub use tree::{CausalTree, Tree, TreePass, causal_attention, tree_attention};

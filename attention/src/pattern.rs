@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use drdiff_kernels::TilePlan;
 
 use crate::{
-    AttentionConfig, LayerPlans, LengthAdaptive, PlanKind, Reads, Rest, Result, Tree, block_causal, noisy_clean,
+    AttentionConfig, CausalTree, LayerPlans, LengthAdaptive, PlanKind, Reads, Rest, Result, Tree, block_causal,
+    noisy_clean,
 };
 
 /// A rule that turns a length into plans. Plans are pure values: equal arguments give equal plans.
@@ -51,10 +52,10 @@ impl Pattern for NoisyClean {
             &self.attention,
             || Ok(TilePlan::new(&[noisy_clean(len, block_size)?])?),
             |numbers| numbers.noisy_clean(len, block_size),
-            // In one block, either half sees itself whole and nothing of the other.
-            || {
-                self.attention.check_block(block_size, len)?;
-                trees(&self.attention, len, 2)
+            || match block_size == len {
+                // In one block, either half sees itself whole and nothing of the other.
+                true => trees(&self.attention, len, 2),
+                false => CausalTree::noisy_clean(&self.attention.tree, len, block_size),
             },
         )
         .map(|plans| plans.in_blocks(halves(len, block_size)))
@@ -138,7 +139,7 @@ mod tests {
     fn tiles(plans: &LayerPlans, layer: usize) -> &Arc<TilePlan> {
         match plans.of(layer) {
             Reads::Tiles(plan) => plan,
-            Reads::Trees { .. } => panic!("layer {layer} reads trees"),
+            Reads::Trees { .. } | Reads::Causal(_) => panic!("layer {layer} reads trees"),
         }
     }
 
@@ -168,8 +169,17 @@ mod tests {
         let tree = 4 * (4 * 64 * 64 + 4 * 4) + 5 * 256;
         assert_eq!(plans.flops(4, 1, 1), 2 * (2 * dense + 2 * tree));
         assert_eq!(plans.of(1).queries(), plans.of(0).queries());
-        let refused = pattern.plan(256, 64).unwrap_err().to_string();
-        assert!(refused.contains("blocks of 256"), "{refused}");
+        let blocks = pattern.plan(256, 64).unwrap();
+        // In both halves a block reads itself and the clean one before it; the third reads one node, the fourth two.
+        let exact = (4 + 3) * 64 * 64 + (4 + 3) * 64 * 64;
+        assert_eq!(blocks.of(1).pairs(), exact + 2 * 64 * (1 + 2));
+        assert_eq!(blocks.of(1).queries(), blocks.of(0).queries());
+        let short = pattern.plan(128, 64).unwrap();
+        assert_eq!(
+            short.of(1).pairs(),
+            short.of(0).pairs(),
+            "nothing lies behind the lowest nodes that are read exactly"
+        );
     }
 
     #[test]

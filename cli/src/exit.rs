@@ -233,7 +233,6 @@ fn of_attention(error: &AttentionError) -> Exit {
         | AttentionError::Tree(_)
         | AttentionError::Layer { .. }
         | AttentionError::TreeBlocks { .. }
-        | AttentionError::TreeParts
         | AttentionError::LayersWrite
         | AttentionError::NoRest
         | AttentionError::RestIsPlan

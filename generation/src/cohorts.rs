@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drdiff_attention::{Cohort, LayerPlans, Past, Place, Segment};
+use drdiff_attention::{Cohort, LayerPlans, Past, Place, Reads, Segment};
 use drdiff_kernels::{Rotary, TilePlan};
 use drdiff_model::Network;
 
@@ -32,7 +32,7 @@ impl Member {
     /// Whether it reads and writes what `other` does: a later step of the same block.
     fn repeats(&self, other: &Self) -> bool {
         let place = (self.position, &self.place) == (other.position, &other.place);
-        place && Arc::ptr_eq(&self.plan.tiles, &other.plan.tiles)
+        place && self.plan.reads.shares(&other.plan.reads)
     }
 
     fn positions(&self) -> Vec<i64> {
@@ -59,7 +59,12 @@ impl Group {
         let config = network.config();
         let positions: Vec<Vec<i64>> = members.iter().map(Member::positions).collect();
         let places: Vec<Place> = members.iter().filter_map(|member| member.place.clone()).collect();
-        let plans: Vec<Arc<TilePlan>> = members.iter().map(|member| member.plan.tiles.clone()).collect();
+        // Texts in a bank read tiles, and only they join.
+        let tiles = |member: &Member| match &member.plan.reads {
+            Reads::Tiles(plan) => Some(plan.clone()),
+            Reads::Trees { .. } | Reads::Causal(_) => None,
+        };
+        let plans: Vec<Arc<TilePlan>> = members.iter().filter_map(tiles).collect();
         Ok(Self {
             rotary: Rotary::new(&positions, config.head_dim, config.rope_base, network.device())?,
             cohort: match members {
@@ -78,14 +83,14 @@ impl Group {
     /// Its segment; `past` is that of its first text.
     fn segment<'a>(&'a self, past: Past<'a>) -> Segment<'a> {
         let Member { len, plan, .. } = &self.members[0];
-        let (tiles, past) = match &self.cohort {
-            None => (&plan.tiles, past),
-            Some(cohort) => (cohort.plan(), Past::Cohort(cohort)),
+        let (reads, past) = match &self.cohort {
+            None => (plan.reads.clone(), past),
+            Some(cohort) => (Reads::Tiles(cohort.plan().clone()), Past::Cohort(cohort)),
         };
         Segment {
             batch: self.members.len(),
             len: *len,
-            plan: LayerPlans::from(tiles.clone()).in_blocks(plan.blocks.clone()),
+            plan: LayerPlans::from(reads).in_blocks(plan.blocks.clone()),
             units: plan.units.clone(),
             rotary: &self.rotary,
             past: Some(past),

@@ -1,8 +1,6 @@
 //! A request in progress: the block that is denoised, the text behind it, and the cache.
 
-use std::sync::Arc;
-
-use drdiff_attention::{Error as AttentionError, KvCache, PassLayout, PlanKind};
+use drdiff_attention::{KvCache, PassLayout, PlanKind};
 use drdiff_diffusion::Level;
 use drdiff_kernels::Noise;
 use drdiff_model::{DecodeStream, ModelConfig, Network, Rows, Tokenizer};
@@ -133,7 +131,7 @@ impl Job {
             PlanKind::Dense => banks.cache(network, (context.saturating_sub(2 * block_size).max(1), pass)),
             PlanKind::LengthAdaptive => Ok(network.length_adaptive_cache(block_size, pass, text)?),
             PlanKind::Retrieval => Ok(network.retrieval_cache(block_size, pass, text)?),
-            PlanKind::Tree => Err(AttentionError::TreeParts.into()),
+            PlanKind::Tree => Ok(network.tree_cache(block_size, pass, text)?),
         };
         let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
         let settings = &request.settings;
@@ -230,7 +228,7 @@ impl Job {
         let plan = match &self.plan {
             Some((known, plan)) if *known == layout => plan.clone(),
             _ => Plan {
-                tiles: Arc::new(self.cache.plan(layout)?),
+                reads: self.cache.plan(layout)?,
                 blocks: layout.blocks().into(),
                 units: self.cache.units(layout)?,
             },
@@ -287,7 +285,7 @@ impl Job {
                 ..self.rows(part)
             };
             let units = part.plan.units.as_deref();
-            view.flops = rows.flops(config, &part.plan.tiles, units);
+            view.flops = rows.flops(config, &part.plan.reads, units);
             view.scoring_flops = config.scoring_flops(units);
             cost.add(view);
         }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use drdiff_attention::Reads;
 use drdiff_attention::retrieval::Units;
-use drdiff_kernels::TilePlan;
 
 /// What a job puts into the next pass.
 pub(crate) struct Part {
@@ -20,7 +20,7 @@ pub(crate) struct Part {
 /// What the rows of a pass read.
 #[derive(Clone)]
 pub(crate) struct Plan {
-    pub(crate) tiles: Arc<TilePlan>,
+    pub(crate) reads: Reads,
     /// The blocks of the rows.
     pub(crate) blocks: Arc<[Range<usize>]>,
     /// Which rows choose chunks together, if the network retrieves.

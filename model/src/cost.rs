@@ -1,8 +1,7 @@
 //! What a pass costs, in floating-point operations.
 
 use drdiff_attention::retrieval::Units;
-use drdiff_attention::{Neighbours, attention_flops};
-use drdiff_kernels::TilePlan;
+use drdiff_attention::{Neighbours, Reads};
 
 use crate::ModelConfig;
 use crate::retrieval::shape;
@@ -33,10 +32,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Operations of the pass in a network of this shape, with the attention plan of the pass and, if the network
+    /// Operations of the pass in a network of this shape, with what each layer reads in the pass and, if the network
     /// retrieves, its units.
     #[must_use]
-    pub fn flops(&self, config: &ModelConfig, plan: &TilePlan, units: Option<&Units>) -> u64 {
+    pub fn flops(&self, config: &ModelConfig, reads: &Reads, units: Option<&Units>) -> u64 {
         let ModelConfig {
             vocab,
             width,
@@ -62,7 +61,7 @@ impl Rows {
         (blocks + ends + scores) as u64
             + expert * self.taken
             + (layers * self.all * Neighbours::flops(width, neighbours)) as u64
-            + layers as u64 * attention_flops(plan, heads, head_dim)
+            + layers as u64 * reads.flops(heads, head_dim)
             + config.retrieval_flops(units)
     }
 }
@@ -89,7 +88,10 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use drdiff_attention::{PassLayout, pass};
+    use drdiff_kernels::TilePlan;
 
     use super::*;
 
@@ -118,7 +120,7 @@ mod tests {
             clean_block: 2,
             noisy: 2,
         };
-        let plan = TilePlan::new(&[pass(layout).unwrap()]).unwrap();
+        let plan = Reads::Tiles(Arc::new(TilePlan::new(&[pass(layout).unwrap()]).unwrap()));
         let mut rows = Rows {
             all: 4,
             open: 2,

@@ -207,6 +207,16 @@ impl Network {
         )?)
     }
 
+    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by the tree with the
+    /// numbers of this network, and takes passes of up to `pass` positions.
+    ///
+    /// # Errors
+    /// If the lowest nodes of the tree are not made of whole tiles, or the memory cannot be had.
+    pub fn tree_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
+        let numbers = &self.config.attention.tree;
+        Ok(KvCache::tree(self.cache_shape(), numbers, (block_size, pass), text)?)
+    }
+
     pub(crate) fn cache_shape(&self) -> CacheShape<'_> {
         CacheShape {
             layers: self.config.layers,

@@ -2,6 +2,7 @@
 
 mod bank;
 mod chunks;
+mod sums;
 mod tiles;
 mod window;
 
@@ -11,10 +12,12 @@ use candle_core::{DType, Device, Shape, Tensor};
 use drdiff_kernels::TilePlan;
 
 use crate::retrieval::{Choices, Chunks, Retrieval, Units};
-use crate::{Error, LengthAdaptive, PassLayout, Result};
+use crate::tree::{CausalRule, Nodes};
+use crate::{Error, LengthAdaptive, PassLayout, Reads, Result, TreeConfig};
 use bank::Seat;
 pub use bank::{Bank, Cohort, Place};
 use chunks::Store;
+use sums::Sums;
 use tiles::Tiles;
 use window::Window;
 
@@ -53,6 +56,7 @@ pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
     slots: Slots,
     chunks: Option<Store>,
+    sums: Option<Sums>,
 }
 
 /// Which slot holds which position.
@@ -83,6 +87,7 @@ impl KvCache {
             layers: seat.layers()?,
             slots: Slots::Window(seat, Window::new(window, pass)),
             chunks: None,
+            sums: None,
         }))
     }
 
@@ -105,6 +110,7 @@ impl KvCache {
             layers: shape.memory(memory)?,
             slots: Slots::Tiles(tiles),
             chunks: None,
+            sums: None,
         })
     }
 
@@ -123,6 +129,24 @@ impl KvCache {
         let band = Self::length_adaptive(shape, &plan.band(), (block_size, pass), text)?;
         let chunks = Some(Store::new(shape, plan, block_size, text)?);
         Ok(Self { chunks, ..band })
+    }
+
+    /// Sees the lowest nodes of the tree of `numbers` around a block position by position, in every layer, and what lies
+    /// before by the means of whole nodes, for a text of up to `text` positions in blocks of `block_size`; takes passes of up to
+    /// `pass`. Neither its memory nor the cost of a pass grows with the text, but for some tiles for each level of the tree.
+    ///
+    /// # Errors
+    /// If the numbers make no tree, its lowest nodes are not made of whole tiles, or the memory cannot be had.
+    pub fn tree(
+        shape: CacheShape<'_>,
+        numbers: &TreeConfig,
+        (block_size, pass): (usize, usize),
+        text: usize,
+    ) -> Result<Self> {
+        let rule = CausalRule::new(numbers, block_size, text)?;
+        let band = Self::length_adaptive(shape, &rule.band(), (block_size, pass), text)?;
+        let sums = Some(Sums::new(shape, (rule, numbers), (pass, text))?);
+        Ok(Self { sums, ..band })
     }
 
     /// Committed positions that the next pass is planned with ([`PassLayout::committed`]): those of the window, or all.
@@ -144,23 +168,34 @@ impl KvCache {
         }
     }
 
-    /// Bytes that keys and values take up, all layers together, and the chunks that can be retrieved.
+    /// Bytes that keys and values take up, all layers together, and the chunks that can be retrieved or the nodes of a tree.
     pub fn bytes(&self) -> usize {
         let layers = self.layers.iter().flat_map(|(keys, values)| [keys, values]);
-        let tensors = layers.chain(self.chunks.iter().flat_map(Store::tensors));
+        let chunks = self.chunks.iter().flat_map(Store::tensors);
+        let tensors = layers.chain(chunks).chain(self.sums.iter().flat_map(Sums::tensors));
         tensors.map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum()
     }
 
-    /// The plan of the next pass. A sparse plan may have more queries than the pass: the first of them are padding, so
+    /// What the next pass reads. A sparse plan may have more queries than the pass: the first of them are padding, so
     /// that tiles of queries are tiles of the text (see [`crate::Segment::plan`]).
     ///
     /// # Errors
     /// If the layout is impossible, or not one of this cache.
-    pub fn plan(&self, layout: PassLayout) -> Result<TilePlan> {
-        match &self.slots {
-            Slots::Window(..) => Ok(TilePlan::new(&[crate::pass(layout)?])?),
-            Slots::Tiles(tiles) => tiles.plan(layout),
-        }
+    pub fn plan(&self, layout: PassLayout) -> Result<Reads> {
+        let plan = match (&self.slots, &self.sums) {
+            (Slots::Window(..), _) => TilePlan::new(&[crate::pass(layout)?])?,
+            (Slots::Tiles(tiles), Some(sums)) => return sums.plan(tiles, layout),
+            (Slots::Tiles(tiles), None) => tiles.plan(layout)?,
+        };
+        Ok(Reads::Tiles(Arc::new(plan)))
+    }
+
+    /// The nodes of a layer that the current pass reads, level after level; none in a cache that has no tree.
+    pub(crate) fn nodes(&self, layer: usize) -> Result<Vec<Nodes>> {
+        let dtype = self.layers[layer].0.dtype();
+        self.sums
+            .as_ref()
+            .map_or(Ok(Vec::new()), |sums| sums.nodes(layer, dtype))
     }
 
     /// The units of the next pass, if there is anything to retrieve from.
@@ -207,6 +242,9 @@ impl KvCache {
                 write(slots, &new.narrow(1, piece.from, piece.len)?, 1, piece.slot)?;
             }
         }
+        if let (Slots::Tiles(tiles), Some(sums)) = (&self.slots, &mut self.sums) {
+            sums.extend(layer, [keys, values], tiles, len)?;
+        }
         Ok((keys.narrow(1, first, count)?, values.narrow(1, first, count)?))
     }
 
@@ -219,6 +257,9 @@ impl KvCache {
             Slots::Window(_, window) => window.commit(positions, pass),
             Slots::Tiles(tiles) => {
                 tiles.commit(positions);
+                if let Some(sums) = &mut self.sums {
+                    sums.commit(tiles.committed());
+                }
                 None
             }
         };
@@ -310,7 +351,9 @@ mod tests {
                 noisy: block,
             };
             assert_eq!(layout.committed, at);
-            let plan = cache.plan(layout).unwrap();
+            let Reads::Tiles(plan) = cache.plan(layout).unwrap() else {
+                panic!("a plan of tiles")
+            };
             // Keys say their own position; those of the noisy block are negative.
             let position = |i: usize| if i < block { (at + i) as f32 } else { -((at + i) as f32) };
             let keys: Vec<f32> = (0..2 * block).map(position).collect();

@@ -58,7 +58,7 @@ impl Tiles {
     }
 
     /// The slot, in tiles, of a tile of the text.
-    fn slot(&self, tile: usize) -> usize {
+    pub(super) fn slot(&self, tile: usize) -> usize {
         match tile.checked_sub(self.fixed) {
             Some(behind) => self.fixed + behind % self.ring,
             None => tile,

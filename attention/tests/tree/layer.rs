@@ -98,6 +98,74 @@ fn moving_a_text_far_away_changes_nothing() {
     }
 }
 
+/// A layer by the tree in blocks, over a text of two levels in the training layout whose halves begin at position `first`.
+fn in_blocks(first: i64, layer: &SelfAttention, x: &Value) -> Value {
+    let attention: AttentionConfig =
+        serde_json::from_str(r#"{"plan": "tree", "tree": {"branching": [64, 2]}}"#).unwrap();
+    let once = first..first + TEXT as i64;
+    let positions = once.clone().chain(once).collect();
+    let rotary = Rotary::new(&[positions], SHAPE.head_dim, 10_000.0, &Device::Cpu).unwrap();
+    let segment = Segment {
+        batch: 1,
+        len: 2 * TEXT,
+        plan: NoisyClean { attention }.plan(TEXT, 16).unwrap(),
+        units: None,
+        rotary: &rotary,
+        past: None,
+    };
+    layer.forward(x, &mut [segment], 0).unwrap()
+}
+
+/// Positions of that text.
+const TEXT: usize = 320;
+
+fn rows_in_blocks() -> Tensor {
+    tensor(
+        &Inputs::new(4).numbers(2 * TEXT * SHAPE.width),
+        &[2 * TEXT, SHAPE.width],
+    )
+    .unwrap()
+}
+
+#[test]
+fn in_blocks_moving_a_text_far_away_changes_nothing() {
+    let layer = SelfAttention::new(&builder(), SHAPE, 0.2).unwrap();
+    let x = Value::constant(&rows_in_blocks());
+    let at = |first| values(in_blocks(first, &layer, &x).tensor()).unwrap();
+    for far in [1 << 25, (1 << 40) + 12_345] {
+        assert_close(&format!("{far} positions on"), &at(far), &at(0));
+    }
+}
+
+#[test]
+fn in_blocks_nobody_sees_what_comes_later() {
+    let layer = SelfAttention::new(&builder(), SHAPE, 0.2).unwrap();
+    let out = |x: &Tensor| values(in_blocks(0, &layer, &Value::constant(x)).tensor()).unwrap();
+    let (x, row) = (rows_in_blocks(), SHAPE.width);
+    // Clean rows from this position on are others; so noisy rows of its block and before, and clean ones before, are the same.
+    let changed = 208;
+    let mut other = values(&x).unwrap();
+    other[(TEXT + changed) * row..].iter_mut().for_each(|x| *x = 1.0 - *x);
+    let (one, two) = (out(&x), out(&tensor(&other, &[2 * TEXT, row]).unwrap()));
+    let noisy = (changed + 16) * row;
+    assert_eq!(one[..noisy], two[..noisy]);
+    let clean = TEXT * row..(TEXT + changed) * row;
+    assert_eq!(one[clean.clone()], two[clean]);
+    assert_ne!(one[noisy..noisy + row], two[noisy..noisy + row], "later blocks see it");
+}
+
+#[test]
+fn in_blocks_every_parameter_learns() {
+    let builder = builder();
+    let layer = SelfAttention::new(&builder, SHAPE, 0.2).unwrap();
+    let (params, _) = builder.finish();
+    let tape = Tape::new();
+    let out = in_blocks(0, &layer, &tape.constant(&rows_in_blocks()));
+    let loss = out.through(|out| Ok(out.sqr()?.sum_all()?)).unwrap();
+    let gradients = tape.backward(&loss).unwrap();
+    assert_all_learn(params.vars(), |parameter| gradients.get(parameter));
+}
+
 #[test]
 fn every_parameter_learns() {
     let builder = builder();

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
+mod blocks;
+mod causal;
 mod layer;
 mod optimal;
 mod twin;

@@ -22,7 +22,7 @@ fn settings_out_of_range_are_named() {
         &["--block-size", "65"],
         &["block of 65", "64 that the model allows", "at most 64"],
     );
-    refused(&["--attention", "tree"], &["one text whole", "such as `dense`"]);
+    refused(&["--attention", "retrieval"], &["`dense` and cannot by `retrieval`"]);
     refused(&["--temperature", "-1"], &["temperature is -1", "0 or more"]);
     refused(&["--top-p", "1.5"], &["top_p is 1.5"]);
     refused(&["--order", "4"], &["order is 4", "1, 2 or 3"]);

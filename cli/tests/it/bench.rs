@@ -151,6 +151,20 @@ fn trees_are_timed_forward_and_backward() {
 }
 
 #[test]
+fn trees_in_blocks_are_timed_forward_and_both_ways() {
+    let tree =
+        "--json --lengths 512 --batch 1 --heads 1 --head-dim 4 --plan tree-blocks --block-size 64 --branching 64,2";
+    let rows = rows(&bench("attention", &tree.split(' ').collect::<Vec<_>>()));
+    let passes: Vec<_> = rows.iter().map(|row| row["what"].clone()).collect();
+    assert_eq!(passes, ["forward", "both"]);
+    // In each half four blocks that read themselves and the one before; the third reads a node, the fourth one of two.
+    let pairs = 2 * (7 * 64 * 64 + 2 * 64);
+    assert_eq!(rows[0]["density"].as_f64().unwrap(), f64::from(pairs) / 512.0 / 512.0);
+    let within = ["--plan", "tree-blocks", "--branching", "16"];
+    bench("attention", &within).fails(2, &["multiple of 64"]);
+}
+
+#[test]
 fn a_table_has_a_head_and_a_line_for_each_row() {
     let args = [
         "--lengths",

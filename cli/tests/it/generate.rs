@@ -64,6 +64,10 @@ fn the_attention_plan_can_be_chosen() {
     assert_eq!(sparse["ids"].as_array().unwrap().len(), 1200);
     assert_eq!(sparse["settings"]["attention"], "length_adaptive");
     assert_eq!(write(&["--set", "attention=length_adaptive"])["ids"], sparse["ids"]);
+    let tree = write(&["--attention", "tree"]);
+    assert_eq!(tree["ids"].as_array().unwrap().len(), 1200);
+    assert_ne!(tree["ids"], sparse["ids"]);
+    assert_eq!(write(&["--attention", "tree"])["ids"], tree["ids"], "the same seed");
     assert_eq!(write(&[])["settings"]["attention"], Value::Null);
     assert_eq!(generate(&args).args(["--attention", "sparse"]).run().code(), 2);
 }

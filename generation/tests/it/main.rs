@@ -11,3 +11,4 @@ mod guidance;
 mod passes;
 mod retrieval;
 mod sparse;
+mod tree;

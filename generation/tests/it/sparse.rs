@@ -57,7 +57,7 @@ fn a_request_may_ask_for_another_plan() {
 #[test]
 fn a_plan_that_is_asked_for_is_that_of_all_layers() {
     let mut request = request(0, &"Once upon a time ".repeat(20), 16);
-    for asked in [PlanKind::Dense, PlanKind::LengthAdaptive] {
+    for asked in [PlanKind::Dense, PlanKind::LengthAdaptive, PlanKind::Tree] {
         request.settings.attention = Some(asked);
         let all = AttentionConfig {
             plan: asked,
@@ -90,19 +90,12 @@ fn plans_that_no_cache_serves_are_refused() {
         request.settings.attention = asked;
         engine.submit(request).map_err(|error| error.to_string())
     };
-    let some_layers = AttentionConfig {
+    let some_layers = |plan| AttentionConfig {
         layers: vec![0],
+        plan,
         ..attention()
     };
-    let tree = AttentionConfig {
-        plan: PlanKind::Tree,
-        ..AttentionConfig::default()
-    };
-    let some_trees = AttentionConfig {
-        layers: vec![0],
-        ..tree.clone()
-    };
-    for attention in [some_layers, tree, some_trees] {
+    for attention in [some_layers(PlanKind::LengthAdaptive), some_layers(PlanKind::Tree)] {
         let message = refusal(attention.clone(), None).unwrap_err();
         assert!(message.contains("such as `dense`"), "{message}");
         assert_eq!(refusal(attention, Some(PlanKind::Dense)), Ok(()));

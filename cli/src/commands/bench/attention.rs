@@ -9,6 +9,7 @@ use drdiff_attention::{Reads, TreeConfig, TreePass};
 use drdiff_kernels::{AttentionPass, Noise, Purpose, Tape, TilePlan, tile_attention};
 
 use super::args::Common;
+use super::causal;
 use super::clock::{Clock, Timing};
 use super::naive;
 use super::pattern::{Options, Pattern};
@@ -172,6 +173,7 @@ impl Case<'_> {
             match &self.reads {
                 Reads::Tiles(plan) => drop(tile_attention(&q, &k, &v, plan, scale)?),
                 Reads::Trees { tree, .. } => drop(TreePass::new([&q, &k, &v], tree, scale)?),
+                Reads::Causal(tree) => causal::call([&q, &k, &v], tree, None)?,
             }
             Ok(())
         })?;
@@ -194,6 +196,17 @@ impl Case<'_> {
                     pass.backward(pass.out())?;
                     Ok(())
                 })?
+            }
+            // The way back is not measured alone: what it needs, a tape holds.
+            Reads::Causal(tree) => {
+                let timing = clock.time(|| causal::call([&q, &k, &v], tree, Some(&Tape::new())))?;
+                let forward = self.batch as u64 * self.reads.flops(self.args.heads, self.args.head_dim);
+                let work = Work {
+                    tokens: Some((self.batch * self.n) as u64),
+                    flops: Some(forward + forward * BACKWARD_BY_FORWARD.0 / BACKWARD_BY_FORWARD.1),
+                    bytes: None,
+                };
+                return report.add(Row::new(self.subject("both", None), machine, timing, work));
             }
         };
         report.add(self.row("backward", None, machine, timing))

@@ -2,6 +2,7 @@
 
 mod args;
 mod attention;
+mod causal;
 mod clock;
 mod generate;
 mod naive;

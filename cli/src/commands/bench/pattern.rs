@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::ValueEnum;
 use drdiff_attention::retrieval::Retrieval;
-use drdiff_attention::{LengthAdaptive, Reads, Tree, TreeConfig, block_causal, noisy_clean};
+use drdiff_attention::{CausalTree, LengthAdaptive, Reads, Tree, TreeConfig, block_causal, noisy_clean};
 use drdiff_kernels::{TILE, TilePlan, Visibility};
 
 use crate::exit::usage;
@@ -23,6 +23,8 @@ pub(super) enum Pattern {
     LengthAdaptive,
     /// Siblings of a tree of --branching share weights, --near of them are read exactly
     Tree,
+    /// The tree in the training layout of N/2 noisy and N/2 clean positions in blocks
+    TreeBlocks,
     /// A band of 128 to each side, and the 8 chunks of 64 whose landmarks fit best: a layer of the plan of that name
     Retrieval,
     /// Tiles of 64 see the tiles within --window positions
@@ -53,6 +55,7 @@ impl Pattern {
             Self::Dense => "dense",
             Self::LengthAdaptive => "length_adaptive",
             Self::Tree => "tree",
+            Self::TreeBlocks => "tree-blocks",
             Self::Retrieval => "retrieval",
             Self::Band => "band",
             Self::NoisyClean => "noisy-clean",
@@ -76,6 +79,11 @@ impl Pattern {
                     texts: 1,
                 });
             }
+            Self::TreeBlocks => {
+                let half = half(self, n)?;
+                let tree = CausalTree::noisy_clean(&options.tree, half, fitting(block_size, half)?);
+                return tree.map_err(|error| usage(error.to_string()));
+            }
             Self::Dense => TilePlan::new(&[Visibility::dense(n, n)])?,
             Self::LengthAdaptive => LengthAdaptive::default().whole(n)?,
             Self::Retrieval => Retrieval::default().band().whole(n)?,
@@ -89,15 +97,24 @@ impl Pattern {
                 TilePlan::from_lists(Visibility::dense(n, n), |q| ring(q * TILE / RING_TILE, tiles))?
             }
             Self::BlockCausal => TilePlan::new(&[block_causal(n, fitting(block_size, n)?)?])?,
-            Self::NoisyClean if n % 2 == 1 => {
-                return Err(usage(format!(
-                    "noisy-clean has two equal halves and {n} is odd; give an even length"
-                )));
+            Self::NoisyClean => {
+                let half = half(self, n)?;
+                TilePlan::new(&[noisy_clean(half, fitting(block_size, half)?)?])?
             }
-            Self::NoisyClean => TilePlan::new(&[noisy_clean(n / 2, fitting(block_size, n / 2)?)?])?,
         };
         Ok(Reads::Tiles(Arc::new(plan)))
     }
+}
+
+/// Positions of each half of a training layout of `n`.
+fn half(pattern: Pattern, n: usize) -> Result<usize> {
+    if n % 2 == 1 {
+        let name = pattern.name();
+        return Err(usage(format!(
+            "{name} has two equal halves and {n} is odd; give an even length"
+        )));
+    }
+    Ok(n / 2)
 }
 
 fn fitting(block_size: usize, positions: usize) -> Result<usize> {
@@ -164,6 +181,14 @@ mod tests {
         assert_eq!(pairs(Pattern::Ring, 1024), (0..1024 * 1024).filter(ring).count() as u64);
         assert_eq!(pairs(Pattern::LengthAdaptive, 1024), 1024 * 1024);
         assert_eq!(pairs(Pattern::Tree, 1024), 1024 * 64 + 16 * 16);
+        // In each half: a block, the lowest node before its own, and what is before it in its own; the last two of four nodes read
+        // others by means.
+        let (blocks, before) = (2 * 256 * 16, 64 * 64 * 3 * 2);
+        let within: u64 = 2 * 4 * 16 * 16 * (1 + 2 + 3);
+        assert_eq!(
+            pairs(Pattern::TreeBlocks, 512),
+            blocks + before + within + 2 * 64 * (1 + 2)
+        );
         // 17 cells of 128 for all but the queries within 8 cells of an end.
         let short: u64 = 2 * (1..=8).sum::<u64>();
         assert_eq!(pairs(Pattern::LengthAdaptive, 1 << 16), (512 * 17 - short) * 128 * 128);
@@ -184,6 +209,7 @@ mod tests {
     fn lengths_that_do_not_fit_are_refused() {
         let message = |pattern: Pattern, n| reads(pattern, n).unwrap_err().to_string();
         assert!(message(Pattern::NoisyClean, 101).contains("even"));
+        assert!(message(Pattern::TreeBlocks, 1000).contains("multiple of 64"));
         assert!(message(Pattern::NoisyClean, 16).contains("--block-size"));
         assert!(message(Pattern::BlockCausal, 8).contains("--block-size"));
     }
