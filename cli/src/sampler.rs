@@ -25,7 +25,7 @@ pub(crate) struct SamplerArgs {
     #[arg(long, value_name = "N", help = shown("Tokens to write at most", default().tokens))]
     tokens: Option<usize>,
     #[arg(long, value_name = "N")]
-    #[arg(help = format!("Network passes for each block [default: {}, or one for 16 tokens of larger blocks]", default().sampler.steps))]
+    #[arg(help = format!("Network passes for each block [default: {}, or 16 for blocks of more than 128 tokens]", default().sampler.steps))]
     steps: Option<usize>,
     #[arg(long, value_name = "N", help = shown("Tokens that become clear together", default().block_size))]
     block_size: Option<usize>,
@@ -48,13 +48,13 @@ pub(crate) struct SamplerArgs {
     ))]
     commit: Option<CommitSchedule>,
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    #[arg(help = shown("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature))]
+    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, shared().0))]
     temperature: Option<f64>,
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
     top_p: Option<f64>,
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
-    #[arg(help = shown("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty))]
+    #[arg(help = drawn("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty, shared().1))]
     frequency_penalty: Option<f64>,
     #[arg(long)]
     #[arg(help = shown("Equal seeds give equal texts", default().seed))]
@@ -86,7 +86,7 @@ impl SamplerArgs {
     /// The configured settings, changed where a flag was typed. Tells, unless `quiet`, of flags without an effect.
     pub(crate) fn settings(&self, quiet: bool) -> Result<Settings> {
         let configured = resolve::<Settings>(self.config.as_deref(), &self.set)?;
-        let steps_are_ours = self.steps.is_none() && configured.origin("sampler.steps").is_ours();
+        let ours = |key| configured.origin(key).is_ours();
         let typed = Overrides {
             tokens: self.tokens,
             steps: self.steps,
@@ -107,8 +107,16 @@ impl SamplerArgs {
             stop: None,
         };
         let mut settings = typed.apply(&configured.value)?;
-        if steps_are_ours {
+        // What nobody chose follows what somebody did.
+        if self.steps.is_none() && ours("sampler.steps") {
             settings.sampler.steps = Settings::enough_steps(settings.block_size);
+        }
+        let (temperature, penalty) = settings.suited_draw();
+        if self.temperature.is_none() && ours("sampler.sampling.temperature") {
+            settings.sampler.sampling.temperature = temperature;
+        }
+        if self.frequency_penalty.is_none() && ours("sampler.frequency.penalty") {
+            settings.sampler.frequency.penalty = penalty;
         }
         if let Some(grid) = &self.grid {
             let config = &mut settings.sampler.grid;
@@ -159,6 +167,20 @@ fn default() -> Settings {
 
 fn shown(help: &str, default: impl Display) -> String {
     format!("{help} [default: {default}]")
+}
+
+/// Help for what depends on whether tokens share a step.
+fn drawn(help: &str, alone: f64, together: f64) -> String {
+    format!("{help} [default: {alone}, or {together} where tokens share a step]")
+}
+
+/// Temperature and frequency penalty where tokens share a step.
+fn shared() -> (f64, f64) {
+    let settings = Settings {
+        block_size: usize::MAX,
+        ..default()
+    };
+    settings.suited_draw()
 }
 
 fn processes() -> impl TypedValueParser<Value = Process> {

@@ -1,7 +1,7 @@
 //! What a caller asks for.
 
 use drdiff_attention::PlanKind;
-use drdiff_solver::SamplerConfig;
+use drdiff_solver::{Process, SamplerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Result};
@@ -38,11 +38,19 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Steps that are enough for a block: 8, or one for 16 tokens where that is more, and no more than it has tokens
-    /// (measured in `docs/steps.md`).
+    /// Steps that are enough for a block: 8, or 16 for more than 128 tokens, and no more than it has tokens (measured in `docs/steps.md`).
     #[must_use]
     pub fn enough_steps(block_size: usize) -> usize {
-        (block_size / 16).max(8).min(block_size.max(1))
+        let steps = if block_size > 128 { 16 } else { 8 };
+        steps.min(block_size.max(1))
+    }
+
+    /// Temperature and frequency penalty that suit these steps (measured in `docs/steps.md`). Tokens that share a step do not know of each
+    /// other, so their draw has to be colder, and a colder draw repeats itself more.
+    #[must_use]
+    pub fn suited_draw(&self) -> (f64, f64) {
+        let one_by_one = self.sampler.process == Process::Absorbing && self.sampler.steps >= self.block_size;
+        if one_by_one { (0.7, 0.8) } else { (0.5, 0.9) }
     }
 }
 
@@ -157,6 +165,23 @@ mod tests {
     #[test]
     fn larger_blocks_take_more_steps_and_none_more_than_tokens() {
         let steps = [1, 4, 8, 32, 128, 256, 1024].map(Settings::enough_steps);
-        assert_eq!(steps, [1, 4, 8, 8, 8, 16, 64]);
+        assert_eq!(steps, [1, 4, 8, 8, 8, 16, 16]);
+    }
+
+    #[test]
+    fn tokens_that_share_a_step_are_drawn_colder() {
+        let mut settings = Settings {
+            block_size: 8,
+            ..Settings::default()
+        };
+        settings.sampler.process = Process::Absorbing;
+        settings.sampler.steps = 8;
+        let one_by_one = settings.suited_draw();
+        settings.sampler.steps = 4;
+        let shared = settings.suited_draw();
+        assert!(shared.0 < one_by_one.0 && shared.1 > one_by_one.1);
+        settings.sampler.steps = 8;
+        settings.sampler.process = Process::Gaussian;
+        assert_eq!(settings.suited_draw(), shared, "all tokens are decided at the end");
     }
 }

@@ -20,7 +20,8 @@ pub enum CommitSchedule {
     #[default]
     Spread,
     /// From left to right: with one position a step the order of autoregressive models, in which each token knows all before
-    /// it. Neighbours that share a step do not know of each other.
+    /// it. With several, the open positions fall into as many stretches of equal length, and each is written from its left: positions of one
+    /// step are as far apart as under `Spread`.
     LeftToRight,
     /// Largest probability of the drawn token first (MaskGIT, arXiv 2202.04200; LLaDA, arXiv 2502.09992).
     Confidence,
@@ -176,7 +177,7 @@ impl CommitSchedule {
         first_position: u64,
     ) -> Vec<usize> {
         if *self == Self::LeftToRight {
-            return open[..count.min(open.len())].to_vec();
+            return spread(open, count, 0.0);
         }
         if *self == Self::Spread && count > 1 {
             let first = noise.uniform(Purpose::Commit, step, first_position);
@@ -312,13 +313,17 @@ mod tests {
     }
 
     #[test]
-    fn left_to_right_takes_the_first_that_are_open() {
-        let mut open = candidates(&[(0.1, 0.1, 2.0); 5]);
-        open.remove(1);
-        let pick = |count| CommitSchedule::LeftToRight.select(&open, count, &NOISE, 0, 0);
-        assert_eq!(pick(1), [0]);
-        assert_eq!(pick(3), [0, 2, 3]);
-        assert_eq!(pick(9).len(), 4);
+    fn left_to_right_writes_each_stretch_from_its_left() {
+        let mut open = candidates(&[(0.1, 0.1, 2.0); 8]);
+        let pick = |open: &[Candidate], count| CommitSchedule::LeftToRight.select(open, count, &NOISE, 0, 0);
+        assert_eq!(pick(&open, 1), [0]);
+        assert_eq!(pick(&open, 9).len(), 8);
+        for step in 0..4 {
+            let chosen = pick(&open, 2);
+            assert_eq!(chosen, [step, step + 4]);
+            open.retain(|c| !chosen.contains(&c.position));
+        }
+        assert!(pick(&open, 2).is_empty());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct BlockBound {
     pub error: f64,
     /// Bits per byte of text.
     pub bits_per_byte: f64,
-    /// Floating-point operations of attention, forward, for each text token: its noisy and its clean row, or its noisy
+    /// Floating-point operations of attention and retrieval, forward, for each text token: its noisy and its clean row, or its noisy
     /// row alone where a block is the whole window.
     pub attention_flops: u64,
     /// The bound of equal parts of the windows, from their first positions to their last, if it was asked for.
@@ -114,7 +114,8 @@ impl<'a> Bounds<'a> {
         let mut attention = 0;
         let (mut bound, mut parts) = (BoundAccumulator::default(), self.parts.clone());
         self.each_pass(windows, block_size, |corrupted, layout, masked| {
-            attention = layout.plan.flops(model.layers, model.heads, model.head_dim);
+            let retrieval = model.retrieval_flops(layout.units.as_deref());
+            attention = layout.plan.flops(model.layers, model.heads, model.head_dim) + retrieval;
             let nats = loss(self.network, corrupted, layout, false, None)?
                 .nats
                 .to_dtype(DType::F64)?

@@ -9,7 +9,7 @@ use drdiff_model::{ModelConfig, Network};
 use super::commits::Commits;
 use super::path::Path;
 use super::reveal::Reveal;
-use super::{DistillConfig, DistillLoss, Lesson, learn, teach};
+use super::{DistillConfig, DistillLoss, Lesson, TeacherOrder, learn, teach};
 use crate::rows::Rows;
 use crate::{Corrupted, Layout, Optimizer, OptimizerConfig, loss};
 
@@ -108,7 +108,7 @@ fn one_step_knows_marginals_and_the_teacher_draws_jointly() {
     let toy = trained_on_pairs();
     let levels = absorbed(2 * PAIRS);
     let corrupted = toy.corrupt(&pairs(PAIRS, 900), &levels, 900);
-    let lesson = |passes| Commits::draw(&levels, 2, (2, 2), (passes, 1.0), (NOISE, 900));
+    let lesson = |passes| Commits::draw(&levels, 2, (2, 2), (passes, TeacherOrder::Random, 1.0), (NOISE, 900));
 
     // In one step both letters are drawn from even odds: half of the texts would be "ab" or "ba".
     let (_, alone) = toy.teach(&corrupted, &Lesson::Absorbing(lesson(1)));
@@ -147,7 +147,7 @@ fn one_step_knows_marginals_and_the_teacher_draws_jointly() {
     let (_, bias) = toy.params.vars().find(|(name, _)| *name == "bias").unwrap();
     let likelier = Tensor::new(&[1.0f32, 0.0, 0.0, 0.0, 0.0, 0.0], &Device::Cpu).unwrap();
     bias.set(&(bias.as_tensor() + likelier).unwrap()).unwrap();
-    let cold = Commits::draw(&levels, 2, (2, 2), (2, 0.05), (NOISE, 900));
+    let cold = Commits::draw(&levels, 2, (2, 2), (2, TeacherOrder::Random, 0.05), (NOISE, 900));
     let (_, target) = toy.teach(&corrupted, &Lesson::Absorbing(cold.clone()));
     let p = rows_of(&target.probabilities(0, 2 * PAIRS).unwrap());
     assert!(cold.kept[1].iter().all(|place| p[*place as usize][0] > 0.9));
@@ -190,7 +190,13 @@ fn lessons() -> (Toy, Vec<(Corrupted, Lesson, DistillConfig)>) {
         weight: vec![1.0; batch * len],
     };
     let schedule = ScheduleConfig::default();
-    let commits = Commits::draw(&absorbed(batch * len), len, (4, 4), (2, 1.0), (NOISE, 1));
+    let commits = Commits::draw(
+        &absorbed(batch * len),
+        len,
+        (4, 4),
+        (2, TeacherOrder::Random, 1.0),
+        (NOISE, 1),
+    );
     let with = |levels: &Levels, lesson, change: fn(&mut DistillConfig)| {
         let mut config = DistillConfig {
             plain: 0.0,
@@ -284,7 +290,13 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_from_one_pass() {
     let toy = Toy::new(8, 4, 2);
     let levels = absorbed(16);
     let corrupted = toy.corrupt(&[1; 16], &levels, 0);
-    let lesson = Lesson::Absorbing(Commits::draw(&levels, 8, (4, 4), (1, 1.0), (NOISE, 0)));
+    let lesson = Lesson::Absorbing(Commits::draw(
+        &levels,
+        8,
+        (4, 4),
+        (1, TeacherOrder::Random, 1.0),
+        (NOISE, 0),
+    ));
     let (rows, target) = toy.teach(&corrupted, &lesson);
     for kind in [DistillLoss::Kl, DistillLoss::Mse] {
         let config = DistillConfig {
