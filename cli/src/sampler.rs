@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use drdiff_attention::PlanKind;
 use drdiff_configs::Inputs;
-use drdiff_generation::{Compute, Overrides, Settings};
+use drdiff_generation::{Compute, Overrides, Settings, Suited};
 use drdiff_model::ModelConfig;
 use drdiff_solver::{CommitSchedule, Process, SolverConfig, SolverName};
 
@@ -42,19 +42,20 @@ pub(crate) struct SamplerArgs {
     #[arg(long, value_name = "N")]
     order: Option<usize>,
     #[arg(long, value_name = "SCHEDULE")]
-    #[arg(help = shown(
+    #[arg(help = drawn(
         "Which tokens are decided first: random, spread, left-to-right, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY]",
         default().sampler.commit,
+        shared().commit,
     ))]
     commit: Option<CommitSchedule>,
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, shared().0))]
+    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, shared().temperature))]
     temperature: Option<f64>,
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
     top_p: Option<f64>,
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
-    #[arg(help = drawn("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty, shared().1))]
+    #[arg(help = drawn("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty, shared().frequency_penalty))]
     frequency_penalty: Option<f64>,
     #[arg(long)]
     #[arg(help = shown("Equal seeds give equal texts", default().seed))]
@@ -111,12 +112,15 @@ impl SamplerArgs {
         if self.steps.is_none() && ours("sampler.steps") {
             settings.sampler.steps = Settings::enough_steps(settings.block_size);
         }
-        let (temperature, penalty) = settings.suited_draw();
+        let suited = settings.suited();
+        if self.commit.is_none() && ours("sampler.commit.type") {
+            settings.sampler.commit = suited.commit;
+        }
         if self.temperature.is_none() && ours("sampler.sampling.temperature") {
-            settings.sampler.sampling.temperature = temperature;
+            settings.sampler.sampling.temperature = suited.temperature;
         }
         if self.frequency_penalty.is_none() && ours("sampler.frequency.penalty") {
-            settings.sampler.frequency.penalty = penalty;
+            settings.sampler.frequency.penalty = suited.frequency_penalty;
         }
         if let Some(grid) = &self.grid {
             let config = &mut settings.sampler.grid;
@@ -170,17 +174,17 @@ fn shown(help: &str, default: impl Display) -> String {
 }
 
 /// Help for what depends on whether tokens share a step.
-fn drawn(help: &str, alone: f64, together: f64) -> String {
+fn drawn(help: &str, alone: impl Display, together: impl Display) -> String {
     format!("{help} [default: {alone}, or {together} where tokens share a step]")
 }
 
-/// Temperature and frequency penalty where tokens share a step.
-fn shared() -> (f64, f64) {
+/// What suits tokens that share a step.
+fn shared() -> Suited {
     let settings = Settings {
         block_size: usize::MAX,
         ..default()
     };
-    settings.suited_draw()
+    settings.suited()
 }
 
 fn processes() -> impl TypedValueParser<Value = Process> {

@@ -25,4 +25,4 @@ pub use event::{Event, Output, StopReason};
 pub use gaps::{GAP, canvas};
 pub use job::prefill_passes;
 pub use overrides::Overrides;
-pub use request::{Request, Settings, Task};
+pub use request::{Request, Settings, Suited, Task};

@@ -1,7 +1,7 @@
 //! What a caller asks for.
 
 use drdiff_attention::PlanKind;
-use drdiff_solver::{Process, SamplerConfig};
+use drdiff_solver::{CommitSchedule, Process, SamplerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Result};
@@ -45,13 +45,36 @@ impl Settings {
         steps.min(block_size.max(1))
     }
 
-    /// Temperature and frequency penalty that suit these steps (measured in `docs/steps.md`). Tokens that share a step do not know of each
-    /// other, so their draw has to be colder, and a colder draw repeats itself more.
+    /// What suits these steps.
     #[must_use]
-    pub fn suited_draw(&self) -> (f64, f64) {
+    pub fn suited(&self) -> Suited {
         let one_by_one = self.sampler.process == Process::Absorbing && self.sampler.steps >= self.block_size;
-        if one_by_one { (0.7, 0.8) } else { (0.5, 0.9) }
+        if one_by_one {
+            Suited {
+                commit: CommitSchedule::LeftToRight,
+                temperature: 0.7,
+                frequency_penalty: 0.8,
+            }
+        } else {
+            Suited {
+                commit: CommitSchedule::Spread,
+                temperature: 0.5,
+                frequency_penalty: 0.9,
+            }
+        }
     }
+}
+
+/// How tokens are best drawn (measured in `docs/steps.md`). Those that share a step do not know of each other: they lie far apart, and
+/// their draw has to be colder. A colder draw repeats itself more, and so does reading order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Suited {
+    /// Which positions are committed first.
+    pub commit: CommitSchedule,
+    /// Logits are divided by it.
+    pub temperature: f64,
+    /// Nats that a token loses for each e-fold of how often the text holds it.
+    pub frequency_penalty: f64,
 }
 
 impl Default for Settings {
@@ -176,12 +199,13 @@ mod tests {
         };
         settings.sampler.process = Process::Absorbing;
         settings.sampler.steps = 8;
-        let one_by_one = settings.suited_draw();
+        let one_by_one = settings.suited();
         settings.sampler.steps = 4;
-        let shared = settings.suited_draw();
-        assert!(shared.0 < one_by_one.0 && shared.1 > one_by_one.1);
+        let shared = settings.suited();
+        assert!(shared.temperature < one_by_one.temperature);
+        assert!(shared.frequency_penalty > one_by_one.frequency_penalty);
         settings.sampler.steps = 8;
         settings.sampler.process = Process::Gaussian;
-        assert_eq!(settings.suited_draw(), shared, "all tokens are decided at the end");
+        assert_eq!(settings.suited(), shared, "all tokens are decided at the end");
     }
 }

@@ -112,6 +112,47 @@ fn json_tells_what_was_done_and_what_it_cost() {
 }
 
 #[test]
+fn what_nobody_chose_follows_the_steps() {
+    let settings = |more: &[&str]| {
+        let args = [&["x", "--tokens", "8", "--json"], more].concat();
+        generate(&args).run().json()["settings"]["sampler"].clone()
+    };
+    let alone = settings(&["--block-size", "4"]);
+    assert_eq!(
+        (&alone["steps"], &alone["commit"]["type"]),
+        (&4.into(), &"left_to_right".into())
+    );
+    let shared = settings(&["--block-size", "4", "--steps", "2"]);
+    assert_eq!(shared["commit"]["type"], "spread");
+    for key in ["sampling", "frequency"] {
+        assert_ne!(alone[key], shared[key]);
+    }
+    let chosen = settings(&[
+        "--block-size",
+        "4",
+        "--steps",
+        "2",
+        "--commit",
+        "margin",
+        "--temperature",
+        "0.6",
+    ]);
+    assert_eq!(chosen["commit"]["type"], "margin");
+    assert_eq!(chosen["sampling"]["temperature"], 0.6);
+    assert_eq!(chosen["frequency"], shared["frequency"]);
+    let set = settings(&[
+        "--block-size",
+        "4",
+        "--steps",
+        "2",
+        "--set",
+        "sampler.commit.type=random",
+    ]);
+    assert_eq!(set["commit"]["type"], "random");
+    assert_eq!(set["sampling"], shared["sampling"]);
+}
+
+#[test]
 fn every_process_and_solver_writes() {
     let base = ["Her brother", "--tokens", "16", "--steps", "5", "--no-stop", "--json"];
     let absorbing = [
