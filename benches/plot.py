@@ -12,7 +12,7 @@ import math
 import sys
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 680, 420, 64, 24, 200, 48
-COLOURS = ["#0b6e99", "#c1440e", "#4b8b3b", "#7a4fa3", "#8a6d3b", "#333333"]
+COLOURS = ["#0b6e99", "#c1440e", "#4b8b3b", "#7a4fa3", "#8a6d3b", "#333333", "#c2185b"]
 
 
 def curves(lines):
@@ -51,7 +51,8 @@ def draw(found):
     for power in range(low, high + 1):
         _, y = place(lengths[0], 10.0**power)
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g} ms</text>')
+        time = f"{10.0 ** (power - 3):g} s" if power >= 3 else f"{10.0**power:g} ms"
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{time}</text>')
     for n in lengths:
         x, _ = place(n, 10.0**low)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{n:,}</text>')
