@@ -82,43 +82,14 @@ impl Blocks {
         weights
     }
 
-    /// The scaled products of `row` with all keys, for head `h` of text `b`.
-    pub(crate) fn logits(&self, q: &[f64], k: &[f64], (b, h): (usize, usize), row: usize) -> Vec<f64> {
-        let Sizes {
-            len,
-            heads,
-            key_heads,
-            width,
-            ..
-        } = self.sizes;
-        let g = h * key_heads / heads;
-        let q = &q[((b * len + row) * heads + h) * width..][..width];
-        let key = |j: usize| &k[((b * len + j) * key_heads + g) * width..][..width];
-        let product = |j: usize| self.scale * q.iter().zip(key(j)).map(|(q, k)| q * k).sum::<f64>();
-        (0..len).map(product).collect()
+    /// The scaled products of `row` with all keys, for a head of a text.
+    pub(crate) fn logits(&self, q: &[f64], k: &[f64], head: (usize, usize), row: usize) -> Vec<f64> {
+        self.sizes.products((q, k), head, row, self.scale)
     }
 
     /// `[B, 2 N, H, D]` from queries `[B, 2 N, H, D]`, keys and values `[B, 2 N, G, D]`.
     pub(crate) fn attend(&self, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
-        let Sizes {
-            batch,
-            len,
-            heads,
-            key_heads,
-            width,
-        } = self.sizes;
-        let mut out = vec![0.0; q.len()];
-        for (b, h) in (0..batch).flat_map(|b| (0..heads).map(move |h| (b, h))) {
-            let g = h * key_heads / heads;
-            for i in 0..len {
-                let weights = self.weights(i, &self.logits(q, k, (b, h), i));
-                let out = &mut out[((b * len + i) * heads + h) * width..][..width];
-                for (j, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-                    let value = &v[((b * len + j) * key_heads + g) * width..][..width];
-                    out.iter_mut().zip(value).for_each(|(out, v)| *out += weight * v);
-                }
-            }
-        }
-        out
+        self.sizes
+            .attend(v, |b, h| move |i| self.weights(i, &self.logits(q, k, (b, h), i)))
     }
 }

@@ -12,6 +12,51 @@ pub(crate) struct Sizes {
     pub(crate) width: usize,
 }
 
+impl Sizes {
+    /// The products of query `row` with all keys times `scale`, for head `h` of text `b`.
+    pub(crate) fn products(self, (q, k): (&[f64], &[f64]), (b, h): (usize, usize), row: usize, scale: f64) -> Vec<f64> {
+        let Self {
+            len,
+            heads,
+            key_heads,
+            width,
+            ..
+        } = self;
+        let g = h * key_heads / heads;
+        let q = &q[((b * len + row) * heads + h) * width..][..width];
+        let key = |j: usize| &k[((b * len + j) * key_heads + g) * width..][..width];
+        let product = |j: usize| scale * q.iter().zip(key(j)).map(|(q, k)| q * k).sum::<f64>();
+        (0..len).map(product).collect()
+    }
+
+    /// Values `[B, T, G, D]` by the weights that each row of head `h` of text `b` gives them, `weights(b, h)`: `[B, T, H, D]`.
+    pub(crate) fn attend<R: FnMut(usize) -> Vec<f64>>(
+        self,
+        v: &[f64],
+        weights: impl Fn(usize, usize) -> R,
+    ) -> Vec<f64> {
+        let Self {
+            batch,
+            len,
+            heads,
+            key_heads,
+            width,
+        } = self;
+        let mut out = vec![0.0; batch * len * heads * width];
+        for (b, h) in (0..batch).flat_map(|b| (0..heads).map(move |h| (b, h))) {
+            let (mut row, g) = (weights(b, h), h * key_heads / heads);
+            for i in 0..len {
+                let out = &mut out[((b * len + i) * heads + h) * width..][..width];
+                for (j, weight) in row(i).into_iter().enumerate().filter(|(_, weight)| *weight != 0.0) {
+                    let value = &v[((b * len + j) * key_heads + g) * width..][..width];
+                    out.iter_mut().zip(value).for_each(|(out, v)| *out += weight * v);
+                }
+            }
+        }
+        out
+    }
+}
+
 /// The tree of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Twin {
@@ -27,41 +72,16 @@ pub(crate) type Matrix = Vec<Vec<f64>>;
 impl Twin {
     /// `[B, T, H, D]` from queries `[B, T, H, D]`, keys and values `[B, T, G, D]`.
     pub(crate) fn attend(&self, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
-        let Sizes {
-            batch,
-            len,
-            heads,
-            key_heads,
-            width,
-        } = self.sizes;
-        let mut out = vec![0.0; q.len()];
-        for (b, h) in (0..batch).flat_map(|b| (0..heads).map(move |h| (b, h))) {
+        self.sizes.attend(v, |b, h| {
             let weights = self.weights(&self.logits(q, k, b, h));
-            let g = h * key_heads / heads;
-            for (i, j) in (0..len).flat_map(|i| (0..len).map(move |j| (i, j))) {
-                for d in 0..width {
-                    out[((b * len + i) * heads + h) * width + d] +=
-                        weights[i][j] * v[((b * len + j) * key_heads + g) * width + d];
-                }
-            }
-        }
-        out
+            move |i| weights[i].clone()
+        })
     }
 
     /// The scaled products of all pairs, for one head of one text.
     pub(crate) fn logits(&self, q: &[f64], k: &[f64], b: usize, h: usize) -> Matrix {
-        let Sizes {
-            len,
-            heads,
-            key_heads,
-            width,
-            ..
-        } = self.sizes;
-        let g = h * key_heads / heads;
-        let q = |i| &q[((b * len + i) * heads + h) * width..][..width];
-        let k = |j| &k[((b * len + j) * key_heads + g) * width..][..width];
-        let product = |i, j| self.scale * q(i).iter().zip(k(j)).map(|(q, k)| q * k).sum::<f64>();
-        (0..len).map(|i| (0..len).map(|j| product(i, j)).collect()).collect()
+        let row = |i| self.sizes.products((q, k), (b, h), i, self.scale);
+        (0..self.sizes.len).map(row).collect()
     }
 
     /// The weights of all pairs.

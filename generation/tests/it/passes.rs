@@ -11,7 +11,7 @@ use drdiff_generation::Task;
 use drdiff_kernels::Rotary;
 use drdiff_model::{Input, Network};
 use drdiff_routing::{ComputeReport, Read};
-use drdiff_testkit::{Inputs, assert_close, values};
+use drdiff_testkit::{Inputs, assert_close, relative_rms, values};
 
 /// Text positions of a training sequence.
 pub(crate) const LEN: usize = 640;
@@ -96,6 +96,18 @@ pub(crate) fn trained(network: &Network, attention: &AttentionConfig, block: usi
         cache: None,
     };
     evidence(network, &[noisy, clean].concat(), positions, reads, 0..LEN)
+}
+
+/// [`trained`], which has to differ from what a dense plan sees.
+pub(crate) fn trained_apart(network: &Network, attention: &AttentionConfig, block: usize) -> Vec<f64> {
+    let wanted = trained(network, attention, block);
+    let other = trained(network, &AttentionConfig::default(), block);
+    let last = (LEN - 16) * network.config().embed;
+    assert!(
+        relative_rms("dense", &other[last..], &wanted[last..]) > 1e-3,
+        "the plan matters, block {block}"
+    );
+    wanted
 }
 
 /// Asserts that writing the text block after block sees what training saw: `start` blocks at once, as a prompt; then
