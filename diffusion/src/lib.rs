@@ -15,7 +15,7 @@ mod state;
 pub use bound::{BoundAccumulator, MaskPlan};
 pub use error::{Error, Result};
 pub use level::Level;
-pub use mask_order::{MaskOrder, spread};
+pub use mask_order::{MaskOrder, spread, take_spread};
 pub use masked_share::{MaskedShare, choose, stratified};
 pub use mixture::{LevelMixture, Levels, SoftScope, Weighting};
 pub use schedule::{Cosine, Gumbel, Linear, NoiseSchedule, ScheduleConfig, Sqrt};

@@ -73,8 +73,7 @@ impl MaskOrder {
         let count = size.div_ceil(self.steps);
         let mut open: Vec<usize> = (0..size).collect();
         while open.len() >= masked + count {
-            let written = spread(&open, count, stream.uniform());
-            open.retain(|position| written.binary_search(position).is_err());
+            take_spread(&mut open, count, stream.uniform());
         }
         open
     }
@@ -89,6 +88,13 @@ pub fn spread<T: Copy>(open: &[T], count: usize, first: f64) -> Vec<T> {
     // What rounding lifts to the end belongs to the last.
     let place = |k: usize| (((k as f64 + first) * distance) as usize).min(open.len() - 1);
     (0..count).map(|k| open[place(k)]).collect()
+}
+
+/// [`spread`], which leaves the others in `open`; they ascend.
+pub fn take_spread<T: Copy + Ord>(open: &mut Vec<T>, count: usize, first: f64) -> Vec<T> {
+    let taken = spread(open, count, first);
+    open.retain(|position| taken.binary_search(position).is_err());
+    taken
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! stays open) is the student's target. Here the order of positions is drawn on the host beforehand, so only tokens depend on the network, and
 //! those never leave the device.
 
-use drdiff_diffusion::{Levels, spread};
+use drdiff_diffusion::{Levels, take_spread};
 use drdiff_kernels::{Noise, Purpose};
 
 use super::TeacherOrder;
@@ -59,11 +59,7 @@ impl Commits {
                     let share = count * (pass + 1) / passes - count * pass / passes;
                     match order {
                         TeacherOrder::Random => kept.extend(places.drain(..share)),
-                        TeacherOrder::Spread => {
-                            let now = spread(&places, share, stream.uniform());
-                            places.retain(|place| now.binary_search(place).is_err());
-                            kept.extend(now);
-                        }
+                        TeacherOrder::Spread => kept.extend(take_spread(&mut places, share, stream.uniform())),
                     }
                 }
                 kept[passes - 1].extend(places);
