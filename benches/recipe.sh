@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Trains networks of the bundled model's size that differ in one thing each, for equal tokens, and tells their bounds: which recipe
-# learns fastest.
+# Trains networks that differ in one thing each, for equal tokens, and tells their bounds: which recipe learns fastest.
 #
 #   DRDIFF=target/release/drdiff DATA=shards OUT=bench-recipe DEVICE=cuda benches/recipe.sh [arm ...]
 #
 # DRDIFF: the program.  DATA: a corpus of `drdiff data prepare` with the tiers tales and young; the arms vocab_4096 and vocab_16384
 # read $DATA-4096 and $DATA-16384, which were prepared with --vocab.  OUT: a folder for each arm.  STEPS: steps of 65,536 tokens (1526,
-# 100 M tokens).  DEVICE: cuda or cpu.  SEED: of weights and draws, the same for all arms (1).  TRY=1: a few steps of a small network, to
-# see that every arm runs. A run that was interrupted goes on; one that is done is told again.
+# 100 M tokens).  WIDTH: 512, the bundled model's size, or 256, with 6 layers: a sixth of the work.  DEVICE: cuda or cpu.  SEED: of weights
+# and draws, the same for all arms (1).  TRY=1: a few steps of a small network, to see that every arm runs. A run that was interrupted
+# goes on; one that is done is told again.
 #
 # base is the preset `small` without prompt_dropout. The other arms change one thing of it:
 #
@@ -20,7 +20,7 @@
 #   unconditioned, half_conditioned   self-conditioning in no pass and in half of them
 #   zero_init          last maps of attention and feed-forward begin at zero
 #   skips              every block reads the input again
-#   deep, wide         18 layers of width 384, 5 of 768
+#   deep, wide         18 layers of width 384, 5 of 768 (of WIDTH 256: 11 of 192, 3 of 384)
 #   size_16, no_whole  blocks of 16 alone; all sizes but 256 and the whole window
 #   vocab_4096, vocab_16384
 set -euo pipefail
@@ -29,6 +29,7 @@ drdiff=${DRDIFF:-target/release/drdiff}
 data=${DATA:-shards}
 out=${OUT:-bench-recipe}
 device=${DEVICE:-cuda}
+width=${WIDTH:-512}
 arms=("$@")
 [[ ${#arms[@]} -gt 0 ]] || arms=(base adamw slow uniform bell bell_wide clipped_by_size spread left_to_right absorbing soft
     unconditioned half_conditioned zero_init skips deep wide size_16 no_whole vocab_4096 vocab_16384)
@@ -42,10 +43,29 @@ else
     common+=(--set steps="${STEPS:-1526}" --set validation_windows=128)
 fi
 
+# Width, layers, heads, hidden width.
+shape() {
+    [[ -z ${TRY:-} ]] || return 0
+    printf '%s\n' model.width="$1" model.embed="$1" model.layers="$2" model.heads="$3" model.kv_heads="$3" model.hidden="$4"
+}
+
 # One change a line.
 changes() {
+    # `small` is of width 512 itself. Deep and wide ones have about as many parameters as the other arms.
+    case $1-$width in
+        deep-512) shape 384 18 6 1056 ;;
+        wide-512) shape 768 5 12 1856 ;;
+        deep-256) shape 192 11 3 528 ;;
+        wide-256) shape 384 3 6 1056 ;;
+        *-256) shape 256 6 4 704 ;;
+        *-512) ;;
+        *)
+            echo "recipe.sh: WIDTH is 256 or 512" >&2
+            return 2
+            ;;
+    esac
     case $1 in
-        base) ;;
+        base | deep | wide) ;;
         adamw) echo optimizer.muon=null ;;
         slow) echo optimizer.learning_rate=1.33e-3 ;;
         uniform) echo 'levels.masked_share=!only {type: uniform}' ;;
@@ -63,8 +83,6 @@ changes() {
         half_conditioned) echo self_conditioning=0.5 ;;
         zero_init) echo zero_init_projections=true ;;
         skips) echo model.embedding_skips=true ;;
-        deep) shape 384 18 6 1056 ;;
-        wide) shape 768 5 12 1856 ;;
         size_16) echo 'block_sizes=!only {16: 1}' ;;
         no_whole) echo 'block_sizes={256: 0, 1024: 0}' ;;
         vocab_4096 | vocab_16384) echo "model.vocab=${1#vocab_}" ;;
@@ -73,12 +91,6 @@ changes() {
             return 2
             ;;
     esac
-}
-
-# About as many parameters as the other arms: width, layers, heads, hidden width.
-shape() {
-    [[ -z ${TRY:-} ]] || return 0
-    printf '%s\n' model.width="$1" model.embed="$1" model.layers="$2" model.heads="$3" model.kv_heads="$3" model.hidden="$4"
 }
 
 for arm in "${arms[@]}"; do

@@ -211,7 +211,8 @@ pub(crate) struct Span {
     pub(crate) groups: Range<usize>,
     /// Rows in those groups.
     pub(crate) routed: usize,
-    pub(crate) open: usize,
+    /// Rows of the block that are predicted.
+    pub(crate) read: usize,
     pub(crate) share: f64,
 }
 
@@ -221,13 +222,13 @@ impl Span {
         let mut cost = PassCompute {
             share: self.share,
             clean: self.block - self.rows.start,
-            settled: self.rows.end - self.block - self.open,
-            open: self.open,
+            settled: self.rows.end - self.block - self.read,
+            open: self.read,
             ..PassCompute::default()
         };
         for (layer, account) in report.layers().iter().enumerate() {
             let rows = match layer + 1 == config.layers {
-                true => self.open,
+                true => self.read,
                 false => self.rows.len(),
             };
             let rows = rows as u64;

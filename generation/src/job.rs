@@ -339,20 +339,24 @@ impl Job {
                 ..Rows::default()
             };
         }
-        let asked = self.run.asked();
+        let read = self.run.read();
         let soft = |position: &&usize| matches!(self.run.state().levels[**position], Level::Soft(_));
-        let conditions = self.request.settings.self_condition;
         Rows {
             all: part.clean.len() + self.block_len(),
-            open: asked.len(),
-            soft: asked.iter().filter(soft).count(),
-            conditioned: asked
+            open: read.len(),
+            soft: read.iter().filter(soft).count(),
+            conditioned: read
                 .iter()
                 .filter(|position| self.predictions[**position].is_some())
                 .count(),
-            data: asked.len() * usize::from(conditions || self.run.needs_data()),
+            data: read.len() * usize::from(self.reads_data()),
             ..Rows::default()
         }
+    }
+
+    /// Whether the next pass must predict data: for the solver, or for the pass behind it.
+    pub(crate) fn reads_data(&self) -> bool {
+        self.run.needs_data() || self.request.settings.self_condition
     }
 
     /// The event of one denoising step.

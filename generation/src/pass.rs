@@ -5,7 +5,7 @@ use drdiff_attention::Past;
 use drdiff_diffusion::Level;
 use drdiff_model::{Input, LastPrediction, Network, Soft};
 use drdiff_routing::{ComputeReport, Groups, Read};
-use drdiff_solver::Prediction;
+use drdiff_solver::{BlockRun, Prediction};
 
 use crate::Result;
 use crate::cohorts::{Cohorts, Member};
@@ -20,7 +20,7 @@ struct Rows {
     /// Evidence of soft rows.
     soft: Vec<f32>,
     /// Rows that are predicted, and for each of them 0 or 1 + its soft row.
-    open: Vec<u32>,
+    read: Vec<u32>,
     pick: Vec<u32>,
     /// Last data predictions to condition on with their entropies, and for every row 0 or 1 + its place among them.
     data: Vec<f32>,
@@ -45,7 +45,7 @@ impl Rows {
             Level::Soft(snr) => snr / (1.0 + snr),
             Level::Anchor => 1.0,
         };
-        let asked = job.run.asked();
+        let read = job.run.read();
         let mean = state.levels.iter().map(signal).sum::<f64>() / state.levels.len() as f64;
         let open: Vec<bool> = state.levels.iter().map(|level| *level != Level::Anchor).collect();
         self.groups.block(&open, mean, budget);
@@ -62,8 +62,8 @@ impl Rows {
                 }
                 _ => self.index.push(vocab),
             }
-            if asked.binary_search(&position).is_ok() {
-                self.open.push(row);
+            if read.binary_search(&position).is_ok() {
+                self.read.push(row);
                 self.pick.push(pick);
             }
             let known = job.predictions[position].as_ref().filter(|_| token.is_none());
@@ -81,9 +81,9 @@ impl Rows {
         let rows = self.index.len();
         let mut input = Input::discrete(Tensor::from_slice(&self.index, rows, device)?);
         input.groups = self.groups.clone();
-        input.read = match self.open.is_empty() {
+        input.read = match self.read.is_empty() {
             true => Read::Nothing,
-            false => Read::Rows(Tensor::from_slice(&self.open, self.open.len(), device)?),
+            false => Read::Rows(Tensor::from_slice(&self.read, self.read.len(), device)?),
         };
         let matrix = |xs: &[f32]| Tensor::from_slice(xs, (xs.len() / embed, embed), device);
         if !self.soft.is_empty() {
@@ -121,7 +121,7 @@ pub(crate) fn predict(
         let (share, first_span) = (job.share(&config.routing), spans.len());
         for clean in part.views() {
             let (first_row, first_group) = (rows.index.len(), rows.groups.len());
-            let (first_open, first_routed) = (rows.open.len(), rows.groups.members());
+            let (first_read, first_routed) = (rows.read.len(), rows.groups.members());
             clean.iter().for_each(|token| rows.clean(*token));
             if part.block {
                 rows.block(job, share, config.vocab as u32, config.embed);
@@ -131,7 +131,7 @@ pub(crate) fn predict(
                 block: first_row + clean.len(),
                 groups: first_group..rows.groups.len(),
                 routed: rows.groups.members() - first_routed,
-                open: rows.open.len() - first_open,
+                read: rows.read.len() - first_read,
                 share,
             });
         }
@@ -152,7 +152,7 @@ pub(crate) fn predict(
     let mut segments = cohorts.segments(caches.map(Past::Cache));
     let hidden = network.forward(&network.tables(None)?, &input, &mut segments, report)?;
     drop(segments);
-    if rows.open.is_empty() {
+    if rows.read.is_empty() {
         return split(jobs, parts, spans, None, None);
     }
     let mut evidence = network.evidence(&hidden)?.tensor().clone();
@@ -164,10 +164,7 @@ pub(crate) fn predict(
         evidence = (evidence + y.to_dtype(network.dtype())?)?;
     }
     let logits = network.logits(&evidence)?;
-    let needs_data = jobs
-        .iter()
-        .any(|job| job.run.needs_data() || job.request.settings.self_condition);
-    let data = if needs_data {
+    let data = if jobs.iter().any(|job| job.reads_data()) {
         Some(network.data_prediction(&logits)?)
     } else {
         None
@@ -183,29 +180,42 @@ fn split(
     data: Option<&Tensor>,
 ) -> Result<Vec<(Vec<Span>, Option<Prediction>)>> {
     let (mut first, mut spans) = (0, spans.into_iter());
-    let numbers = |tensor: &Tensor, first: usize, count: usize| -> Result<Vec<f32>> {
-        // Reading a view fetches all of what it is a view of, and so does a copy: each job would pay for all.
-        Ok(tensor
-            .narrow(0, first, count)?
-            .force_contiguous()?
-            .flatten_all()?
-            .to_vec1::<f32>()?)
-    };
     let mut predictions = Vec::with_capacity(jobs.len());
     for (job, part) in jobs.iter().zip(parts) {
         let own: Vec<Span> = spans.by_ref().take(part.views().count()).collect();
         let mut views = Vec::new();
         for span in own.iter().filter(|_| part.block) {
             let Some(logits) = logits else { break };
-            let data = data.map(|data| numbers(data, first, span.open)).transpose()?;
+            let data = data.filter(|_| job.reads_data());
+            let data = data.map(|data| fetch(&data.narrow(0, first, span.read)?)).transpose()?;
             views.push(Prediction {
-                logits: numbers(logits, first, span.open)?,
+                logits: asked(&logits.narrow(0, first, span.read)?, &job.run)?,
                 data: data.into_iter().flatten().map(f64::from).collect(),
             });
-            first += span.open;
+            first += span.read;
         }
         let prediction = job.guided(views.into_iter())?;
         predictions.push((own, prediction));
     }
     Ok(predictions)
+}
+
+/// Of the rows that were read, those whose logits the block asks for: vocabularies are long, and most soft steps need none.
+fn asked(logits: &Tensor, run: &BlockRun) -> Result<Vec<f32>> {
+    let (read, asked) = (run.read(), run.asked());
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    if asked.len() == read.len() {
+        return fetch(logits);
+    }
+    let place = |position: &usize| read.binary_search(position).unwrap_or_default() as u32;
+    let places: Vec<u32> = asked.iter().map(place).collect();
+    let places = Tensor::from_slice(&places, places.len(), logits.device())?;
+    Ok(logits.index_select(&places, 0)?.flatten_all()?.to_vec1()?)
+}
+
+/// Numbers of a view. Reading a view fetches all of what it is a view of, and so does a copy: each job would pay for all.
+fn fetch(view: &Tensor) -> Result<Vec<f32>> {
+    Ok(view.force_contiguous()?.flatten_all()?.to_vec1::<f32>()?)
 }

@@ -4,12 +4,12 @@ use crate::error::Error;
 use crate::report::StepReport;
 use crate::run::BlockRun;
 
-/// What the network says about the positions of one block that were asked for, in the order of [`BlockRun::asked`].
+/// What the network says about positions of one block.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prediction {
-    /// `[asked, vocabulary]`; negative infinity bans a token.
+    /// `[asked, vocabulary]`, in the order of [`BlockRun::asked`]; negative infinity bans a token.
     pub logits: Vec<f32>,
-    /// Data predictions `x_hat = p E`, `[asked, dim]`; may be empty unless [`BlockRun::needs_data`].
+    /// Data predictions `x_hat = p E`, `[open, dim]`, in the order of [`BlockRun::open`]; may be empty unless [`BlockRun::needs_data`].
     pub data: Vec<f64>,
 }
 

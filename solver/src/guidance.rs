@@ -51,6 +51,12 @@ impl GuidanceConfig {
         )
     }
 
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.kappa > 0.0 || self.boost > 0.0
+    }
+
     /// Whether a position with this top-1 probability is sure.
     #[must_use]
     pub fn is_sure(&self, top_probability: f64) -> bool {

@@ -150,16 +150,17 @@ impl BlockRun {
         }
     }
 
-    /// The positions that need a prediction, ascending: those without a token, or of a [sparing](BlockRun::sparing) block, where
-    /// the schedule chooses without looking, those that it will commit.
+    /// The positions that need logits, ascending: those without a token, or of a [sparing](BlockRun::sparing) block, where the
+    /// schedule chooses without looking and nothing else depends on the likeliest tokens, those that it will commit.
     #[must_use]
     pub fn asked(&self) -> Vec<usize> {
         let open = self.open();
-        let others = self.needs_data() || self.extrapolates() || !self.config.commit.is_blind();
+        let others = self.reads_tops() || self.extrapolates() || !self.config.commit.is_blind();
         if !self.sparing || others || self.commits_all() {
             return open;
         }
         match self.commit_count(open.len()) {
+            0 if self.needs_data() => Vec::new(),
             0 => open,
             count => {
                 let (step, first) = (self.step as u64, self.first_position);
@@ -169,7 +170,19 @@ impl BlockRun {
         }
     }
 
-    /// Whether the next prediction must hold data in embedding space: soft positions move after it.
+    /// The positions that need a prediction of any kind, ascending: [those](BlockRun::asked) that need logits, and all that are open
+    /// where they need data.
+    #[must_use]
+    pub fn read(&self) -> Vec<usize> {
+        if self.needs_data() { self.open() } else { self.asked() }
+    }
+
+    /// Whether soft positions move by their likeliest tokens.
+    fn reads_tops(&self) -> bool {
+        self.needs_data() && self.config.process == Process::SoftAbsorbing && self.config.guidance.is_on()
+    }
+
+    /// Whether the next prediction must hold data in embedding space, of all open positions: soft ones move after it.
     #[must_use]
     pub fn needs_data(&self) -> bool {
         self.config.moves(self.step)
@@ -199,7 +212,8 @@ impl BlockRun {
         &self.table
     }
 
-    /// Moves on by one step with what the network says about the positions [`BlockRun::asked`] for in [`BlockRun::state`].
+    /// Moves on by one step with what the network says about [`BlockRun::state`]: logits where it is [asked](BlockRun::asked) for
+    /// them, data at every open position if it [needs](BlockRun::needs_data) them.
     ///
     /// # Errors
     /// [`Error::Finished`], [`Error::Shape`] when the prediction does not fit, [`Error::BadLogits`].
@@ -240,7 +254,7 @@ impl BlockRun {
 
         let doubtful = if last { Vec::new() } else { self.doubtful() };
         if soft {
-            self.move_soft(&candidates, &chosen, &prediction.data)?;
+            self.move_soft(&open, &candidates, &chosen, &prediction.data)?;
         }
         let mut report = StepReport::default();
         for candidate in &candidates {
@@ -355,15 +369,14 @@ impl BlockRun {
     }
 
     /// Advances the soft positions that stay open along their paths.
-    fn move_soft(&mut self, candidates: &[Candidate], chosen: &[usize], data: &[f64]) -> Result<()> {
+    fn move_soft(&mut self, open: &[usize], candidates: &[Candidate], chosen: &[usize], data: &[f64]) -> Result<()> {
         let (n, dim) = (self.places.len(), self.state.dim);
         let width = 1.0 / (self.config.steps - 1) as f64;
         let base = (self.step + 1) as f64 * width;
-        let guided = self.config.process == Process::SoftAbsorbing;
+        let guided = self.reads_tops();
         let mut rows = vec![0.0; n * dim];
         let (mut from, mut to) = (vec![f64::NAN; n], vec![f64::NAN; n]);
-        for (candidate, given) in candidates.iter().zip(data.chunks_exact(dim)) {
-            let Candidate { position, draw } = *candidate;
+        for (index, (&position, given)) in open.iter().zip(data.chunks_exact(dim)).enumerate() {
             let span = position * dim..(position + 1) * dim;
             let place = &mut self.places[position];
             let (time, log_snr) = self.grid.at(place.progress);
@@ -371,12 +384,14 @@ impl BlockRun {
             row.copy_from_slice(given);
             cool(row, &self.latents[span], log_snr, self.config.score_temperature);
             let guidance = &self.config.guidance;
-            if guided {
+            // Where tops are read, every open position has a candidate.
+            let top = guided.then(|| candidates[index].draw);
+            if let Some(draw) = top {
                 guidance.pull(row, self.table.row(draw.top)?, draw.top_probability, time);
             }
             from[position] = 0.5 * log_snr;
             if chosen.binary_search(&position).is_err() {
-                let sure = guided && guidance.is_sure(draw.top_probability);
+                let sure = top.is_some_and(|draw| guidance.is_sure(draw.top_probability));
                 place.progress = guidance.advance(place.progress, base, width, sure);
                 to[position] = 0.5 * self.grid.at(place.progress).1;
             }

@@ -39,6 +39,41 @@ fn a_sparing_block_commits_the_same_without_what_it_does_not_need() {
     }
 }
 
+#[test]
+fn a_sparing_block_needs_logits_for_what_it_commits_alone_unless_guidance_reads_the_likeliest_tokens() {
+    let guided = GuidanceConfig {
+        kappa: 0.5,
+        gate: 0.1,
+        ..GuidanceConfig::default()
+    };
+    for (process, guidance) in [
+        (Process::Gaussian, GuidanceConfig::default()),
+        (Process::SoftAbsorbing, GuidanceConfig::default()),
+        (Process::SoftAbsorbing, guided),
+    ] {
+        let config = SamplerConfig {
+            process,
+            guidance,
+            steps: 6,
+            commit: CommitSchedule::Spread,
+            ..SamplerConfig::default()
+        };
+        let (mut whole, mut sparing) = (start(&config, 0), start(&config, 0).sparing());
+        while !whole.is_finished() {
+            let reads_tops = sparing.needs_data() && guidance.is_on();
+            let asked = sparing.asked();
+            let (all, few) = (predict(&whole).unwrap(), predict(&sparing).unwrap());
+            assert_eq!(all.data, few.data, "{process}");
+            let (all, part) = (whole.advance(all).unwrap(), sparing.advance(few).unwrap());
+            assert_eq!(all.committed, part.committed, "{process}");
+            assert_eq!(whole.state(), sparing.state(), "{process}");
+            let committed: Vec<usize> = part.committed.iter().map(|choice| choice.position).collect();
+            assert!(reads_tops || asked == committed, "{process}: {asked:?}");
+        }
+        assert!(sparing.is_finished());
+    }
+}
+
 fn check_one_step(config: &SamplerConfig) {
     let (_, reports, calls) = run(
         &SamplerConfig {

@@ -38,9 +38,9 @@ impl Denoiser for Toy {
 /// The prediction for one block.
 pub(crate) fn predict(run: &BlockRun) -> Result<Prediction, Error> {
     let (state, table) = (run.state(), run.table());
-    let mut prediction = Prediction::default();
-    for position in run.asked() {
-        let start = prediction.logits.len();
+    let (mut prediction, asked) = (Prediction::default(), run.asked());
+    for position in run.read() {
+        let mut logits = Vec::with_capacity(V);
         for v in 0..V as u32 {
             let y = &state.evidence[position * D..][..D];
             let mut logit: f64 = table.row(v)?.iter().zip(y).map(|(e, y)| f64::from(*e) * y).sum();
@@ -50,12 +50,15 @@ pub(crate) fn predict(run: &BlockRun) -> Result<Prediction, Error> {
                     logit += 2.0 * near * f64::from(u8::from(*token == v)) + 0.1 * f64::from(v % 3) * near;
                 }
             }
-            prediction.logits.push(logit as f32);
+            logits.push(logit as f32);
         }
         if run.needs_data() {
             let mut row = [0.0; D];
-            table.expectation(&prediction.logits[start..], 1.0, &mut row)?;
+            table.expectation(&logits, 1.0, &mut row)?;
             prediction.data.extend(row);
+        }
+        if asked.contains(&position) {
+            prediction.logits.extend(logits);
         }
     }
     Ok(prediction)
