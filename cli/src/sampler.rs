@@ -42,20 +42,20 @@ pub(crate) struct SamplerArgs {
     #[arg(long, value_name = "N")]
     order: Option<usize>,
     #[arg(long, value_name = "SCHEDULE")]
-    #[arg(help = drawn(
-        "Which tokens are decided first: random, spread, left-to-right, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY]",
+    #[arg(help = format!(
+        "Which tokens are decided first: random, spread, left-to-right, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY] [default: {}, or {} for soft processes]",
         default().sampler.commit,
-        shared().commit,
+        CommitSchedule::Spread,
     ))]
     commit: Option<CommitSchedule>,
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, shared().temperature))]
+    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, alone().temperature))]
     temperature: Option<f64>,
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
     top_p: Option<f64>,
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
-    #[arg(help = drawn("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty, shared().frequency_penalty))]
+    #[arg(help = drawn("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty, alone().frequency_penalty))]
     frequency_penalty: Option<f64>,
     #[arg(long)]
     #[arg(help = shown("Equal seeds give equal texts", default().seed))]
@@ -122,6 +122,12 @@ impl SamplerArgs {
         if self.frequency_penalty.is_none() && ours("sampler.frequency.penalty") {
             settings.sampler.frequency.penalty = suited.frequency_penalty;
         }
+        if ours("sampler.extrapolate") {
+            settings.sampler.extrapolate = suited.extrapolate;
+        }
+        if ours("sampler.score_temperature") {
+            settings.sampler.score_temperature = suited.score_temperature;
+        }
         if let Some(grid) = &self.grid {
             let config = &mut settings.sampler.grid;
             match grid.parse() {
@@ -174,14 +180,14 @@ fn shown(help: &str, default: impl Display) -> String {
 }
 
 /// Help for what depends on whether tokens share a step.
-fn drawn(help: &str, alone: impl Display, together: impl Display) -> String {
-    format!("{help} [default: {alone}, or {together} where tokens share a step]")
+fn drawn(help: &str, together: impl Display, alone: impl Display) -> String {
+    format!("{help} [default: {together}, or {alone} where each token has a step of its own]")
 }
 
-/// What suits tokens that share a step.
-fn shared() -> Suited {
+/// What suits tokens that each have a step of their own.
+fn alone() -> Suited {
     let settings = Settings {
-        block_size: usize::MAX,
+        block_size: 1,
         ..default()
     };
     settings.suited()

@@ -1,7 +1,7 @@
 //! What a caller asks for.
 
 use drdiff_attention::PlanKind;
-use drdiff_solver::{CommitSchedule, Process, SamplerConfig};
+use drdiff_solver::{CommitSchedule, SamplerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Result};
@@ -48,25 +48,37 @@ impl Settings {
     /// What suits these steps.
     #[must_use]
     pub fn suited(&self) -> Suited {
-        let one_by_one = self.sampler.process == Process::Absorbing && self.sampler.steps >= self.block_size;
-        if one_by_one {
-            Suited {
-                commit: CommitSchedule::LeftToRight,
-                temperature: 0.7,
-                frequency_penalty: 0.8,
-            }
-        } else {
+        let sampler = &self.sampler;
+        let shared = Suited {
+            commit: CommitSchedule::LeftToRight,
+            temperature: 0.5,
+            frequency_penalty: 0.9,
+            extrapolate: true,
+            score_temperature: 1.0,
+        };
+        if sampler.process.is_soft() {
             Suited {
                 commit: CommitSchedule::Spread,
-                temperature: 0.5,
-                frequency_penalty: 0.9,
+                extrapolate: false,
+                score_temperature: 0.6,
+                ..shared
             }
+        } else if sampler.steps >= self.block_size {
+            Suited {
+                temperature: 0.7,
+                frequency_penalty: 0.8,
+                extrapolate: false,
+                ..shared
+            }
+        } else {
+            shared
         }
     }
 }
 
-/// How tokens are best drawn (measured in `docs/steps.md`). Those that share a step do not know of each other: they lie far apart, and
-/// their draw has to be colder. A colder draw repeats itself more, and so does reading order.
+/// How tokens are best drawn (measured in `docs/steps.md`). Those that share a step do not know of each other: their draw has to be
+/// colder, and what the last step changed about a prediction is carried ahead. Where each has a step of its own a colder draw repeats
+/// itself. Soft positions are led to likely text by a colder score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Suited {
     /// Which positions are committed first.
@@ -75,6 +87,10 @@ pub struct Suited {
     pub temperature: f64,
     /// Nats that a token loses for each e-fold of how often the text holds it.
     pub frequency_penalty: f64,
+    /// Second-order extrapolation of log-probabilities.
+    pub extrapolate: bool,
+    /// The noise that soft predictions imply is divided by it.
+    pub score_temperature: f64,
 }
 
 impl Default for Settings {
@@ -183,6 +199,8 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use drdiff_solver::Process;
+
     use super::*;
 
     #[test]
@@ -192,20 +210,25 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_share_a_step_are_drawn_colder() {
+    fn tokens_that_share_a_step_are_drawn_colder_and_soft_positions_have_a_colder_score() {
         let mut settings = Settings {
             block_size: 8,
             ..Settings::default()
         };
         settings.sampler.process = Process::Absorbing;
         settings.sampler.steps = 8;
-        let one_by_one = settings.suited();
+        let alone = settings.suited();
         settings.sampler.steps = 4;
         let shared = settings.suited();
-        assert!(shared.temperature < one_by_one.temperature);
-        assert!(shared.frequency_penalty > one_by_one.frequency_penalty);
+        assert!(shared.temperature < alone.temperature && shared.extrapolate);
+        assert!(shared.frequency_penalty > alone.frequency_penalty && !alone.extrapolate);
         settings.sampler.steps = 8;
         settings.sampler.process = Process::Gaussian;
-        assert_eq!(settings.suited(), shared, "all tokens are decided at the end");
+        let soft = settings.suited();
+        assert_eq!(
+            soft.temperature, shared.temperature,
+            "all tokens are decided at the end"
+        );
+        assert!(soft.score_temperature < shared.score_temperature && !soft.extrapolate);
     }
 }

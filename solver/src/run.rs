@@ -151,21 +151,38 @@ impl BlockRun {
     }
 
     /// The positions that need logits, ascending: those without a token, or of a [sparing](BlockRun::sparing) block, where the
-    /// schedule chooses without looking and nothing else depends on the likeliest tokens, those that it will commit.
+    /// schedule chooses without looking and nothing else depends on the likeliest tokens, those that it will commit. Where
+    /// predictions are extrapolated these must have been predicted in the step before, too.
     #[must_use]
     pub fn asked(&self) -> Vec<usize> {
         let open = self.open();
-        let others = self.reads_tops() || self.extrapolates() || !self.config.commit.is_blind();
-        if !self.sparing || others || self.commits_all() {
+        // What is opened again between two steps changes what the second one commits.
+        let unforeseen = self.extrapolates() && self.config.reabsorb.is_some();
+        if !self.sparing || self.reads_tops() || unforeseen || !self.config.commit.is_blind() {
             return open;
         }
-        match self.commit_count(open.len()) {
-            0 if self.needs_data() => Vec::new(),
-            0 => open,
+        let mut asked = self.blind_choice(&open, self.step);
+        if self.extrapolates() {
+            let mut left = open;
+            left.retain(|position| asked.binary_search(position).is_err());
+            asked.extend(self.blind_choice(&left, self.step + 1));
+            asked.sort_unstable();
+        }
+        asked
+    }
+
+    /// What a blind schedule commits in a step of the positions that are open then, ascending.
+    fn blind_choice(&self, open: &[usize], step: usize) -> Vec<usize> {
+        if self.commits_all(step) {
+            return open.to_vec();
+        }
+        match self.commit_count(step, open.len()) {
+            0 => Vec::new(),
             count => {
-                let (step, first) = (self.step as u64, self.first_position);
-                let commit = &self.config.commit;
-                commit.select_blindly(&open, count, &self.noise, step, first)
+                let (noise, first) = (&self.noise, self.first_position);
+                self.config
+                    .commit
+                    .select_blindly(open, count, noise, step as u64, first)
             }
         }
     }
@@ -223,7 +240,7 @@ impl BlockRun {
             return Err(Error::Finished);
         }
         require_len("logits", prediction.logits.len(), asked.len() * self.table.vocabulary())?;
-        let last = self.commits_all();
+        let last = self.commits_all(self.step);
         let soft = self.needs_data();
         if soft {
             require_len("data prediction", prediction.data.len(), open.len() * self.state.dim)?;
@@ -231,25 +248,23 @@ impl BlockRun {
             broken.map_or(Ok(()), |x| require(false, "data prediction", *x, "finite"))?;
         }
         if self.extrapolates() {
-            self.extrapolate(&open, &mut prediction.logits);
+            self.extrapolate(open.len(), &asked, &mut prediction.logits);
         }
         let own = self.state.tokens.iter().flatten().copied();
         let (frequency, vocabulary) = (&self.config.frequency, self.table.vocabulary());
         frequency.hold_back(&self.before, own, &mut prediction.logits, vocabulary);
         let candidates = self.draw_all(&asked, &prediction.logits)?;
-        let count = if last {
-            open.len()
+        let chosen = if last || self.config.commit.is_blind() {
+            self.blind_choice(&open, self.step)
         } else {
-            self.commit_count(open.len())
-        };
-        let chosen = if asked.len() < open.len() {
-            asked
-        } else if count == 0 {
-            Vec::new()
-        } else {
-            self.config
-                .commit
-                .select(&candidates, count, &self.noise, self.step as u64, self.first_position)
+            match self.commit_count(self.step, open.len()) {
+                0 => Vec::new(),
+                count => {
+                    let (noise, first) = (&self.noise, self.first_position);
+                    let commit = &self.config.commit;
+                    commit.select(&candidates, count, noise, self.step as u64, first)
+                }
+            }
         };
 
         let doubtful = if last { Vec::new() } else { self.doubtful() };
@@ -285,9 +300,9 @@ impl BlockRun {
         Ok(report)
     }
 
-    /// Whether this step commits all that is open: the last one that writes the block, and every correction.
-    fn commits_all(&self) -> bool {
-        self.corrected > 0 || self.step + 1 >= self.config.predictor_steps()
+    /// Whether a step commits all that is open: the last one that writes the block, and every correction.
+    fn commits_all(&self, step: usize) -> bool {
+        self.corrected > 0 || step + 1 >= self.config.predictor_steps()
     }
 
     /// Begins the next correction, if nothing is open and one is left: the positions that it opened.
@@ -303,10 +318,10 @@ impl BlockRun {
         chosen
     }
 
-    /// How many positions to commit in this step, which does not commit all.
-    fn commit_count(&self, open: usize) -> usize {
+    /// How many positions to commit in a step that does not commit all.
+    fn commit_count(&self, step: usize, open: usize) -> usize {
         let (steps, wait) = (self.config.predictor_steps(), self.config.wait());
-        match self.step.checked_sub(wait) {
+        match step.checked_sub(wait) {
             Some(step) => self.config.pace.commits(step, steps - wait, self.total, open),
             None => 0,
         }
@@ -316,16 +331,16 @@ impl BlockRun {
         self.config.extrapolate && self.config.process == Process::Absorbing
     }
 
-    /// Replaces logits by their second-order extrapolation over the coming step.
-    fn extrapolate(&mut self, open: &[usize], logits: &mut [f32]) {
+    /// Replaces logits by their second-order extrapolation over the coming step, before which so many positions are `open`.
+    fn extrapolate(&mut self, open: usize, asked: &[usize], logits: &mut [f32]) {
         let share = |left: usize| 1.0 - left as f64 / self.total as f64;
         let left = self
             .config
             .pace
             .open_after(self.step + 1, self.config.predictor_steps(), self.total)
-            .min(open.len() - 1);
-        let (done, next) = (share(open.len()), share(left));
-        for (position, row) in open.iter().zip(logits.chunks_exact_mut(self.table.vocabulary())) {
+            .min(open - 1);
+        let (done, next) = (share(open), share(left));
+        for (position, row) in asked.iter().zip(logits.chunks_exact_mut(self.table.vocabulary())) {
             self.logits.extrapolate(*position, row, done, next);
         }
     }

@@ -123,10 +123,12 @@ fn what_nobody_chose_follows_the_steps() {
         (&4.into(), &"left_to_right".into())
     );
     let shared = settings(&["--block-size", "4", "--steps", "2"]);
-    assert_eq!(shared["commit"]["type"], "spread");
-    for key in ["sampling", "frequency"] {
+    for key in ["sampling", "frequency", "extrapolate"] {
         assert_ne!(alone[key], shared[key]);
     }
+    let soft = settings(&["--block-size", "4", "--process", "hybrid"]);
+    assert_eq!(soft["commit"]["type"], "spread");
+    assert_ne!(soft["score_temperature"], shared["score_temperature"]);
     let chosen = settings(&[
         "--block-size",
         "4",
