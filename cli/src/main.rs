@@ -14,6 +14,7 @@ mod model;
 mod output;
 mod sampler;
 mod settings;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
+    // Training has a thread of its own.
+    if !matches!(cli.command, Command::Train(_)) {
+        threads::join_pool();
+    }
     match cli.command {
         Command::Generate(args) => commands::generate::run(args),
         Command::Batch(args) => commands::batch::run(*args),

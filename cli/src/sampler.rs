@@ -122,9 +122,6 @@ impl SamplerArgs {
         if self.frequency_penalty.is_none() && ours("sampler.frequency.penalty") {
             settings.sampler.frequency.penalty = suited.frequency_penalty;
         }
-        if ours("sampler.extrapolate") {
-            settings.sampler.extrapolate = suited.extrapolate;
-        }
         if ours("sampler.score_temperature") {
             settings.sampler.score_temperature = suited.score_temperature;
         }

@@ -48,26 +48,22 @@ impl Settings {
     /// What suits these steps.
     #[must_use]
     pub fn suited(&self) -> Suited {
-        let sampler = &self.sampler;
         let shared = Suited {
             commit: CommitSchedule::LeftToRight,
             temperature: 0.5,
             frequency_penalty: 0.9,
-            extrapolate: true,
             score_temperature: 1.0,
         };
-        if sampler.process.is_soft() {
+        if self.sampler.process.is_soft() {
             Suited {
                 commit: CommitSchedule::Spread,
-                extrapolate: false,
                 score_temperature: 0.6,
                 ..shared
             }
-        } else if sampler.steps >= self.block_size {
+        } else if self.sampler.steps >= self.block_size {
             Suited {
                 temperature: 0.7,
                 frequency_penalty: 0.8,
-                extrapolate: false,
                 ..shared
             }
         } else {
@@ -77,8 +73,7 @@ impl Settings {
 }
 
 /// How tokens are best drawn (measured in `docs/steps.md`). Those that share a step do not know of each other: their draw has to be
-/// colder, and what the last step changed about a prediction is carried ahead. Where each has a step of its own a colder draw repeats
-/// itself. Soft positions are led to likely text by a colder score.
+/// colder. Where each has a step of its own a colder draw repeats itself. Soft positions are led to likely text by a colder score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Suited {
     /// Which positions are committed first.
@@ -87,8 +82,6 @@ pub struct Suited {
     pub temperature: f64,
     /// Nats that a token loses for each e-fold of how often the text holds it.
     pub frequency_penalty: f64,
-    /// Second-order extrapolation of log-probabilities.
-    pub extrapolate: bool,
     /// The noise that soft predictions imply is divided by it.
     pub score_temperature: f64,
 }
@@ -220,8 +213,8 @@ mod tests {
         let alone = settings.suited();
         settings.sampler.steps = 4;
         let shared = settings.suited();
-        assert!(shared.temperature < alone.temperature && shared.extrapolate);
-        assert!(shared.frequency_penalty > alone.frequency_penalty && !alone.extrapolate);
+        assert!(shared.temperature < alone.temperature);
+        assert!(shared.frequency_penalty > alone.frequency_penalty);
         settings.sampler.steps = 8;
         settings.sampler.process = Process::Gaussian;
         let soft = settings.suited();
@@ -229,6 +222,6 @@ mod tests {
             soft.temperature, shared.temperature,
             "all tokens are decided at the end"
         );
-        assert!(soft.score_temperature < shared.score_temperature && !soft.extrapolate);
+        assert!(soft.score_temperature < shared.score_temperature);
     }
 }

@@ -123,7 +123,7 @@ fn what_nobody_chose_follows_the_steps() {
         (&4.into(), &"left_to_right".into())
     );
     let shared = settings(&["--block-size", "4", "--steps", "2"]);
-    for key in ["sampling", "frequency", "extrapolate"] {
+    for key in ["sampling", "frequency"] {
         assert_ne!(alone[key], shared[key]);
     }
     let soft = settings(&["--block-size", "4", "--process", "hybrid"]);

@@ -7,9 +7,6 @@ use super::panel::Block;
 use super::tile::{Isa, LANES, tile};
 use rayon::prelude::*;
 
-/// Rows times blocks below which other threads cost more than they do: some twenty microseconds of work.
-const SMALL: usize = 8192;
-
 /// The output while several threads write disjoint columns of it.
 #[derive(Clone, Copy)]
 struct Columns {
@@ -60,7 +57,7 @@ pub(super) fn product(isa: Isa, x: &[Activation], panels: &[Block], blocks: usiz
             };
         }
     };
-    if rows * panels.len() < SMALL {
+    if rows * panels.len() < isa.alone() {
         panels.chunks(blocks).enumerate().for_each(run);
     } else {
         panels.par_chunks(blocks).enumerate().for_each(run);

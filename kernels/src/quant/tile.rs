@@ -54,6 +54,19 @@ impl Isa {
         Self::available().first().copied().unwrap_or(Self::Portable)
     }
 
+    /// Rows times blocks below which other threads cost more than they do: some twenty microseconds of work.
+    pub(super) fn alone(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => 8192,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => 2048,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 512,
+            Self::Portable => 128,
+        }
+    }
+
     /// Input rows that share a pass over a panel: as many sums as there are registers for.
     pub(super) fn rows(self) -> usize {
         match self {

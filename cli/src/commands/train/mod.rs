@@ -16,7 +16,7 @@ pub(crate) use args::TrainArgs;
 
 use crate::exit::{Exit, usage};
 use crate::model::{Source, TOKENIZER, require_tokenizer};
-use crate::{COMMIT, interrupt, settings};
+use crate::{COMMIT, interrupt, settings, threads};
 
 /// The tensor library walks a loss back by recursion, a few calls deep for each operation of the network.
 const STACK: usize = 256 << 20;
@@ -38,6 +38,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
 }
 
 fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exit> {
+    threads::join_pool();
     let device = device(args.device)?;
     let corpus = Corpus::open(&args.data)?;
     let out = args.out.display();
