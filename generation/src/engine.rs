@@ -196,7 +196,8 @@ fn prepare(job: &mut Job, prediction: Option<Prediction>, vocab: usize) -> Resul
 
 impl Prepared {
     fn advance(self, run: &mut BlockRun, cost: PassCompute) -> Result<Moved> {
-        if self.prediction.logits.iter().any(|logit| logit.is_nan()) {
+        let Prediction { logits, data } = &self.prediction;
+        if logits.iter().any(|logit| logit.is_nan()) || data.iter().any(|x| x.is_nan()) {
             return Err(self.broken);
         }
         Ok(Moved {

@@ -81,6 +81,18 @@ pub(crate) fn network() -> Network {
     random(257).0.freeze().expect("tables")
 }
 
+/// A random network with a number that is none.
+pub(crate) fn damaged() -> Network {
+    let (network, params) = random(257);
+    let (_, var) = params
+        .vars()
+        .find(|(name, _)| name.ends_with("evidence_map"))
+        .expect("it has one");
+    var.set(&(var.as_tensor() * f64::NAN).expect("a product"))
+        .expect("the same shape");
+    network.freeze().expect("tables")
+}
+
 /// A random network for `vocab` tokens.
 pub(crate) fn network_of(vocab: usize) -> Network {
     random(vocab).0.freeze().expect("tables")

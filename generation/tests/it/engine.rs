@@ -1,6 +1,6 @@
 //! The engine from request to text, with a tiny random network.
 
-use crate::common::{CONTEXT, END, certain_of, network, network_of, request, tokenizer, write, write_one};
+use crate::common::{CONTEXT, END, certain_of, damaged, network, network_of, request, tokenizer, write, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::{KvCache, PassLayout, Past, Segment, pass};
 use drdiff_generation::{Engine, Error, Event, Request, Settings, StopReason, Task};
@@ -323,5 +323,33 @@ fn predictions_that_nothing_depends_on_are_not_made() {
                 "{commit}: {few} of {all}"
             ),
         }
+    }
+}
+
+#[test]
+fn damaged_weights_are_told_at_their_first_step_whatever_the_process() {
+    for process in Process::ALL {
+        let mut request = request(7, "ab", 8);
+        request.settings.sampler.process = *process;
+        request.settings.sampler.steps = 4;
+        let mut engine = Engine::new(damaged(), tokenizer(), 1).unwrap();
+        engine.submit(request).unwrap();
+        let events = engine.step().unwrap();
+        let [Event::Failed { error, .. }] = events.as_slice() else {
+            panic!("{process}: {events:?}");
+        };
+        assert!(
+            matches!(
+                error,
+                Error::NotANumber {
+                    request: 7,
+                    block: 0,
+                    step: 0,
+                    ..
+                }
+            ),
+            "{process}: {error}"
+        );
+        assert!(engine.is_idle());
     }
 }
