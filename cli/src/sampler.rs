@@ -45,17 +45,17 @@ pub(crate) struct SamplerArgs {
     #[arg(help = format!(
         "Which tokens are decided first: random, spread, left-to-right, confidence, margin, entropy, entropy-bound[:NATS] or threshold[:PROBABILITY] [default: {}, or {} for soft processes]",
         default().sampler.commit,
-        CommitSchedule::Spread,
+        suited(default().block_size, Process::Hybrid).commit,
     ))]
     commit: Option<CommitSchedule>,
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, alone().temperature))]
+    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, suited(1, Process::Absorbing).temperature))]
     temperature: Option<f64>,
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
     top_p: Option<f64>,
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
-    #[arg(help = drawn("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty, alone().frequency_penalty))]
+    #[arg(help = drawn("Hold words back by the logarithm of how often the text has them; 0 does not", default().sampler.frequency.penalty, suited(1, Process::Absorbing).frequency_penalty))]
     frequency_penalty: Option<f64>,
     #[arg(long)]
     #[arg(help = shown("Equal seeds give equal texts", default().seed))]
@@ -181,12 +181,13 @@ fn drawn(help: &str, together: impl Display, alone: impl Display) -> String {
     format!("{help} [default: {together}, or {alone} where each token has a step of its own]")
 }
 
-/// What suits tokens that each have a step of their own.
-fn alone() -> Suited {
-    let settings = Settings {
-        block_size: 1,
+/// What suits such blocks in the steps of the default.
+fn suited(block_size: usize, process: Process) -> Suited {
+    let mut settings = Settings {
+        block_size,
         ..default()
     };
+    settings.sampler.process = process;
     settings.suited()
 }
 

@@ -202,14 +202,17 @@ fn split(
 
 /// Of the rows that were read, those whose logits the block asks for: vocabularies are long, and most soft steps need none.
 fn asked(logits: &Tensor, run: &BlockRun) -> Result<Vec<f32>> {
-    let (read, asked) = (run.read(), run.asked());
+    if !run.needs_data() {
+        return fetch(logits);
+    }
+    let (open, asked) = (run.open(), run.asked());
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    if asked.len() == read.len() {
+    if asked.len() == open.len() {
         return fetch(logits);
     }
-    let place = |position: &usize| read.binary_search(position).unwrap_or_default() as u32;
+    let place = |position: &usize| open.binary_search(position).unwrap_or_default() as u32;
     let places: Vec<u32> = asked.iter().map(place).collect();
     let places = Tensor::from_slice(&places, places.len(), logits.device())?;
     Ok(logits.index_select(&places, 0)?.flatten_all()?.to_vec1()?)

@@ -201,7 +201,7 @@ impl BlockRun {
         let (frequency, vocabulary) = (&self.config.frequency, self.table.vocabulary());
         frequency.hold_back(&self.before, own, &mut prediction.logits, vocabulary);
         let candidates = self.draw_all(&asked, &prediction.logits)?;
-        let chosen = if last || self.config.commit.is_blind() {
+        let chosen = if self.config.commit.is_blind() {
             self.blind_choice(&open, self.step)
         } else {
             match self.commit_count(self.step, open.len()) {

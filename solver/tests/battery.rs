@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{N, PINNED, Toy, predict, run, start, tokens};
+use common::{N, PINNED, Toy, assert_sparing, predict, run, start, tokens};
 use drdiff_diffusion::Level;
 use drdiff_solver::{
     CommitSchedule, Denoiser, Error, GuidanceConfig, Pace, Prediction, Process, ReabsorbConfig, SamplerConfig,
@@ -28,15 +28,8 @@ fn a_sparing_block_commits_the_same_without_what_it_does_not_need() {
             extrapolate,
             ..SamplerConfig::default()
         };
-        let (mut whole, mut sparing) = (start(&config, 0), start(&config, 0).sparing());
         let mut asked = 0;
-        while !whole.is_finished() {
-            asked += sparing.asked().len();
-            let (all, few) = (predict(&whole).unwrap(), predict(&sparing).unwrap());
-            let (all, part) = (whole.advance(all).unwrap(), sparing.advance(few).unwrap());
-            assert_eq!(all.committed, part.committed, "{commit}");
-        }
-        assert!(sparing.is_finished());
+        assert_sparing(&config, 0, |sparing, _| asked += sparing.asked().len());
         let open = N - PINNED.len();
         // Extrapolation reads each position twice but for those of the first step.
         let first = Pace::Linear.commits(0, 3, open, open);
@@ -71,19 +64,11 @@ fn a_sparing_block_needs_logits_for_what_it_commits_alone_unless_guidance_reads_
             commit: CommitSchedule::Spread,
             ..SamplerConfig::default()
         };
-        let (mut whole, mut sparing) = (start(&config, 0), start(&config, 0).sparing());
-        while !whole.is_finished() {
+        assert_sparing(&config, 0, |sparing, committed| {
             let reads_tops = sparing.needs_data() && guidance.is_on();
             let asked = sparing.asked();
-            let (all, few) = (predict(&whole).unwrap(), predict(&sparing).unwrap());
-            assert_eq!(all.data, few.data, "{process}");
-            let (all, part) = (whole.advance(all).unwrap(), sparing.advance(few).unwrap());
-            assert_eq!(all.committed, part.committed, "{process}");
-            assert_eq!(whole.state(), sparing.state(), "{process}");
-            let committed: Vec<usize> = part.committed.iter().map(|choice| choice.position).collect();
             assert!(reads_tops || asked == committed, "{process}: {asked:?}");
-        }
-        assert!(sparing.is_finished());
+        });
     }
 }
 

@@ -27,18 +27,14 @@ impl BlockRun {
 
     /// What a blind schedule commits in a step of the positions that are open then, ascending.
     pub(super) fn blind_choice(&self, open: &[usize], step: usize) -> Vec<usize> {
-        if self.commits_all(step) {
+        let count = self.commit_count(step, open.len());
+        if count == open.len() {
             return open.to_vec();
         }
-        match self.commit_count(step, open.len()) {
-            0 => Vec::new(),
-            count => {
-                let (noise, first) = (&self.noise, self.first_position);
-                self.config
-                    .commit
-                    .select_blindly(open, count, noise, step as u64, first)
-            }
-        }
+        let (noise, first) = (&self.noise, self.first_position);
+        self.config
+            .commit
+            .select_blindly(open, count, noise, step as u64, first)
     }
 
     /// The positions that need a prediction of any kind, ascending: [those](BlockRun::asked) that need logits, and all that are open
@@ -64,8 +60,11 @@ impl BlockRun {
         self.corrected > 0 || step + 1 >= self.config.predictor_steps()
     }
 
-    /// How many positions to commit in a step that does not commit all.
+    /// How many positions to commit in a step.
     pub(super) fn commit_count(&self, step: usize, open: usize) -> usize {
+        if self.commits_all(step) {
+            return open;
+        }
         let (steps, wait) = (self.config.predictor_steps(), self.config.wait());
         match step.checked_sub(wait) {
             Some(step) => self.config.pace.commits(step, steps - wait, self.total, open),

@@ -83,6 +83,23 @@ pub(crate) fn start(config: &SamplerConfig, request: u64) -> BlockRun {
     .unwrap()
 }
 
+/// Runs a block whole and sparing, which move and commit alike. Shows the sparing one as it was before each step, and what the step
+/// committed.
+pub(crate) fn assert_sparing(config: &SamplerConfig, request: u64, mut see: impl FnMut(&BlockRun, &[usize])) {
+    let (mut whole, mut sparing) = (start(config, request), start(config, request).sparing());
+    while !whole.is_finished() {
+        let before = sparing.clone();
+        let (all, few) = (predict(&whole).unwrap(), predict(&sparing).unwrap());
+        assert_eq!(all.data, few.data, "{config:?}");
+        let (all, few) = (whole.advance(all).unwrap(), sparing.advance(few).unwrap());
+        assert_eq!(all.committed, few.committed, "{config:?}");
+        assert_eq!(whole.state(), sparing.state(), "{config:?}");
+        let committed: Vec<usize> = few.committed.iter().map(|choice| choice.position).collect();
+        see(&before, &committed);
+    }
+    assert!(sparing.is_finished());
+}
+
 /// The texts of these requests, every report with the index of its run, and the calls that served them all.
 pub(crate) fn run(
     config: &SamplerConfig,

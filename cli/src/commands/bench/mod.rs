@@ -21,6 +21,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
 use crate::exit::{self, Exit};
+use crate::threads;
 use args::Common;
 use report::Report;
 
@@ -36,7 +37,7 @@ Times are medians after a warm-up. docs/performance.md says what is counted and 
 ";
 
 /// Variables from which rayon and candle read their number of threads, once.
-const THREADS: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
+const THREADS: [&str; 2] = [threads::RAYON, "CANDLE_NUM_THREADS"];
 
 /// Arguments of `drdiff bench`.
 #[derive(Debug, Args)]
