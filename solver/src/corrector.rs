@@ -38,7 +38,7 @@ pub(crate) fn choose(
     first_position: u64,
 ) -> Vec<usize> {
     let count = free.len().div_ceil(predictor_steps.max(2));
-    CommitSchedule::Spread.select_blindly(free, count, noise, step, first_position)
+    CommitSchedule::Spread.select_blindly(free, count, count, noise, step, first_position)
 }
 
 #[cfg(test)]

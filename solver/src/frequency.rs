@@ -5,6 +5,10 @@
 //! loses `penalty ln(1 + c)` nats before the temperature divides: `p` becomes `p (1 + c)^-penalty`. The additive
 //! frequency penalty of other samplers is linear in `c`, which after some hundred tokens would ban commas; the logarithm never does. Commit schedules and
 //! reports see predictions as they are after it.
+//!
+//! Counts grow with what is counted, and so would the vocabulary of a long text, from one page to the next. Once more than `level` tokens are
+//! counted, `c` is therefore how often a token comes in `level` of them. Too low a level lets loops in: at 300 of 1,024 tokens the words
+//! of a text become fewer from quarter to quarter.
 
 use std::collections::HashMap;
 
@@ -21,6 +25,8 @@ pub struct FrequencyConfig {
     pub penalty: f64,
     /// Tokens before the block, prompt included, that are counted with those of the block.
     pub window: usize,
+    /// Tokens that counts are scaled down to where more are counted, 1 or more; `window` or more scales nothing but the block's own.
+    pub level: usize,
 }
 
 impl Default for FrequencyConfig {
@@ -28,6 +34,7 @@ impl Default for FrequencyConfig {
         Self {
             penalty: 0.0,
             window: 1024,
+            level: 832,
         }
     }
 }
@@ -49,7 +56,8 @@ impl FrequencyConfig {
     /// # Errors
     /// [`crate::Error::OutOfRange`].
     pub fn validate(&self) -> Result<()> {
-        require(self.penalty.is_finite(), "frequency penalty", self.penalty, "finite")
+        require(self.penalty.is_finite(), "frequency penalty", self.penalty, "finite")?;
+        require(self.level > 0, "frequency level", self.level as f64, "1 or more")
     }
 
     /// Takes from rows of `logits`, `[rows * vocabulary]`, what the tokens of the text so far cost: those `before` the block,
@@ -70,7 +78,10 @@ impl FrequencyConfig {
             .map(|(token, count)| (*token, count + own.remove(token).unwrap_or_default()));
         let mut counts: Vec<(u32, u32)> = both.collect();
         counts.extend(own);
-        let cost = |count: u32| (self.penalty * f64::from(count).ln_1p()) as f32;
+        let counted: u32 = counts.iter().map(|(_, count)| count).sum();
+        let level = self.level as f64;
+        let scale = level / level.max(f64::from(counted));
+        let cost = |count: u32| (self.penalty * (scale * f64::from(count)).ln_1p()) as f32;
         let costs: Vec<(usize, f32)> = counts
             .into_iter()
             .map(|(token, count)| (token as usize, cost(count)))
@@ -107,10 +118,33 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_level_shares_count() {
+        let config = FrequencyConfig {
+            penalty: 0.5,
+            level: 4,
+            ..FrequencyConfig::default()
+        };
+        let lost = |before: &[u32], block: &[u32]| {
+            let mut logits = [0.0; 3];
+            config.hold_back(&count(before.iter().copied()), block.iter().copied(), &mut logits, 3);
+            logits.map(|x| f64::from(-x))
+        };
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        let [one, three, none] = lost(&[0, 1], &[1, 1]);
+        close(one, 0.5 * 2_f64.ln());
+        close(three, 0.5 * 4_f64.ln());
+        close(none, 0.0);
+        // Three times the text: each token is as much of it as before.
+        let long = lost(&[0, 1, 1, 0, 1, 1, 0, 1], &[1, 1, 1, 1]);
+        [one, three, none].iter().zip(long).for_each(|(a, b)| close(*a, b));
+    }
+
+    #[test]
     fn where_the_block_begins_changes_no_bit() {
         let text = [5, 1, 4, 1, 1, 0, 5, 2, 1, 5, 4];
         let config = FrequencyConfig {
             penalty: 0.9,
+            level: 9,
             ..FrequencyConfig::default()
         };
         let held_back = |start: usize| {
@@ -134,5 +168,10 @@ mod tests {
             ..FrequencyConfig::default()
         };
         assert!(wrong.validate().is_err());
+        let flat = FrequencyConfig {
+            level: 0,
+            ..FrequencyConfig::default()
+        };
+        assert!(flat.validate().is_err());
     }
 }

@@ -32,9 +32,11 @@ impl BlockRun {
             return open.to_vec();
         }
         let (noise, first) = (&self.noise, self.first_position);
+        // As many as an even pace needs, also in steps that commit fewer.
+        let stretches = open.len().div_ceil(self.config.predictor_steps() - step);
         self.config
             .commit
-            .select_blindly(open, count, noise, step as u64, first)
+            .select_blindly(open, count, stretches.max(count), noise, step as u64, first)
     }
 
     /// The positions that need a prediction of any kind, ascending: [those](BlockRun::asked) that need logits, and all that are open
