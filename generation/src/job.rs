@@ -46,7 +46,8 @@ fn block_run(
     };
     let first = (prompt.len() + written.len()) as u64;
     let newest = written.iter().rev().chain(prompt.iter().rev());
-    let recent = newest.take(sampler.frequency.window).copied().collect();
+    let mut recent: Vec<u32> = newest.take(sampler.frequency.window).copied().collect();
+    recent.reverse();
     let run = BlockRun::new(sampler, table.clone(), noise, first, canvas)?.behind(recent);
     Ok(if predicts_all { run } else { run.sparing() })
 }

@@ -9,6 +9,9 @@
 //! Counts grow with what is counted, and so would the vocabulary of a long text, from one page to the next. Once more than `level` tokens are
 //! counted, `c` is therefore how often a token comes in `level` of them. Too low a level lets loops in: at 300 of 1,024 tokens the words
 //! of a text become fewer from quarter to quarter.
+//!
+//! A network that has begun to say one word over and over is surer of it each time, and outweighs every logarithm. Where a
+//! token holds more than a quarter of the last 64 places, each further one costs `penalty` nats. In people's texts none holds a third.
 
 use std::collections::HashMap;
 
@@ -39,15 +42,44 @@ impl Default for FrequencyConfig {
     }
 }
 
-/// How often tokens stand in a text, by token.
-pub(crate) type Counts = HashMap<u32, u32>;
+/// Places before a position among which no token should crowd.
+const NEAR: usize = 64;
 
-/// Counts the tokens of a text.
-pub(crate) fn count(text: impl IntoIterator<Item = u32>) -> Counts {
+/// How many of them a token may hold at no further cost.
+const CROWD: u32 = 16;
+
+/// How often tokens stand in a text, by token.
+type Counts = HashMap<u32, u32>;
+
+fn count(text: impl IntoIterator<Item = u32>) -> Counts {
     let mut counts = Counts::new();
     text.into_iter()
         .for_each(|token| *counts.entry(token).or_default() += 1);
     counts
+}
+
+/// The text before a block, counted once for all of its steps.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Before {
+    counts: Counts,
+    /// The end of it, in reading order.
+    near: Vec<u32>,
+}
+
+impl Before {
+    /// Of a text in reading order.
+    pub(crate) fn of(text: Vec<u32>) -> Self {
+        let near = text[text.len().saturating_sub(NEAR)..].to_vec();
+        let counts = count(text);
+        Self { counts, near }
+    }
+
+    /// How often tokens stand in the places before a position of the block.
+    fn near(&self, block: &[Option<u32>], position: usize) -> Counts {
+        let own = &block[position.saturating_sub(NEAR)..position];
+        let before = &self.near[self.near.len().saturating_sub(NEAR - own.len())..];
+        count(before.iter().copied().chain(own.iter().flatten().copied()))
+    }
 }
 
 impl FrequencyConfig {
@@ -60,20 +92,36 @@ impl FrequencyConfig {
         require(self.level > 0, "frequency level", self.level as f64, "1 or more")
     }
 
-    /// Takes from rows of `logits`, `[rows * vocabulary]`, what the tokens of the text so far cost: those `before` the block,
-    /// which are counted once for all of its steps, and those that `block` has by now. Before the temperature divides them.
+    /// Takes from rows of `logits`, `[positions * vocabulary]`, what the tokens of the text so far cost at these `positions` of the block: those
+    /// `before` it and those that `block` has by now. Before the temperature divides them.
     pub(crate) fn hold_back(
         &self,
-        before: &Counts,
-        block: impl Iterator<Item = u32>,
+        before: &Before,
+        block: &[Option<u32>],
+        positions: &[usize],
         logits: &mut [f32],
         vocabulary: usize,
     ) {
         if self.penalty == 0.0 {
             return;
         }
-        let mut own = count(block);
+        let costs = self.costs(before, block);
+        let rows = logits.par_chunks_exact_mut(vocabulary);
+        rows.zip(positions).for_each(|(row, position)| {
+            for (token, cost) in &costs {
+                row[*token] -= cost;
+            }
+            for (token, count) in before.near(block, *position) {
+                row[token as usize] -= (self.penalty.max(0.0) * f64::from(count.saturating_sub(CROWD))) as f32;
+            }
+        });
+    }
+
+    /// What each token of the text costs wherever it would come next.
+    fn costs(&self, before: &Before, block: &[Option<u32>]) -> Vec<(usize, f32)> {
+        let mut own = count(block.iter().flatten().copied());
         let both = before
+            .counts
             .iter()
             .map(|(token, count)| (*token, count + own.remove(token).unwrap_or_default()));
         let mut counts: Vec<(u32, u32)> = both.collect();
@@ -82,15 +130,10 @@ impl FrequencyConfig {
         let level = self.level as f64;
         let scale = level / level.max(f64::from(counted));
         let cost = |count: u32| (self.penalty * (scale * f64::from(count)).ln_1p()) as f32;
-        let costs: Vec<(usize, f32)> = counts
+        counts
             .into_iter()
             .map(|(token, count)| (token as usize, cost(count)))
-            .collect();
-        logits.par_chunks_exact_mut(vocabulary).for_each(|row| {
-            for (token, cost) in &costs {
-                row[*token] -= cost;
-            }
-        });
+            .collect()
     }
 }
 
@@ -105,7 +148,8 @@ mod tests {
             penalty: 0.5,
             ..FrequencyConfig::default()
         };
-        config.hold_back(&count([1, 3]), [1, 0, 1].into_iter(), &mut logits, 4);
+        let block = [Some(1), None, Some(0), None, Some(1)];
+        config.hold_back(&Before::of(vec![1, 3]), &block, &[1, 3], &mut logits, 4);
         let (once, thrice) = (0.5 * 2_f32.ln(), 0.5 * 4_f32.ln());
         let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
         for (row, first) in logits.chunks(4).zip([0.0, 4.0]) {
@@ -126,7 +170,9 @@ mod tests {
         };
         let lost = |before: &[u32], block: &[u32]| {
             let mut logits = [0.0; 3];
-            config.hold_back(&count(before.iter().copied()), block.iter().copied(), &mut logits, 3);
+            let block: Vec<Option<u32>> = block.iter().copied().map(Some).chain([None]).collect();
+            let last = block.len() - 1;
+            config.hold_back(&Before::of(before.to_vec()), &block, &[last], &mut logits, 3);
             logits.map(|x| f64::from(-x))
         };
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
@@ -141,16 +187,18 @@ mod tests {
 
     #[test]
     fn where_the_block_begins_changes_no_bit() {
-        let text = [5, 1, 4, 1, 1, 0, 5, 2, 1, 5, 4];
+        // Long enough that 64 places are less than all of it, with a token that crowds.
+        let text: Vec<u32> = (0..150_u32).map(|at| if at % 3 == 0 { 6 } else { at % 5 }).collect();
         let config = FrequencyConfig {
             penalty: 0.9,
-            level: 9,
+            level: 99,
             ..FrequencyConfig::default()
         };
         let held_back = |start: usize| {
-            let (before, block) = text.split_at(start);
-            let mut logits: Vec<f32> = (0..21_u8).map(|at| f32::from(at).sin() * 9.0).collect();
-            config.hold_back(&count(before.iter().copied()), block.iter().copied(), &mut logits, 7);
+            let (before, own) = text.split_at(start);
+            let block: Vec<Option<u32>> = own.iter().copied().map(Some).chain([None]).collect();
+            let mut logits: Vec<f32> = (0..7_u8).map(|at| f32::from(at).sin() * 9.0).collect();
+            config.hold_back(&Before::of(before.to_vec()), &block, &[own.len()], &mut logits, 7);
             logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };
         for start in 1..=text.len() {
@@ -159,9 +207,31 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_crowds_costs_by_the_piece() {
+        let config = FrequencyConfig {
+            penalty: 0.5,
+            ..FrequencyConfig::default()
+        };
+        // The token stands 20 times right before a block of others.
+        let mut block: Vec<Option<u32>> = (0..60).map(|at| (at % 2 == 0).then_some(2 + at / 4)).collect();
+        block.push(None);
+        let lost = |position: usize| {
+            let mut logits = [0.0; 20];
+            config.hold_back(&Before::of(vec![1; 20]), &block, &[position], &mut logits, 20);
+            f64::from(-logits[1])
+        };
+        let logarithm = 0.5 * 21_f64.ln();
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        close(lost(1), logarithm + 0.5 * 4.0);
+        close(lost(45), logarithm + 0.5 * 3.0);
+        close(lost(60), logarithm);
+    }
+
+    #[test]
     fn no_penalty_changes_no_bit() {
         let mut logits = [0.1, -0.2, 0.3];
-        FrequencyConfig::default().hold_back(&count([0]), [1, 2].into_iter(), &mut logits, 3);
+        let block = [Some(1), Some(2), None];
+        FrequencyConfig::default().hold_back(&Before::of(vec![0]), &block, &[2], &mut logits, 3);
         assert_eq!(logits, [0.1, -0.2, 0.3]);
         let wrong = FrequencyConfig {
             penalty: f64::NAN,

@@ -13,7 +13,7 @@ use crate::corrector;
 use crate::denoiser::Prediction;
 use crate::dpm::{self, History, Update};
 use crate::error::{Error, Result, require, require_len};
-use crate::frequency::{self, Counts};
+use crate::frequency::Before;
 use crate::grid::TimeGrid;
 use crate::report::{Choice, StepReport};
 use crate::sampling::draw;
@@ -65,8 +65,8 @@ pub struct BlockRun {
     state: BlockState,
     /// Whether a step asks for no more than it needs.
     sparing: bool,
-    /// How often the last tokens of the text before the block stand there.
-    before: Counts,
+    /// The last tokens of the text before the block.
+    before: Before,
 }
 
 impl BlockRun {
@@ -113,7 +113,7 @@ impl BlockRun {
                 evidence: vec![0.0; tokens.len() * dim],
             },
             sparing: false,
-            before: Counts::default(),
+            before: Before::default(),
             config,
             table,
         };
@@ -143,11 +143,11 @@ impl BlockRun {
         Self { sparing: true, ..self }
     }
 
-    /// The same block behind a text that ends with the tokens `recent`: what [`FrequencyConfig`](crate::FrequencyConfig) counts.
+    /// The same block behind a text that ends with the tokens `recent`, in reading order: what [`FrequencyConfig`](crate::FrequencyConfig) counts.
     #[must_use]
     pub fn behind(self, recent: Vec<u32>) -> Self {
         Self {
-            before: frequency::count(recent),
+            before: Before::of(recent),
             ..self
         }
     }
@@ -197,9 +197,9 @@ impl BlockRun {
         if self.extrapolates() {
             self.extrapolate(open.len(), &asked, &mut prediction.logits);
         }
-        let own = self.state.tokens.iter().flatten().copied();
         let (frequency, vocabulary) = (&self.config.frequency, self.table.vocabulary());
-        frequency.hold_back(&self.before, own, &mut prediction.logits, vocabulary);
+        let own = &self.state.tokens;
+        frequency.hold_back(&self.before, own, &asked, &mut prediction.logits, vocabulary);
         let candidates = self.draw_all(&asked, &prediction.logits)?;
         let chosen = if self.config.commit.is_blind() {
             self.blind_choice(&open, self.step)
