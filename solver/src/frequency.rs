@@ -28,7 +28,7 @@ pub struct FrequencyConfig {
     pub penalty: f64,
     /// Tokens before the block, prompt included, that are counted with those of the block.
     pub window: usize,
-    /// Tokens that counts are scaled down to where more are counted, 1 or more; `window` or more scales nothing but the block's own.
+    /// Tokens that counts are scaled down to once more are counted; 1 or more.
     pub level: usize,
 }
 

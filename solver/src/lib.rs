@@ -24,6 +24,7 @@ mod prompt_guidance;
 mod report;
 mod run;
 mod sampling;
+mod stretches;
 mod table;
 
 pub use absorbing::Pace;
