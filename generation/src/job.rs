@@ -44,11 +44,13 @@ fn block_run(
         Task::Continue(prompt) => prompt.as_slice(),
         Task::Infill(_) => &[],
     };
-    let first = (prompt.len() + written.len()) as u64;
-    let newest = written.iter().rev().chain(prompt.iter().rev());
-    let mut recent: Vec<u32> = newest.take(sampler.frequency.window).copied().collect();
-    recent.reverse();
-    let run = BlockRun::new(sampler, table.clone(), noise, first, canvas)?.behind(recent);
+    let before = prompt.len() + written.len();
+    let text = prompt.iter().chain(written);
+    let recent = text
+        .skip(before.saturating_sub(sampler.frequency.window))
+        .copied()
+        .collect();
+    let run = BlockRun::new(sampler, table.clone(), noise, before as u64, canvas)?.behind(recent);
     Ok(if predicts_all { run } else { run.sparing() })
 }
 

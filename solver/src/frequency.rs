@@ -141,6 +141,11 @@ impl FrequencyConfig {
 mod tests {
     use super::*;
 
+    fn close(a: impl Into<f64>, b: impl Into<f64>) {
+        let (a, b) = (a.into(), b.into());
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+
     #[test]
     fn what_was_said_costs_the_logarithm_of_its_count() {
         let mut logits = [0.0, 1.0, 2.0, f32::NEG_INFINITY, 4.0, 5.0, 6.0, 7.0];
@@ -151,7 +156,6 @@ mod tests {
         let block = [Some(1), None, Some(0), None, Some(1)];
         config.hold_back(&Before::of(vec![1, 3]), &block, &[1, 3], &mut logits, 4);
         let (once, thrice) = (0.5 * 2_f32.ln(), 0.5 * 4_f32.ln());
-        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
         for (row, first) in logits.chunks(4).zip([0.0, 4.0]) {
             close(row[0], first - once);
             close(row[1], first + 1.0 - thrice);
@@ -175,7 +179,6 @@ mod tests {
             config.hold_back(&Before::of(before.to_vec()), &block, &[last], &mut logits, 3);
             logits.map(|x| f64::from(-x))
         };
-        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
         let [one, three, none] = lost(&[0, 1], &[1, 1]);
         close(one, 0.5 * 2_f64.ln());
         close(three, 0.5 * 4_f64.ln());
@@ -221,7 +224,6 @@ mod tests {
             f64::from(-logits[1])
         };
         let logarithm = 0.5 * 21_f64.ln();
-        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
         close(lost(1), logarithm + 0.5 * 4.0);
         close(lost(45), logarithm + 0.5 * 3.0);
         close(lost(60), logarithm);
