@@ -11,12 +11,13 @@ use super::Finding;
 
 /// Each crate and the crates it points at; what those point at may be used too.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("files", &[]),
     ("kernels", &[]),
     ("attention", &["kernels"]),
     ("routing", &["kernels"]),
     ("diffusion", &["kernels"]),
     ("solver", &["diffusion"]),
-    ("model", &["attention", "routing", "diffusion"]),
+    ("model", &["files", "attention", "routing", "diffusion"]),
     ("training", &["model", "diffusion"]),
     ("generation", &["solver", "model"]),
     ("evaluation", &["training", "generation"]),
