@@ -17,6 +17,46 @@ pub enum Error {
         /// The reason given by the system.
         source: io::Error,
     },
+    /// An output that the command reads as well.
+    #[error("{path} is what this command reads, and writing it would lose it; name another file to write", path = .path.display())]
+    Input {
+        /// The file, as the output was named.
+        path: PathBuf,
+    },
+    /// An output that stdout or stderr of the command are written to already.
+    #[error("{path} is where stdout or stderr of this command go already; name another file to write", path = .path.display())]
+    Standard {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is not to be overwritten.
+    #[error("{path} already exists; choose another name, or remove it first", path = .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that holds something else than what is to be written.
+    #[error("{path} already exists and is no {kind}; choose another name, or remove it first", path = .path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What would be written.
+        kind: &'static str,
+    },
+    /// A folder that holds more than what is to be replaced.
+    #[error("{folder} is not replaced, because {reason}; choose another folder, or remove it yourself", folder = .folder.display())]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// What it holds.
+        reason: String,
+    },
+    /// Another process works in a folder.
+    #[error("another job is at work in {folder}; wait until it ends, or choose another folder", folder = .folder.display())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 impl Error {

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-use super::BatchError;
+use crate::{Error, Result};
 
 /// Somebody who only asks whether a folder is held has it for an instant, and must not turn a job away by that.
 const TRIES: usize = 5;
@@ -21,8 +21,8 @@ impl FolderLock {
     /// would let two jobs lock two files of one name.
     ///
     /// # Errors
-    /// [`BatchError::Locked`] if another process holds it; [`BatchError::File`] if the file system has no locks.
-    pub fn take(folder: &Path, name: &str) -> Result<Self, BatchError> {
+    /// [`Error::Locked`] if another process holds it; [`Error::File`] if the file system has no locks.
+    pub fn take(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(name);
         let file = Self::open(&path)?;
         for patience in (0..TRIES).rev() {
@@ -30,10 +30,10 @@ impl FolderLock {
                 Ok(()) => return Ok(Self { _file: file }),
                 Err(TryLockError::WouldBlock) if patience > 0 => std::thread::sleep(PAUSE),
                 Err(TryLockError::WouldBlock) => break,
-                Err(TryLockError::Error(source)) => return Err(BatchError::file("lock", &path)(source)),
+                Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path)(source)),
             }
         }
-        Err(BatchError::Locked {
+        Err(Error::Locked {
             folder: folder.to_owned(),
         })
     }
@@ -42,27 +42,28 @@ impl FolderLock {
     /// an instant.
     ///
     /// # Errors
-    /// [`BatchError::File`] if the file system has no locks.
-    pub fn wait(folder: &Path, name: &str) -> Result<Self, BatchError> {
+    /// [`Error::File`] if the file system has no locks.
+    pub fn wait(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(name);
         let file = Self::open(&path)?;
-        file.lock().map_err(BatchError::file("lock", &path))?;
+        file.lock().map_err(Error::file("lock", &path))?;
         Ok(Self { _file: file })
     }
 
     /// Whether a process holds the lock file `name` in `folder`.
-    pub(super) fn is_held(folder: &Path, name: &str) -> bool {
+    #[must_use]
+    pub fn is_held(folder: &Path, name: &str) -> bool {
         let file = File::open(folder.join(name));
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    fn open(path: &Path) -> Result<File, BatchError> {
+    fn open(path: &Path) -> Result<File> {
         File::options()
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)
-            .map_err(BatchError::file("open", path))
+            .map_err(Error::file("lock", path))
     }
 }
 
