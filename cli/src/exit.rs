@@ -1,11 +1,13 @@
 //! Exit codes, which are a promise, and the one sentence that an error becomes.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use drdiff_attention::Error as AttentionError;
 use drdiff_evaluation::recall::RecallError;
 use drdiff_evaluation::sweep::SweepError;
+use drdiff_files::Error as FilesError;
 use drdiff_generation::Error as GenerationError;
 use drdiff_generation::batch::BatchError;
 use drdiff_kernels::Error as KernelsError;
@@ -104,6 +106,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     } else if cause.is::<Usage>() || cause.is::<drdiff_configs::Error>() {
         Some(Exit::Usage)
     } else if let Some(error) = cause.downcast_ref() {
+        Some(of_files(error))
+    } else if let Some(error) = cause.downcast_ref() {
         Some(of_generation(error))
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_batch(error))
@@ -123,6 +127,24 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         Some(of_solver(error))
     } else {
         cause.downcast_ref().map(of_kernels)
+    }
+}
+
+fn of_files(error: &FilesError) -> Exit {
+    match error {
+        FilesError::File { action, source, .. } => of_file(action, source),
+        _ => Exit::Usage,
+    }
+}
+
+/// What cannot be opened was named wrongly; what fails later fails while running. A pipe whose reader has gone is no
+/// failure.
+fn of_file(action: &str, source: &io::Error) -> Exit {
+    match source.kind() {
+        io::ErrorKind::BrokenPipe => Exit::Done,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Runtime,
+        _ if matches!(action, "read" | "create" | "make the folder" | "lock") => Exit::Usage,
+        _ => Exit::Runtime,
     }
 }
 
@@ -148,7 +170,8 @@ fn of_generation(error: &GenerationError) -> Exit {
 
 fn of_batch(error: &BatchError) -> Exit {
     match error {
-        BatchError::File { action, .. } if !matches!(*action, "read" | "make the folder" | "lock") => Exit::Runtime,
+        BatchError::File { action, source, .. } => of_file(action, source),
+        BatchError::Files(error) => of_files(error),
         BatchError::Gone { .. } | BatchError::Record { .. } | BatchError::InputChanged => Exit::Runtime,
         _ => Exit::Usage,
     }
@@ -157,6 +180,7 @@ fn of_batch(error: &BatchError) -> Exit {
 fn of_sweep(error: &SweepError) -> Exit {
     match error {
         SweepError::Config(_) | SweepError::File { action: "read", .. } => Exit::Usage,
+        SweepError::Files(error) => of_files(error),
         SweepError::Journal(error) => of_batch(error),
         SweepError::Generation(error) => of_generation(error),
         SweepError::Tokenizer(error) => of_tokenizer(error),
@@ -194,8 +218,10 @@ fn of_training(error: &TrainingError) -> Exit {
     match error {
         TrainingError::Config(_)
         | TrainingError::NoValidationText
+        | TrainingError::NoState { .. }
         | TrainingError::Resume { .. }
         | TrainingError::Diffusion(_) => Exit::Usage,
+        TrainingError::Files(error) => of_files(error),
         TrainingError::Data(error) => of_data(error),
         TrainingError::Model(error) => of_model(error),
         TrainingError::Attention(error) => of_attention(error),
@@ -208,6 +234,7 @@ fn of_data(error: &DataError) -> Exit {
     match error {
         DataError::Interrupted => Exit::Interrupted,
         DataError::Tokenizer(error) => of_tokenizer(error),
+        DataError::Files(error) => of_files(error),
         DataError::Train(_) | DataError::Io { .. } => Exit::Runtime,
         _ => Exit::Usage,
     }
@@ -220,6 +247,7 @@ fn of_model(error: &ModelError) -> Exit {
         | ModelError::Mismatch(_)
         | ModelError::Config(_)
         | ModelError::WrongTokenizer { .. } => Exit::Usage,
+        ModelError::Files(error) => of_files(error),
         ModelError::Tokenizer(error) => of_tokenizer(error),
         ModelError::Attention(error) => of_attention(error),
         ModelError::Kernels(error) => of_kernels(error),
@@ -280,7 +308,6 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::path::PathBuf;
 
     use super::*;

@@ -15,9 +15,19 @@ pub(crate) fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     let shared = flag.clone();
     ctrlc::set_handler(move || {
         if shared.swap(true, Ordering::Relaxed) {
-            process::exit(i32::from(Exit::Interrupted.code()));
+            end();
         }
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(flag)
+}
+
+/// Lets the first Ctrl-C end the program, for commands that have nothing to finish: no temporary file is left behind.
+pub(crate) fn at_once() -> anyhow::Result<()> {
+    ctrlc::set_handler(end).context("cannot listen for Ctrl-C")
+}
+
+fn end() {
+    drdiff_files::remove_temporaries();
+    process::exit(i32::from(Exit::Interrupted.code()));
 }

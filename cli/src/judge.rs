@@ -14,13 +14,13 @@ use crate::memory::require_room;
 use crate::model::{Source, weights_file};
 
 /// Opens a judge, if one is named: a model of this program, or a Llama in GGUF or in a folder as Hugging Face keeps them.
-pub(crate) fn open(path: Option<&Path>, device: &Device) -> Result<Option<Box<dyn Judge>>> {
+pub(crate) fn open(path: Option<&Path>, device: &Device, quiet: bool) -> Result<Option<Box<dyn Judge>>> {
     let Some(path) = path else { return Ok(None) };
     if !is_own(path) {
         require_room(path, device)?;
         return Ok(Some(Box::new(LlamaJudge::open(path, device)?)));
     }
-    let source = Source::find(Some(path))?;
+    let source = Source::find(Some(path), quiet)?;
     let (network, tokenizer) = source.load(device)?;
     let judge = OwnJudge::new(name_of(path), source.hash(), network, tokenizer);
     Ok(Some(Box::new(judge)))

@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candle_core::Device;
-use drdiff_model::{Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, read_checkpoint, read_gguf};
+use drdiff_files::Output;
+use drdiff_model::{
+    Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, read_checkpoint, read_gguf, read_head,
+};
+use drdiff_training::{MODEL_FILE, is_state};
 
 use crate::exit::usage;
+use crate::output::{grouped, remark};
 use crate::settings::changed;
 
-/// Weights files that a model folder may hold, the first found is taken.
-const WEIGHTS: [&str; 2] = ["model.gguf", "model.safetensors"];
+/// Weights files that a model folder may hold. The one of the later step is taken, of equal ones the first.
+const WEIGHTS: [&str; 2] = ["model.gguf", MODEL_FILE];
 /// The tokenizer beside the weights.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
@@ -33,10 +38,14 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Finds a model: a folder, a weights file with its tokenizer beside it, or the bundled model.
-    pub(crate) fn find(path: Option<&Path>) -> Result<Self> {
+    /// Finds a model: a folder, a weights file with its tokenizer beside it, or the bundled model. Tells, unless
+    /// `quiet`, which weights were chosen where a folder holds those of two steps.
+    pub(crate) fn find(path: Option<&Path>, quiet: bool) -> Result<Self> {
         let Some(path) = path else { return Self::bundled() };
-        let path = weights_file(path)?;
+        let Weights { path, note } = weights(path)?;
+        if let Some(note) = note {
+            remark(quiet, &note);
+        }
         let weights = std::fs::read(&path).map_err(|source| Error::File {
             action: "read",
             path: path.clone(),
@@ -83,6 +92,23 @@ impl Source {
         Ok(read(&self.weights, &self.path, device)?)
     }
 
+    /// Reads the weights, which must be those of a model.
+    pub(crate) fn model(&self, device: &Device) -> Result<Checkpoint> {
+        let checkpoint = self.checkpoint(device)?;
+        if is_state(checkpoint.tensors.keys().map(String::as_str)) {
+            let meant = self.path.with_file_name(MODEL_FILE);
+            return Err(usage(format!(
+                "{} is the state of a run, which training goes on from, and no model; name {}",
+                self.path.display(),
+                match meant.is_file() {
+                    true => meant.display().to_string(),
+                    false => format!("the {MODEL_FILE} of the run"),
+                }
+            )));
+        }
+        Ok(checkpoint)
+    }
+
     /// Reads the tokenizer, which must be the one that the weights were trained with.
     pub(crate) fn tokenizer(&self, metadata: &Metadata) -> Result<Tokenizer> {
         let tokenizer = match &self.tokenizer {
@@ -100,7 +126,7 @@ impl Source {
 
     /// [`Source::load`], with what `sets` (`key=value`) change of the model's configuration.
     pub(crate) fn load_changed(&self, device: &Device, sets: &[String]) -> Result<(Network, Tokenizer)> {
-        let mut checkpoint = self.checkpoint(device)?;
+        let mut checkpoint = self.model(device)?;
         let tokenizer = self.tokenizer(&checkpoint.metadata)?;
         if !sets.is_empty() {
             checkpoint.metadata.config = changed(&checkpoint.metadata.config, sets)?;
@@ -123,22 +149,93 @@ pub(crate) fn require_tokenizer(metadata: &Metadata, tokenizer: &Tokenizer) -> R
     Ok(())
 }
 
+/// Where a tokenizer is to be written; nowhere if it is there already. Another one is never replaced: it belongs to other
+/// weights.
+pub(crate) fn place_of_tokenizer(path: &Path, tokenizer: &Tokenizer) -> Result<Option<Output>> {
+    match std::fs::read(path) {
+        Ok(old) if old == tokenizer.json() => Ok(None),
+        Ok(_) => Err(usage(format!(
+            "{} is the tokenizer of another model; choose another folder, or remove it first",
+            path.display()
+        ))),
+        Err(_) => Ok(Some(Output::claim::<&Path>(path, &[])?.new_only()?)),
+    }
+}
+
+/// The files that are read of a model: what an output must not be.
+pub(crate) fn files_of(path: Option<&Path>) -> Vec<PathBuf> {
+    match path {
+        None => Vec::new(),
+        Some(folder) if folder.is_dir() => WEIGHTS
+            .iter()
+            .chain([&TOKENIZER])
+            .map(|name| folder.join(name))
+            .collect(),
+        Some(file) => vec![file.to_owned(), file.with_file_name(TOKENIZER)],
+    }
+}
+
 /// The file with the weights of a model that is named by it or by its folder.
 pub(crate) fn weights_file(path: &Path) -> Result<PathBuf> {
+    Ok(weights(path)?.path)
+}
+
+/// A weights file, and why it was chosen where there are two.
+struct Weights {
+    path: PathBuf,
+    note: Option<String>,
+}
+
+fn weights(path: &Path) -> Result<Weights> {
     let shown = path.display();
     if path.is_dir() {
-        let found = WEIGHTS.iter().map(|name| path.join(name)).find(|file| file.is_file());
-        return found.ok_or_else(|| {
-            usage(format!(
+        let mut found: Vec<PathBuf> = WEIGHTS.iter().map(|name| path.join(name)).collect();
+        found.retain(|file| file.is_file());
+        let mut found = found.into_iter();
+        return match (found.next(), found.next()) {
+            (Some(first), Some(second)) => Ok(newer(first, second)),
+            (Some(path), None) => Ok(Weights { path, note: None }),
+            (None, _) => Err(usage(format!(
                 "{shown} holds neither {} nor {}; name a folder with a model",
                 WEIGHTS[0], WEIGHTS[1]
-            ))
-        });
+            ))),
+        };
     }
     if !path.exists() {
         return Err(usage(format!(
             "there is no model at {shown}; name a weights file or a folder that holds one"
         )));
     }
-    Ok(path.to_owned())
+    Ok(Weights {
+        path: path.to_owned(),
+        note: None,
+    })
+}
+
+/// Of two weights files the one of the later step, as their heads tell; the first where they tell no difference.
+fn newer(first: PathBuf, second: PathBuf) -> Weights {
+    let step = |path: &Path| read_head(path).map(|head| head.step);
+    let note = |newer: &Path, [new, old]: [u64; 2], older: &Path| {
+        Some(format!(
+            "{} of step {} is read, not {} of step {}; name a file to choose",
+            newer.display(),
+            grouped(new),
+            older.display(),
+            grouped(old)
+        ))
+    };
+    match (step(&first), step(&second)) {
+        (Some(a), Some(b)) if a < b => Weights {
+            note: note(&second, [b, a], &first),
+            path: second,
+        },
+        (Some(a), Some(b)) if a > b => Weights {
+            note: note(&first, [a, b], &second),
+            path: first,
+        },
+        _ => Weights {
+            path: first,
+            note: None,
+        },
+    }
 }

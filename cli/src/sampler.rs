@@ -84,6 +84,11 @@ pub(crate) struct SamplerArgs {
 }
 
 impl SamplerArgs {
+    /// The files that the settings may be read from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.config.iter().chain(&self.grid).map(Path::new)
+    }
+
     /// The configured settings, changed where a flag was typed. Tells, unless `quiet`, of flags without an effect.
     pub(crate) fn settings(&self, quiet: bool) -> Result<Settings> {
         let configured = resolve::<Settings>(self.config.as_deref(), &self.set)?;

@@ -1,7 +1,6 @@
 //! Weights on disk: safetensors with everything that explains them in the header.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -41,31 +40,6 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Loaded>,
 }
 
-/// Writes a file through a temporary neighbour and a rename, so that readers see the old content or the new, never
-/// a part of either.
-///
-/// # Errors
-/// If the folder cannot be written to or the disk is full; the old file is then untouched.
-pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let fail = |action| {
-        move |source| Error::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    };
-    let temporary = path.with_extension("tmp");
-    let written = std::fs::File::create(&temporary).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    if let Err(source) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(fail("write")(source));
-    }
-    std::fs::rename(&temporary, path).map_err(fail("replace"))
-}
-
 /// Writes named tensors and their description, atomically.
 ///
 /// # Errors
@@ -84,7 +58,7 @@ pub fn save_checkpoint(path: &Path, metadata: &Metadata, tensors: &[(String, Ten
         .collect::<Result<Vec<_>>>()?;
     let bytes =
         safetensors::serialize(on_cpu.iter().map(|(name, t)| (*name, t)), Some(header)).map_err(|e| describe(&e))?;
-    write_atomically(path, &bytes)
+    Ok(drdiff_files::write(path, &bytes)?)
 }
 
 /// Reads a checkpoint's bytes; `path` is for messages only.

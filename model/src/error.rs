@@ -45,6 +45,9 @@ pub enum Error {
     /// A tokenizer file is wrong, or a text cannot be encoded.
     #[error(transparent)]
     Tokenizer(#[from] crate::TokenizerError),
+    /// A file could not be written.
+    #[error(transparent)]
+    Files(#[from] drdiff_files::Error),
     /// An error of the kernels.
     #[error(transparent)]
     Kernels(#[from] drdiff_kernels::Error),

@@ -10,9 +10,9 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{Loaded, rms_norm};
 
-use crate::{Checkpoint, Error, Metadata, Result, write_atomically};
+use crate::{Checkpoint, Error, Metadata, Result};
 
-const METADATA_KEY: &str = "drdiff.metadata";
+pub(crate) const METADATA_KEY: &str = "drdiff.metadata";
 /// The name of the table of the vocabulary.
 const EMBEDDING: &str = "embedding";
 /// Matrices below this many elements stay f32: they weigh nothing.
@@ -52,8 +52,7 @@ pub fn save_gguf(path: &Path, metadata: &Metadata, tensors: &[(String, Tensor)])
     save_gguf_as(path, metadata, tensors, MatrixFormat::Q8_0)
 }
 
-/// Writes named f32 tensors as GGUF. The embedding table is stored as unit rows, which is what logits are computed
-/// with.
+/// Writes named f32 tensors as GGUF, as [`gguf_bytes`] gives them.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -63,6 +62,15 @@ pub fn save_gguf_as(
     tensors: &[(String, Tensor)],
     format: MatrixFormat,
 ) -> Result<()> {
+    Ok(drdiff_files::write(path, &gguf_bytes(metadata, tensors, format)?)?)
+}
+
+/// Named f32 tensors as the bytes of a GGUF file. The embedding table is stored as unit rows, which is what logits are
+/// computed with.
+///
+/// # Errors
+/// If a tensor cannot be read or stored.
+pub fn gguf_bytes(metadata: &Metadata, tensors: &[(String, Tensor)], format: MatrixFormat) -> Result<Vec<u8>> {
     let json = serde_json::to_string(metadata).map_err(|e| Error::Config(e.to_string()))?;
     let mut quantized = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
@@ -82,7 +90,7 @@ pub fn save_gguf_as(
     let tensors: Vec<_> = quantized.iter().map(|(name, tensor)| (*name, tensor)).collect();
     let mut bytes = Cursor::new(Vec::new());
     gguf_file::write(&mut bytes, &entries, &tensors)?;
-    write_atomically(path, bytes.get_ref())
+    Ok(bytes.into_inner())
 }
 
 /// Whether a file is GGUF of this program; only its head is read.

@@ -1,9 +1,9 @@
 //! From a checkpoint to a network: strict, with one report of everything that does not fit.
 
-use candle_core::{DType, Device};
-use drdiff_kernels::{Builder, LoadReport, Params, Source};
+use candle_core::{DType, Device, Tensor};
+use drdiff_kernels::{Builder, LoadReport, Loaded, Params, Source};
 
-use crate::{Checkpoint, Error, Network, Result};
+use crate::{Checkpoint, Error, Metadata, Network, Result};
 
 /// What the loaded network is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,29 @@ pub enum Loading {
 /// # Errors
 /// If a tensor is missing, unexpected or misshapen; the message names them all.
 pub fn build(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Result<(Network, Params)> {
+    let (network, params) = assemble(checkpoint, device, loading)?;
+    let network = if loading == Loading::Inference {
+        network.freeze()?
+    } else {
+        network
+    };
+    Ok((network, params))
+}
+
+/// Checks that tensors are those of the network that `metadata` describes, neither more nor fewer.
+///
+/// # Errors
+/// As [`build`].
+pub fn require_fit(metadata: &Metadata, tensors: &[(String, Tensor)]) -> Result<()> {
+    let tensors = tensors.iter().cloned();
+    let checkpoint = Checkpoint {
+        metadata: metadata.clone(),
+        tensors: tensors.map(|(name, tensor)| (name, Loaded::Dense(tensor))).collect(),
+    };
+    assemble(checkpoint, &Device::Cpu, Loading::Inference).map(|_| ())
+}
+
+fn assemble(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Result<(Network, Params)> {
     let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
     let source = Source::Loaded {
         tensors: checkpoint.tensors,
@@ -30,11 +53,6 @@ pub fn build(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Resul
     if !report.fits() {
         return Err(Error::Mismatch(describe(&report)));
     }
-    let network = if loading == Loading::Inference {
-        network.freeze()?
-    } else {
-        network
-    };
     Ok((network, params))
 }
 

@@ -42,6 +42,20 @@ pub enum Error {
         /// The reason given by the system.
         source: std::io::Error,
     },
+    /// Weights that a new run would overwrite.
+    #[error(
+        "{weights} would be overwritten, for the state to go on from, {state}, is missing; train on from these weights with `--from {folder}` and another `-o`",
+        weights = .weights.display(), state = crate::TRAINING_FILE, folder = .folder.display()
+    )]
+    NoState {
+        /// The weights.
+        weights: PathBuf,
+        /// The folder that they are in.
+        folder: PathBuf,
+    },
+    /// A file or folder that cannot be written.
+    #[error(transparent)]
+    Files(#[from] drdiff_files::Error),
     /// The corpus failed.
     #[error(transparent)]
     Data(#[from] crate::data::DataError),

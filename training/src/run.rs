@@ -1,6 +1,6 @@
 //! The loop: steps, log, validation, checkpoints, and an orderly end whatever happens.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,10 @@ use crate::{BlockBound, Error, LayerLoad, MODEL_FILE, Result, RoutingLoad, StepO
 
 /// A loss this far above its running mean is a divergence.
 const RUNAWAY: f64 = 3.0;
+
+/// The log in the output folder, and how its lines begin.
+pub(crate) const LOG_FILE: &str = "train.jsonl";
+pub(crate) const LOG_MARK: &[u8] = b"{\"event\":";
 
 /// Where a run writes and when it ends early.
 pub struct Run<'a> {
@@ -91,7 +95,7 @@ pub enum Outcome {
 /// If there is no text to measure on, which is told before the first step, the loss diverges (the last checkpoint is then
 /// named and left alone), or files cannot be written.
 pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Event)) -> Result<Outcome> {
-    let mut log = Log::open(run.dir.join("train.jsonl"))?;
+    let mut log = Log::open(run.dir.join(LOG_FILE))?;
     let mut report = |event: Event| -> Result<()> {
         log.write(&event)?;
         observe(&event);
@@ -237,11 +241,8 @@ struct Log {
 
 impl Log {
     fn open(path: PathBuf) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        match file {
-            Ok(file) => Ok(Self { file, path }),
-            Err(source) => Err(Error::Log { path, source }),
-        }
+        let (file, _) = drdiff_files::grow(&path)?;
+        Ok(Self { file, path })
     }
 
     fn write(&mut self, event: &Event) -> Result<()> {

@@ -7,12 +7,18 @@ use drdiff_kernels::Loaded;
 use drdiff_model::{Checkpoint, Metadata, load_checkpoint, save_checkpoint};
 
 use crate::data::Corpus;
+use crate::optimizer::is_of_state;
 use crate::{Error, Result, TrainConfig, Trainer};
 
 /// Weights for generation, in the output folder.
 pub const MODEL_FILE: &str = "model.safetensors";
 /// Weights, moments and averages, in the output folder.
 pub const TRAINING_FILE: &str = "training.safetensors";
+
+/// Whether tensors of these names are the state of a run, which training goes on from, and not a model.
+pub fn is_state<'n>(names: impl IntoIterator<Item = &'n str>) -> bool {
+    names.into_iter().any(is_of_state)
+}
 
 impl<'c> Trainer<'c> {
     /// Writes both files into `dir`, each atomically; the state last, since it is what a resumed run trusts.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use drdiff_model::write_atomically;
+use drdiff_files::Output;
 use drdiff_training::data::{Manifest, PrepareOptions, Progress, Split, Stage, TokenizerChoice, prepare, recall_text};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -46,7 +46,7 @@ enum DataCommand {
 #[derive(Debug, Args)]
 #[command(after_help = format!("{RECALL_EXAMPLES}\n{}", exit::HELP))]
 struct RecallArgs {
-    /// File to write, .jsonl
+    /// File to write, .jsonl; it must not exist
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
     /// Texts
@@ -72,7 +72,7 @@ struct PrepareArgs {
     /// Folder to write; it must not exist
     #[arg(short, long, value_name = "FOLDER")]
     out: PathBuf,
-    /// Replace the folder if it exists
+    /// Replace the folder if it exists, was written by this command and holds nothing else
     #[arg(long)]
     overwrite: bool,
     /// Use this tokenizer.json instead of learning one
@@ -113,13 +113,15 @@ pub(crate) fn run(args: DataArgs) -> Result<Exit> {
 }
 
 fn recall(args: &RecallArgs) -> Result<Exit> {
+    let out = Output::claim::<PathBuf>(&args.out, &[])?.new_only()?;
+    interrupt::at_once()?;
     let mut lines = String::new();
     for index in 0..args.texts as u64 {
         let text = recall_text(args.seed, index, args.bytes, args.needles)?;
         lines += &serde_json::json!({ "text": text }).to_string();
         lines.push('\n');
     }
-    write_atomically(&args.out, lines.as_bytes())?;
+    out.write(lines.as_bytes())?;
     Ok(Exit::Done)
 }
 

@@ -1,15 +1,17 @@
 //! `drdiff export`: a checkpoint as a small GGUF file for CPUs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
+use drdiff_files::{Output, begins_with};
 use drdiff_kernels::Loaded;
-use drdiff_model::{MatrixFormat, save_gguf_as, write_atomically};
+use drdiff_model::{MatrixFormat, Metadata, gguf_bytes, read_head, require_fit};
 
 use crate::exit::{self, Exit, usage};
-use crate::model::{Source, TOKENIZER};
+use crate::interrupt;
+use crate::model::{Source, TOKENIZER, files_of, place_of_tokenizer};
 use crate::output::{grouped, tell};
 
 const EXAMPLES: &str = "\
@@ -60,7 +62,17 @@ impl From<Quant> for MatrixFormat {
 pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
     let path = args.checkpoint.join(drdiff_training::MODEL_FILE);
     // A folder may hold an export already; it is the checkpoint that counts.
-    let source = Source::find(Some(if path.is_file() { &path } else { &args.checkpoint }))?;
+    let path = if path.is_file() { &path } else { &args.checkpoint };
+    let out = Output::claim(&args.out, &files_of(Some(path)))?;
+    let beside = args.out.with_file_name(TOKENIZER);
+    if args.with_tokenizer && (out.is_stream() || drdiff_files::same(&args.out, &beside)) {
+        return Err(usage(format!(
+            "{} leaves no place for a tokenizer beside it; name another file, or leave --with-tokenizer out",
+            args.out.display()
+        )));
+    }
+    interrupt::at_once()?;
+    let source = Source::find(Some(path), args.quiet)?;
     let already = || {
         usage(format!(
             "{} is in few bits already; name the checkpoint it came from",
@@ -70,11 +82,17 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
     if source.is_gguf() {
         return Err(already());
     }
-    let checkpoint = source.checkpoint(&Device::Cpu)?;
+    let checkpoint = source.model(&Device::Cpu)?;
     let tokenizer = args
         .with_tokenizer
         .then(|| source.tokenizer(&checkpoint.metadata))
         .transpose()?;
+    let place = match &tokenizer {
+        Some(tokenizer) => place_of_tokenizer(&beside, tokenizer)?,
+        None => None,
+    };
+    let metadata = checkpoint.metadata;
+    let out = out.over("earlier export of this model", |old| is_earlier(old, &metadata))?;
     let mut tensors: Vec<(String, Tensor)> = Vec::with_capacity(checkpoint.tensors.len());
     for (name, tensor) in checkpoint.tensors {
         match tensor {
@@ -82,18 +100,33 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
             Loaded::Quantized(_) => return Err(already()),
         }
     }
-    save_gguf_as(&args.out, &checkpoint.metadata, &tensors, args.quant.into())?;
-    if let Some(tokenizer) = tokenizer {
-        write_atomically(&args.out.with_file_name(TOKENIZER), tokenizer.json())?;
+    require_fit(&metadata, &tensors).map_err(|error| {
+        usage(format!(
+            "{} is not the model that its header describes ({error}); name the weights of a model, such as the {} of a run",
+            source.path.display(),
+            drdiff_training::MODEL_FILE
+        ))
+    })?;
+    let bytes = gguf_bytes(&metadata, &tensors, args.quant.into())?;
+    out.write(&bytes)?;
+    if let (Some(tokenizer), Some(place)) = (tokenizer, place) {
+        place.write(tokenizer.json())?;
     }
     if !args.quiet {
-        let written = Source::find(Some(&args.out))?;
-        let (before, after) = (grouped(source.size() as u64), grouped(written.size() as u64));
+        let (before, after) = (grouped(source.size() as u64), grouped(bytes.len() as u64));
         tell(&format_args!(
             "{}: {after} bytes, from {before}; hash {}",
             args.out.display(),
-            written.hash()
+            blake3::hash(&bytes).to_hex()
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Whether a file is an export of the model at this step or an earlier one, which its checkpoint can make again.
+fn is_earlier(path: &Path, model: &Metadata) -> bool {
+    let old = begins_with(path, b"GGUF").then(|| read_head(path)).flatten();
+    old.is_some_and(|old| {
+        (&old.config, &old.tokenizer_hash) == (&model.config, &model.tokenizer_hash) && old.step <= model.step
+    })
 }

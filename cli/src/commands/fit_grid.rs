@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use drdiff_files::{Output, begins_with};
 use drdiff_kernels::{DeviceKind, device};
-use drdiff_model::write_atomically;
 use drdiff_solver::{GridConfig, LearnedTime, PathMeasure, SamplerConfig, SolverConfig, Spacing, TimeGrid};
 use drdiff_training::data::text_windows;
 use drdiff_training::{MeasuredPath, measure_path};
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::at_least_one;
 use crate::exit::{Exit, usage};
-use crate::model::Source;
+use crate::model::{Source, files_of};
 use crate::output::{Out, remark, tell};
-use crate::{COMMIT, exit};
+use crate::{COMMIT, exit, interrupt};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,6 +64,9 @@ pub(crate) struct FitGridArgs {
     #[arg(short, long)]
     quiet: bool,
 }
+
+/// How the file of a grid begins.
+const MARK: &[u8] = b"{\n  \"log_snr\": [";
 
 /// A fitted grid on disk, with everything that explains it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,7 +121,11 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
             args.solver
         )));
     }
-    let source = Source::find(args.model.as_deref())?;
+    let mut inputs = args.text.clone();
+    inputs.extend(files_of(args.model.as_deref()));
+    let out = Output::claim(&args.out, &inputs)?.over("grid of `drdiff fit-grid`", |old| begins_with(old, MARK))?;
+    interrupt::at_once()?;
+    let source = Source::find(args.model.as_deref(), args.quiet)?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let windows = text_windows(&args.text, &tokenizer, args.window, args.windows)?;
     // The grids that are compared share their ends: all of them lead from the same noise to the same text.
@@ -172,7 +179,7 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
         errors,
         learned,
     };
-    write_atomically(&args.out, serde_json::to_string_pretty(&file)?.as_bytes())?;
+    out.write(serde_json::to_string_pretty(&file)?.as_bytes())?;
     Out::default().text(&(table + "\n"))?;
     Ok(Exit::Done)
 }

@@ -111,7 +111,10 @@ fn exchange(new: &Path, old: &Path, aside: &Path) -> io::Result<()> {
     fs::rename(old, aside)?;
     fs::rename(new, old).map_err(|error| match fs::rename(aside, old) {
         Ok(()) => error,
-        Err(_) => io::Error::new(error.kind(), format!("{error}; the old folder is now {}", aside.display())),
+        Err(_) => io::Error::new(
+            error.kind(),
+            format!("{error}; the old folder is now {}", aside.display()),
+        ),
     })?;
     // The names are right already, whatever becomes of this.
     let _ = fs::set_permissions(old, rights);
@@ -145,7 +148,10 @@ mod tests {
         assert!(names(out.parent().unwrap()).is_empty());
         begin(&out, "a").publish(false).unwrap();
         begin(&out, "b").publish(true).unwrap();
-        assert_eq!((names(&out), names(out.parent().unwrap())), (vec!["b".into()], vec!["out".into()]));
+        assert_eq!(
+            (names(&out), names(out.parent().unwrap())),
+            (vec!["b".into()], vec!["out".into()])
+        );
     }
 
     #[test]

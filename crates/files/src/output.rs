@@ -80,6 +80,12 @@ impl Output {
         }
     }
 
+    /// Whether it is a pipe, a device or an open file of a process, and no file of a folder.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.place, Place::Stream(_))
+    }
+
     /// Begins to write.
     ///
     /// # Errors
@@ -199,7 +205,10 @@ mod tests {
         assert!(files(dir.path()).is_empty());
         write(&path, b"whole").unwrap();
         write(&path, b"new").unwrap();
-        assert_eq!((fs::read(&path).unwrap(), files(dir.path()).len()), (b"new".to_vec(), 1));
+        assert_eq!(
+            (fs::read(&path).unwrap(), files(dir.path()).len()),
+            (b"new".to_vec(), 1)
+        );
     }
 
     #[test]
@@ -227,7 +236,10 @@ mod tests {
         let output = Output::claim(&path, &NONE).unwrap().new_only().unwrap();
         fs::write(&path, "theirs").unwrap();
         assert!(matches!(output.write(b"ours"), Err(Error::Exists { .. })));
-        assert_eq!((fs::read(&path).unwrap(), files(dir.path()).len()), (b"theirs".to_vec(), 1));
+        assert_eq!(
+            (fs::read(&path).unwrap(), files(dir.path()).len()),
+            (b"theirs".to_vec(), 1)
+        );
     }
 
     #[test]
@@ -238,11 +250,17 @@ mod tests {
         let names = ["hard", "in.txt", "./in.txt"].map(|name| dir.path().join(name));
         fs::hard_link(&input, &names[0]).unwrap();
         for name in &names {
-            assert!(matches!(Output::claim(name, &[&input]), Err(Error::Input { .. })), "{name:?}");
+            assert!(
+                matches!(Output::claim(name, &[&input]), Err(Error::Input { .. })),
+                "{name:?}"
+            );
         }
         let missing = dir.path().join("missing");
         assert!(Output::claim(&missing, &[&input]).is_ok());
-        assert!(matches!(Output::claim(&missing, &[dir.path().join("./missing")]), Err(Error::Input { .. })));
+        assert!(matches!(
+            Output::claim(&missing, &[dir.path().join("./missing")]),
+            Err(Error::Input { .. })
+        ));
         assert!(matches!(Output::claim(dir.path(), &NONE), Err(Error::File { .. })));
         assert!(Output::claim(&missing.join("deeper"), &NONE).is_err());
     }
@@ -260,9 +278,15 @@ mod tests {
         fs::set_permissions(at("store/real"), fs::Permissions::from_mode(0o640)).unwrap();
         write(&at("again"), b"second").unwrap();
         assert_eq!(fs::read(at("store/real")).unwrap(), b"second");
-        assert_eq!(fs::metadata(at("store/real")).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            fs::metadata(at("store/real")).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
         assert!(at("link").is_symlink() && at("again").is_symlink());
-        assert!(matches!(Output::claim(&at("again"), &[at("store/real")]), Err(Error::Input { .. })));
+        assert!(matches!(
+            Output::claim(&at("again"), &[at("store/real")]),
+            Err(Error::Input { .. })
+        ));
         symlink("round", at("round")).unwrap();
         assert!(Output::claim(&at("round"), &NONE).is_err());
     }

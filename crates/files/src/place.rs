@@ -154,7 +154,8 @@ mod standard {
     pub(super) fn named(path: &Path) -> io::Result<Option<File>> {
         let folder = super::folder_of(path);
         let own = Path::new("/proc/self/fd").canonicalize();
-        let ours = folder == Path::new("/dev/fd") || own.is_ok_and(|own| folder.canonicalize().is_ok_and(|it| it == own));
+        let ours =
+            folder == Path::new("/dev/fd") || own.is_ok_and(|own| folder.canonicalize().is_ok_and(|it| it == own));
         let [out, err] = outputs();
         match path.file_name().and_then(|name| name.to_str()) {
             Some("1") if ours => {

@@ -28,7 +28,10 @@ pub enum SweepError {
     /// The judge failed at a text.
     #[error("{0}; what is finished is kept")]
     Judge(String),
-    /// The journal or the lock.
+    /// A file that cannot be written, or the lock.
+    #[error(transparent)]
+    Files(#[from] drdiff_files::Error),
+    /// The journal.
     #[error(transparent)]
     Journal(Box<BatchError>),
     /// Writing text failed.

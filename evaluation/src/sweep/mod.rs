@@ -27,5 +27,5 @@ pub use output::{REPORT, write};
 pub use plan::{BUNDLED, LeftOut, Plan};
 pub use reference::{openings, reference};
 pub use results::{CellResult, Place, table};
-pub use runner::{Outcome, Progress, Runner, TEXTS};
+pub use runner::{Outcome, Progress, Runner, TEXTS, outputs};
 pub use text::{MadeBy, ModelId, Provenance, TextRecord};

@@ -1,21 +1,31 @@
 //! Writes the texts of a sweep, each once: what the journal holds is not written again.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use drdiff_generation::batch::{FolderLock, Journal};
+use drdiff_files::{FolderLock, make_folder};
+use drdiff_generation::batch::Journal;
 use drdiff_generation::{Engine, Event, Request, Settings, Task};
 
 use super::cell::Cell;
 use super::config::SweepConfig;
-use super::error::{Result, SweepError};
+use super::error::Result;
+use super::judged::JUDGED;
+use super::output::NAMES;
 use super::text::{MadeBy, ModelId, Provenance, Slot, TextRecord, slots};
 
 /// The file in the output folder that holds every finished text.
 pub const TEXTS: &str = "texts.jsonl";
 const LOCK: &str = "sweep.lock";
+
+/// Everything that a sweep writes in `folder`.
+#[must_use]
+pub fn outputs(folder: &Path) -> Vec<PathBuf> {
+    let names = NAMES.iter().chain([&TEXTS, &JUDGED]);
+    names.map(|name| folder.join(name)).collect()
+}
 
 /// What a runner tells while it works.
 #[derive(Debug)]
@@ -67,13 +77,15 @@ impl Runner {
     /// on with what still fits: new cells are written, and cells that were taken out stay in the journal.
     ///
     /// # Errors
-    /// If another process works in the folder, or the journal is damaged or cannot be written.
+    /// If another process works in the folder, it holds files of these names that no sweep has written, or the journal is damaged or cannot be written.
     pub fn open(folder: &Path, config: SweepConfig, prompts: Vec<String>, provenance: Provenance) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|source| SweepError::File {
-            action: "make the folder",
-            path: folder.to_owned(),
-            source,
-        })?;
+        make_folder(folder)?;
+        // The lock is the first thing that a sweep leaves. Where there is none, the other names are somebody else's.
+        if !folder.join(LOCK).exists()
+            && let Some(path) = outputs(folder).into_iter().find(|path| path.exists())
+        {
+            return Err(drdiff_files::Error::Exists { path }.into());
+        }
         let lock = FolderLock::take(folder, LOCK)?;
         let mut done = HashMap::new();
         let journal = Journal::open(&folder.join(TEXTS), |record: TextRecord| {

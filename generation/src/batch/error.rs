@@ -118,6 +118,9 @@ pub enum BatchError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A file that is not to be written.
+    #[error(transparent)]
+    Files(drdiff_files::Error),
     /// The output was removed under the job's hands.
     #[error("{path} was removed while the job was writing it; run the same command again to make its records anew", path = .path.display())]
     Gone {
@@ -133,6 +136,18 @@ impl BatchError {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+}
+
+// What a job has finished is kept, which its own sentences say.
+impl From<drdiff_files::Error> for BatchError {
+    fn from(error: drdiff_files::Error) -> Self {
+        match error {
+            drdiff_files::Error::File { action, path, source } => Self::File { action, path, source },
+            drdiff_files::Error::Exists { path } => Self::Exists { path },
+            drdiff_files::Error::Locked { folder } => Self::Locked { folder },
+            other => Self::Files(other),
         }
     }
 }

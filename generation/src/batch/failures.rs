@@ -1,15 +1,15 @@
 //! The lines that gave no text, in a file of their own.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use drdiff_files::Output;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::folder::{partial, rename};
+use super::folder::partial;
 use super::id::{Fingerprint, Key};
+use super::journal::json_line;
 use super::ledger::{Fault, Ledger, State};
 use super::manifest::OutputFormat;
 use super::{BatchError, Journal};
@@ -177,9 +177,7 @@ impl Failures {
             return Ok(FailureCounts::default());
         }
         drop(self.journal);
-        let temporary = self.path.with_extension("tmp");
-        let wrong = || BatchError::file("write", &temporary);
-        let mut file = BufWriter::new(File::create(&temporary).map_err(wrong())?);
+        let mut file = Output::claim::<PathBuf>(&growing, &[])?.create()?;
         let (mut counts, mut place, mut written) = (FailureCounts::default(), 0, Ok(()));
         Journal::read(&growing, |failure: Failure| {
             let last = self.marks.get(&failure.identity()).filter(|mark| mark.place == place);
@@ -191,22 +189,16 @@ impl Failures {
                 _ => return,
             }
             if written.is_ok() {
-                written = serde_json::to_writer(&mut file, &failure.record(self.format))
-                    .map_err(std::io::Error::from)
-                    .and_then(|()| file.write_all(b"\n"));
+                written = json_line(&growing, &failure.record(self.format)).and_then(|line| Ok(file.put(&line)?));
             }
         })?;
-        written.and_then(|()| file.flush()).map_err(wrong())?;
-        file.get_ref().sync_all().map_err(wrong())?;
-        drop(file);
+        written?;
         if counts == FailureCounts::default() {
-            for path in [&temporary, &growing] {
-                fs::remove_file(path).map_err(BatchError::file("remove", path))?;
-            }
+            drdiff_files::remove(&growing)?;
         } else {
             // The growing file is replaced first, so that at any time there is one that holds all.
-            rename(&temporary, &growing)?;
-            rename(&growing, &self.path)?;
+            file.finish()?;
+            drdiff_files::rename(&growing, &self.path)?;
         }
         Ok(counts)
     }

@@ -7,11 +7,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use drdiff_model::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::BatchError;
-use super::journal::sync_folder;
 use super::shard::Shard;
 use crate::Result;
 
@@ -91,24 +89,18 @@ impl Paths {
     }
 
     /// Writes the marker.
-    pub(super) fn write_done(&self, done: &Done) -> Result<()> {
+    pub(super) fn write_done(&self, done: &Done) -> Result<(), BatchError> {
         let path = self.done();
         let json = serde_json::to_string_pretty(done).map_err(|e| BatchError::Record {
             path: path.clone(),
             reason: e.to_string(),
         })?;
-        write_atomically(&path, (json + "\n").as_bytes())?;
-        sync_folder(&path);
-        Ok(())
+        Ok(drdiff_files::write(&path, (json + "\n").as_bytes())?)
     }
 
     /// Makes a shard that may have been done open to more records.
     pub(super) fn reopen(&self) -> Result<(), BatchError> {
-        let done = self.done();
-        match fs::remove_file(&done) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(BatchError::file("remove", &done)(e)),
-            _ => {}
-        }
+        drdiff_files::remove(&self.done())?;
         for path in [self.part(), self.errors()] {
             let growing = partial(&path);
             if path.exists() {
@@ -116,11 +108,28 @@ impl Paths {
                 if growing.exists() {
                     return Err(BatchError::Both { path });
                 }
-                rename(&path, &growing)?;
+                drdiff_files::rename(&path, &growing)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether a job in `folder` keeps something of its own under the name `file`: its requests must not lie there, and
+/// nothing else may be written there.
+#[must_use]
+pub fn belongs_to_job(folder: &Path, file: &Path) -> bool {
+    let own = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let name = own.file_name().unwrap_or_default().to_string_lossy();
+    let part = ["part-", "errors-"].iter().find_map(|kind| name.strip_prefix(kind));
+    let is_part = part.is_some_and(|rest| {
+        rest.contains("-of-")
+            && [".jsonl", ".jsonl.partial", ".done"]
+                .iter()
+                .any(|end| rest.ends_with(end))
+    });
+    let beside = own.parent().filter(|beside| !beside.as_os_str().is_empty());
+    (is_part || name == "manifest.json") && drdiff_files::same(folder, beside.unwrap_or(Path::new(".")))
 }
 
 /// The name of a file that still grows.
@@ -128,10 +137,6 @@ pub(super) fn partial(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".partial");
     name.into()
-}
-
-pub(super) fn rename(from: &Path, to: &Path) -> Result<(), BatchError> {
-    fs::rename(from, to).map_err(BatchError::file("rename", from))
 }
 
 /// Size and blake3 of a file, read piece by piece.

@@ -1,6 +1,6 @@
 //! A file that only grows: one JSON record a line, on the disk before the next one is begun.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -32,13 +32,7 @@ impl Journal {
     /// [`BatchError::Broken`] if a line is not a `T`, unless it is the torn last one; [`BatchError::File`] if the file
     /// cannot be read or written.
     pub fn open<T: DeserializeOwned>(path: &Path, mut visit: impl FnMut(T)) -> Result<Self> {
-        let is_new = !path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)
-            .map_err(BatchError::file("open", path))?;
+        let (file, is_new) = drdiff_files::grow(path)?;
         let read = scan(path, &file, &mut visit)?;
         let journal = Self {
             path: path.to_owned(),
@@ -51,7 +45,7 @@ impl Journal {
         }
         if is_new {
             journal.file.sync_all().map_err(BatchError::file("write", path))?;
-            sync_folder(path);
+            drdiff_files::sync_folder(path);
         }
         Ok(journal)
     }
@@ -73,11 +67,7 @@ impl Journal {
     /// # Errors
     /// [`BatchError::File`] if the disk is full or fails, [`BatchError::Gone`] if somebody has removed the file.
     pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(record).map_err(|e| BatchError::Record {
-            path: self.path.clone(),
-            reason: e.to_string(),
-        })?;
-        line.push(b'\n');
+        let line = json_line(&self.path, record)?;
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
             // Part of the line may be there. If it cannot be taken away now, the next `open` does it.
@@ -105,6 +95,16 @@ impl Journal {
             .and_then(|()| self.file.sync_all())
             .map_err(BatchError::file("repair", &self.path))
     }
+}
+
+/// A record as a line of JSON; `path` is for messages only.
+pub(super) fn json_line(path: &Path, record: &impl Serialize) -> Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(record).map_err(|e| BatchError::Record {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// How far a journal is whole.
@@ -154,18 +154,6 @@ fn scan<T: DeserializeOwned>(path: &Path, file: &File, visit: &mut dyn FnMut(T))
         }
     }
     Ok(read)
-}
-
-/// Makes a new name in a folder durable. Some file systems cannot, and there is nothing better to do there.
-pub(super) fn sync_folder(path: &Path) {
-    if let Some(folder) = path.parent() {
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
 }
 
 #[cfg(test)]
@@ -256,7 +244,7 @@ mod tests {
     fn a_full_disk_is_one_sentence() {
         // Reading it never ends, so it is not opened the usual way.
         let path = PathBuf::from("/dev/full");
-        let file = OpenOptions::new().append(true).open(&path).unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
         let mut journal = Journal {
             path,
             file,

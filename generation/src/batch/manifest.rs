@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use drdiff_model::write_atomically;
+use drdiff_files::FolderLock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::BatchError;
 use super::input::InputFormat;
-use super::journal::sync_folder;
-use super::{BatchError, FolderLock};
 use crate::{Result, Settings};
 
 const FILE: &str = "manifest.json";
@@ -78,15 +77,14 @@ impl Manifest {
     /// [`BatchError::Changed`] if the folder was begun with something else.
     pub(super) fn agree(&self, folder: &Path) -> Result<Option<String>> {
         // Many shards may begin at the same moment.
-        let _lock = FolderLock::wait(folder, LOCK)?;
+        let _lock = FolderLock::wait(folder, LOCK).map_err(BatchError::from)?;
         let path = folder.join(FILE);
         if !path.exists() {
             let json = serde_json::to_string_pretty(self).map_err(|e| BatchError::Record {
                 path: path.clone(),
                 reason: e.to_string(),
             })?;
-            write_atomically(&path, (json + "\n").as_bytes())?;
-            sync_folder(&path);
+            drdiff_files::write(&path, (json + "\n").as_bytes()).map_err(BatchError::from)?;
             return Ok(None);
         }
         let old = Self::read(folder)?;

@@ -1,11 +1,12 @@
 //! All parts of a job as one file.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::folder::{Paths, rename};
-use super::journal::sync_folder;
+use drdiff_files::Output;
+
+use super::folder::{Paths, belongs_to_job};
 use super::manifest::Manifest;
 use super::record::Kept;
 use super::shard::Shard;
@@ -26,9 +27,10 @@ struct Place {
 /// # Errors
 /// If a shard is not done, a part is not what its marker says, an id occurs twice, or `out` exists.
 pub fn merge(folder: &Path, out: &Path) -> Result<u64, BatchError> {
-    if out.exists() {
+    if belongs_to_job(folder, out) {
         return Err(BatchError::Exists { path: out.to_owned() });
     }
+    let out = Output::claim::<PathBuf>(out, &[])?.new_only()?;
     let manifest = Manifest::read(folder)?;
     let parts = parts(folder, manifest.shards)?;
     let mut places = Vec::new();
@@ -41,15 +43,7 @@ pub fn merge(folder: &Path, out: &Path) -> Result<u64, BatchError> {
             id: twice[0].id.clone(),
         });
     }
-    let mut name = out.as_os_str().to_owned();
-    name.push(".tmp");
-    let temporary = PathBuf::from(name);
-    let written = copy(&parts, &places, &temporary).and_then(|()| rename(&temporary, out));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    sync_folder(out);
+    copy(&parts, &places, &out)?;
     Ok(places.len() as u64)
 }
 
@@ -104,13 +98,12 @@ fn read(part: usize, path: &Path, places: &mut Vec<Place>) -> Result<(), BatchEr
     Ok(())
 }
 
-fn copy(parts: &[PathBuf], places: &[Place], out: &Path) -> Result<(), BatchError> {
+fn copy(parts: &[PathBuf], places: &[Place], out: &Output) -> Result<(), BatchError> {
     let mut sources = parts
         .iter()
         .map(|path| File::open(path).map_err(BatchError::file("read", path)))
         .collect::<Result<Vec<_>, _>>()?;
-    let wrong = || BatchError::file("write", out);
-    let mut file = BufWriter::new(File::create(out).map_err(wrong())?);
+    let mut file = out.create()?;
     let mut record = Vec::new();
     for place in places {
         record.resize(place.len, 0);
@@ -119,7 +112,7 @@ fn copy(parts: &[PathBuf], places: &[Place], out: &Path) -> Result<(), BatchErro
             .seek(SeekFrom::Start(place.offset))
             .and_then(|_| source.read_exact(&mut record))
             .map_err(BatchError::file("read", &parts[place.part]))?;
-        file.write_all(&record).map_err(wrong())?;
+        file.put(&record)?;
     }
-    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(wrong())
+    Ok(file.finish()?)
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use drdiff_files::FolderLock;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use super::folder::{Done, Paths, partial};
 use super::manifest::Manifest;
 use super::shard::Shard;
-use super::{BatchError, FolderLock, Journal};
+use super::{BatchError, Journal};
 
 /// How far a shard is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

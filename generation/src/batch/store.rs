@@ -1,17 +1,18 @@
 //! A shard's place in the output folder, from the lock to the marker.
 
-use std::fs;
 use std::path::Path;
 
+use drdiff_files::FolderLock;
+
 use super::failures::{Failure, Failures};
-use super::folder::{Done, Paths, hash, partial, rename};
+use super::folder::{Done, Paths, hash, partial};
 use super::id::Key;
 use super::input::Input;
 use super::ledger::{Due, Fault, Ledger, State, Verdict};
 use super::manifest::Manifest;
 use super::record::{Kept, Record};
 use super::shard::Shard;
-use super::{BatchError, FolderLock, Journal};
+use super::{BatchError, Journal};
 use crate::Result;
 
 /// What an input holds for a shard, before any of it is written.
@@ -47,9 +48,9 @@ impl Store {
     /// If another process works on the shard, if the folder was begun with something else than `manifest`, or if its
     /// files cannot be read or written.
     pub fn open(folder: &Path, manifest: Manifest, shard: Shard, retry: bool) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(BatchError::file("make the folder", folder))?;
+        drdiff_files::make_folder(folder).map_err(BatchError::from)?;
         let paths = Paths::new(folder, shard);
-        let lock = FolderLock::take(folder, &paths.lock())?;
+        let lock = FolderLock::take(folder, &paths.lock()).map_err(BatchError::from)?;
         let older = manifest.agree(folder)?;
         paths.reopen()?;
         let mut ledger = Ledger::new(shard, retry);
@@ -160,7 +161,7 @@ impl Store {
         let counts = failures.finish(&ledger)?;
         drop(part);
         let path = paths.part();
-        rename(&partial(&path), &path)?;
+        drdiff_files::rename(&partial(&path), &path).map_err(BatchError::from)?;
         let (bytes, blake3) = hash(&path)?;
         let done = Done {
             shard: shard.index(),

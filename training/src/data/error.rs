@@ -123,6 +123,9 @@ pub enum DataError {
     /// The caller asked to stop; nothing was left behind.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// A file or folder that cannot be written.
+    #[error(transparent)]
+    Files(#[from] drdiff_files::Error),
     /// The system refused to read or write.
     #[error("{path}: {source}")]
     Io {

@@ -153,7 +153,15 @@ impl Manifest {
         let path = dir.join(MANIFEST);
         let mut json = serde_json::to_vec_pretty(self).map_err(|e| DataError::corrupt(&path, e.to_string()))?;
         json.push(b'\n');
-        std::fs::write(&path, json).map_err(DataError::io(&path))
+        Ok(drdiff_files::write(&path, &json)?)
+    }
+
+    /// The names of all files of the folder.
+    pub(super) fn files(&self) -> Vec<&str> {
+        let shards = self.train.values().chain(self.valid.values());
+        let mut files: Vec<&str> = shards.map(|shard| shard.file.as_str()).collect();
+        files.extend([MANIFEST, &self.tokenizer.file]);
+        files
     }
 
     /// The shards of one split by tier.

@@ -1,9 +1,9 @@
 //! Text files in, a corpus folder out.
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use drdiff_files::{Error, NewFolder};
 use drdiff_model::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub struct PrepareOptions {
     pub default_tier: String,
     /// Decides titles, split and paragraph sample.
     pub seed: u64,
-    /// Replace an existing corpus folder.
+    /// Replace a corpus folder that holds nothing else.
     #[serde(skip)]
     pub overwrite: bool,
 }
@@ -57,6 +57,16 @@ pub enum TokenizerChoice {
     Reuse(#[serde(skip)] PathBuf),
 }
 
+impl TokenizerChoice {
+    /// The file that is read.
+    fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Train { .. } => None,
+            Self::Reuse(path) => Some(path),
+        }
+    }
+}
+
 /// Prepares `train` and `valid` files into the folder `out`, telling `progress` about every batch.
 ///
 /// The folder is written under a temporary name beside `out` and renamed at the end: an error, an interruption or a
@@ -75,6 +85,9 @@ pub fn prepare(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Manifest, DataError> {
     check(train, out, options)?;
+    if out.exists() {
+        require_replaceable(out, train.iter().chain(valid).chain(options.tokenizer.file()))?;
+    }
     let mut passes = Passes { options, progress };
     let tokenizer = match &options.tokenizer {
         TokenizerChoice::Reuse(path) => Tokenizer::from_file(path)?,
@@ -84,22 +97,18 @@ pub fn prepare(
         return Err(DataError::Vocabulary(tokenizer.vocab_size()));
     }
 
-    let parent = out
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(DataError::io(parent))?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".drdiff-corpus-")
-        .suffix(".tmp")
-        .tempdir_in(parent)
-        .map_err(DataError::io(parent))?;
-    let dir = temporary.path();
-    let tokenizer_path = dir.join(TOKENIZER);
-    fs::write(&tokenizer_path, tokenizer.json()).map_err(DataError::io(&tokenizer_path))?;
+    let folder = NewFolder::begin(out)?;
+    let dir = folder.path();
+    drdiff_files::write(&dir.join(TOKENIZER), tokenizer.json())?;
     let manifest = passes.encode(train, valid, dir, &tokenizer)?;
     manifest.write(dir)?;
-    publish(temporary, out)?;
+    // Much may have happened since the beginning.
+    let replaces = out.exists();
+    if replaces {
+        check(train, out, options)?;
+        require_replaceable(out, &[])?;
+    }
+    folder.publish(replaces)?;
     Ok(manifest)
 }
 
@@ -137,22 +146,22 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
     Ok(())
 }
 
-/// Moves the finished folder to its name; an old one is set aside first and removed last.
-fn publish(temporary: tempfile::TempDir, out: &Path) -> Result<(), DataError> {
-    let io = DataError::io(out);
-    let aside = temporary.path().with_extension("old");
-    let replaced = out.exists();
-    if replaced {
-        fs::rename(out, &aside).map_err(&io)?;
+/// Refuses to replace what is not a corpus folder of this program alone, or holds one of `inputs`.
+fn require_replaceable<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), DataError> {
+    let foreign = |reason: String| Error::Foreign {
+        folder: out.to_owned(),
+        reason,
+    };
+    let Ok(manifest) = Manifest::read(out) else {
+        return Err(foreign("it is no folder that `drdiff data prepare` has written".to_owned()).into());
+    };
+    NewFolder::require_only(out, &manifest.files())?;
+    let folder_of = |file: &Path| Some(file.canonicalize().ok()?.parent()?.to_owned());
+    let inside = inputs
+        .into_iter()
+        .find(|input| folder_of(input).is_some_and(|folder| drdiff_files::same(&folder, out)));
+    match inside {
+        Some(input) => Err(foreign(format!("{} is read", input.display())).into()),
+        None => Ok(()),
     }
-    fs::rename(temporary.path(), out).map_err(&io)?;
-    // Temporary folders are private; the corpus is as readable as any other folder of the user.
-    if let Some(mode) = out.parent().and_then(|parent| fs::metadata(parent).ok()) {
-        fs::set_permissions(out, mode.permissions()).map_err(&io)?;
-    }
-    let _gone = temporary.keep();
-    if replaced {
-        fs::remove_dir_all(&aside).map_err(&io)?;
-    }
-    Ok(())
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use drdiff_files::create_new;
+
 use super::error::DataError;
 use super::manifest::ShardEntry;
 use super::shard::{HEADER, Header};
@@ -20,7 +22,7 @@ pub(super) struct ShardWriter {
 impl ShardWriter {
     /// Creates the file `path` for ids below `vocabulary`.
     pub(super) fn create(path: &Path, vocabulary: usize) -> Result<Self, DataError> {
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(DataError::io(path))?);
+        let mut file = BufWriter::with_capacity(1 << 20, create_new(path)?);
         file.write_all(&[0; HEADER]).map_err(DataError::io(path))?;
         let header = Header {
             vocabulary: vocabulary as u32,

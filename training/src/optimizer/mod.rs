@@ -12,6 +12,7 @@ use drdiff_kernels::{AdamWSlot, AdamWStep, Gradients, MuonStep, Params, adamw_al
 pub use config::{MuonConfig, OptimizerConfig};
 use slot::{Moments, Owner, Slot};
 use stacks::Stack;
+pub(crate) use state::is_of_state;
 
 use crate::Result;
 

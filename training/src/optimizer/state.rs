@@ -14,6 +14,12 @@ const SECOND: &str = "second_moment";
 const MOMENTUM: &str = "momentum";
 const AVERAGE: &str = "average";
 
+/// Whether a tensor of this name is one that only [`Optimizer::state`] gives.
+pub(crate) fn is_of_state(name: &str) -> bool {
+    let kind = name.split_once('.').map(|(kind, _)| kind);
+    kind.is_some_and(|kind| [FIRST, SECOND, MOMENTUM].contains(&kind))
+}
+
 impl Optimizer {
     /// The weights for generation: averages where there are any.
     pub(crate) fn averaged(&self) -> Vec<(String, Tensor)> {

@@ -111,7 +111,7 @@ pub(super) struct MergeArgs {
     /// Output folder of a job
     #[arg(value_name = "DIR")]
     pub(super) dir: PathBuf,
-    /// File to write
+    /// File to write; it must not exist
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(super) out: PathBuf,
 }

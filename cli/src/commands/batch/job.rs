@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use drdiff_generation::Engine;
-use drdiff_generation::batch::{Done, Input, Job, Manifest, Shard, Store, Survey};
+use drdiff_generation::batch::{Done, Input, Job, Manifest, Shard, Store, Survey, belongs_to_job};
 use drdiff_kernels::device;
 
 use super::args::JobArgs;
@@ -25,8 +25,11 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
     let settings = args.sampler.settings(args.quiet)?;
     let shard = shard(args)?;
     let stop = interrupt::flag()?;
+    if belongs_to_job(out, input) {
+        return Err(drdiff_files::Error::Input { path: input.clone() }.into());
+    }
     let requests = Input::open(input, args.input_format)?;
-    let source = Source::find(args.model.as_deref())?;
+    let source = Source::find(args.model.as_deref(), args.quiet)?;
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: COMMIT.to_owned(),

@@ -77,7 +77,7 @@ pub(super) fn run(args: &GenerateArgs, report: &mut Report) -> Result<()> {
         return random::run(&random::LARGE, args.common.seed, &machine, &clock, report);
     }
     let begun = Instant::now();
-    let source = Source::find(args.model.as_deref())?;
+    let source = Source::find(args.model.as_deref(), false)?;
     let (network, tokenizer) = source.load(&machine.device)?;
     machine.device.synchronize()?;
     let load_ms = begun.elapsed().as_secs_f64() * 1e3;

@@ -4,7 +4,7 @@ mod args;
 mod recall;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
@@ -14,9 +14,10 @@ use drdiff_evaluation::metrics::{Memorisation, Memory, word_frequencies};
 use drdiff_evaluation::recall::Recalled;
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
+use drdiff_files::{Output, begins_with};
 use drdiff_generation::Compute;
 use drdiff_kernels::device;
-use drdiff_model::{Network, Tokenizer, write_atomically};
+use drdiff_model::{Network, Tokenizer};
 use drdiff_training::data::{documents, text_windows};
 use drdiff_training::{BlockBound, Bounds, Difficulty};
 use serde::Serialize;
@@ -24,12 +25,15 @@ use serde::Serialize;
 pub(crate) use args::EvalArgs;
 
 use crate::exit::{Exit, usage};
-use crate::model::Source;
+use crate::model::{Source, files_of};
 use crate::output::{Out, complain, remark, tell};
 use crate::{COMMIT, interrupt, judge};
 
 /// Windows that go through the network at once.
 const BATCH: usize = 4;
+
+/// How the file of the measurements begins.
+const MARK: &[u8] = b"{\n  \"command\": ";
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -60,10 +64,11 @@ struct Ranked {
 }
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
-    let source = Source::find(args.model.as_deref())?;
+    let report = args.out.as_deref().map(|path| claim(path, args)).transpose()?;
+    let source = Source::find(args.model.as_deref(), args.quiet)?;
     let device = device(args.device)?;
     let (network, tokenizer) = source.load_changed(&device, &args.set)?;
-    let mut judge = judge::open(args.judge.as_deref(), &device)?;
+    let mut judge = judge::open(args.judge.as_deref(), &device, args.quiet)?;
     let features = judge::features(args.features.as_deref())?;
     let stop = interrupt::flag()?;
     let mut measured = Measured {
@@ -96,8 +101,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
         .zip(rows)
         .map(|(rank, row)| Ranked { rank, row })
         .collect();
-    if let Some(path) = &args.out {
-        write_atomically(path, (serde_json::to_string_pretty(&measured)? + "\n").as_bytes())?;
+    if let Some(report) = &report {
+        report.write((serde_json::to_string_pretty(&measured)? + "\n").as_bytes())?;
     }
     let mut out = Out::default();
     if args.json {
@@ -106,6 +111,16 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
         out.text(&table::of(&measured))?;
     }
     Ok(if malformed { Exit::SomeFailed } else { Exit::Done })
+}
+
+/// The file for the measurements: no file that is read, and none that holds anything else than earlier ones.
+fn claim(path: &Path, args: &EvalArgs) -> Result<Output> {
+    let texts = args.texts.iter().chain(&args.text).chain(&args.training_text);
+    let mut inputs: Vec<PathBuf> = texts.chain(&args.human).chain(&args.judge).cloned().collect();
+    inputs.extend(files_of(args.model.as_deref()));
+    inputs.extend(files_of(args.judge.as_deref()));
+    let output = Output::claim(path, &inputs)?;
+    Ok(output.over("report of `drdiff eval`", |old| begins_with(old, MARK))?)
 }
 
 fn interrupted(quiet: bool) -> Exit {

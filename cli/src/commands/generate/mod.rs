@@ -8,10 +8,12 @@ mod trace;
 mod view;
 mod wrap;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
+use drdiff_files::Output;
 use drdiff_generation::{Engine, Event, Request, Settings, Task, canvas};
 use drdiff_kernels::device;
 
@@ -23,7 +25,7 @@ use view::{Place, View};
 
 use crate::exit::Exit;
 use crate::memory::peak_bytes;
-use crate::model::Source;
+use crate::model::{Source, files_of};
 use crate::output::{Out, remark, tell};
 use crate::sampler::unusual;
 use crate::{COMMIT, interrupt};
@@ -33,11 +35,12 @@ const REQUEST: u64 = 0;
 
 pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
+    let outputs = Outputs::claim(&args)?;
     let settings = args.sampler.settings(args.quiet)?;
     let mut view = View::new(&args)?;
     let prompt = prompt::read(&args)?;
     let stop = interrupt::flag()?;
-    let source = Source::find(args.model.as_deref())?;
+    let source = Source::find(args.model.as_deref(), args.quiet)?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let load_seconds = started.elapsed().as_secs_f64();
 
@@ -60,16 +63,10 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     if let Some(sentence) = unusual(setup.settings.compute, engine.network().config()) {
         remark(args.quiet, &sentence);
     }
-    let trace = args
-        .trace
-        .as_deref()
-        .map(|path| Trace::create(path, &setup))
-        .transpose()?;
-
-    let explanation = args
-        .explain
-        .as_deref()
-        .map(|path| Explanation::new(path, engine.network().config()))
+    let trace = outputs.trace.map(|output| Trace::create(&output, &setup)).transpose()?;
+    let explanation = outputs
+        .explanation
+        .map(|output| Explanation::new(output, engine.network().config()))
         .transpose()?;
     engine.show_experts(explanation.is_some());
 
@@ -103,6 +100,33 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         print(&writing.written, &setup, [load_seconds, wall_seconds], peak_bytes)?;
     }
     Ok(exit)
+}
+
+/// The files that are written beside the text.
+struct Outputs {
+    trace: Option<Output>,
+    explanation: Option<Output>,
+}
+
+impl Outputs {
+    /// Looks at them before anything is read, so that none is one of the inputs.
+    fn claim(args: &GenerateArgs) -> Result<Self> {
+        let mut inputs = files_of(args.model.as_deref());
+        inputs.extend(args.sampler.files().map(Path::to_owned));
+        match (&args.prompt, &args.file) {
+            (Some(_), _) => {}
+            (None, Some(file)) => inputs.push(file.clone()),
+            (None, None) => inputs.push("-".into()),
+        }
+        let trace = args.trace.as_deref().map(|path| trace::claim(path, &inputs));
+        let trace = trace.transpose()?;
+        inputs.extend(args.trace.clone());
+        let explanation = args.explain.as_deref().map(|path| explain::claim(path, &inputs));
+        Ok(Self {
+            trace,
+            explanation: explanation.transpose()?,
+        })
+    }
 }
 
 /// A text in the making, with all that follows it.

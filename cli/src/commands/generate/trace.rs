@@ -1,10 +1,9 @@
 //! `--trace`: what every pass did, one JSON object a line.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use drdiff_files::{Error, Output, Writer, begins_with};
 use drdiff_generation::PassCompute;
 use drdiff_model::Tokenizer;
 use drdiff_solver::{Choice, StepReport};
@@ -13,32 +12,28 @@ use serde_json::{Value, json};
 
 use crate::exit::usage;
 
-/// A trace that is written to a neighbour of its file and renamed at the end. Dropped before that, it leaves nothing.
-pub(super) struct Trace {
-    path: PathBuf,
-    temporary: PathBuf,
-    file: BufWriter<File>,
-    complete: bool,
+/// How a trace begins.
+const MARK: &[u8] = b"{\"record\":\"run\",";
+
+/// The file for a trace: none of `inputs`, and none that holds anything else than an earlier trace.
+pub(super) fn claim<I: AsRef<Path>>(path: &Path, inputs: &[I]) -> Result<Output> {
+    let output = Output::claim(path, inputs).map_err(|error| match error {
+        Error::File { source, .. } => usage(format!(
+            "cannot write the trace {}: {source}; choose another file",
+            path.display()
+        )),
+        other => other.into(),
+    })?;
+    Ok(output.over("trace of `drdiff generate`", |old| begins_with(old, MARK))?)
 }
+
+/// A trace in the making. Dropped before its end, it leaves nothing.
+pub(super) struct Trace(Writer);
 
 impl Trace {
     /// Begins a trace with a line that says how the text is made.
-    pub(super) fn create(path: &Path, header: &impl Serialize) -> Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".tmp");
-        let temporary = path.with_file_name(name);
-        let file = File::create(&temporary).map_err(|e| {
-            usage(format!(
-                "cannot write the trace {}: {e}; choose another file",
-                path.display()
-            ))
-        })?;
-        let mut trace = Self {
-            path: path.to_owned(),
-            temporary,
-            file: BufWriter::new(file),
-            complete: false,
-        };
+    pub(super) fn create(output: &Output, header: &impl Serialize) -> Result<Self> {
+        let mut trace = Self(output.create()?);
         trace.line(&json!({ "record": "run", "run": header }))?;
         Ok(trace)
     }
@@ -71,23 +66,11 @@ impl Trace {
     }
 
     /// Gives the trace its name.
-    pub(super) fn finish(mut self) -> Result<()> {
-        let wrong = || format!("cannot write the trace {}", self.path.display());
-        self.file.flush().with_context(wrong)?;
-        fs::rename(&self.temporary, &self.path).with_context(wrong)?;
-        self.complete = true;
-        Ok(())
+    pub(super) fn finish(self) -> Result<()> {
+        Ok(self.0.finish()?)
     }
 
     fn line(&mut self, record: &Value) -> Result<()> {
-        writeln!(self.file, "{record}").with_context(|| format!("cannot write the trace {}", self.path.display()))
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        if !self.complete {
-            let _ = fs::remove_file(&self.temporary);
-        }
+        Ok(self.0.put(format!("{record}\n").as_bytes())?)
     }
 }

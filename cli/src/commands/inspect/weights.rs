@@ -7,6 +7,7 @@ use anyhow::Result;
 use candle_core::Device;
 use drdiff_kernels::Loaded;
 use drdiff_model::Metadata;
+use drdiff_training::{MODEL_FILE, is_state};
 use serde::Serialize;
 
 use crate::model::Source;
@@ -16,12 +17,23 @@ use crate::output::grouped;
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     path: String,
+    kind: Kind,
     bytes: usize,
     /// blake3 of the file.
     hash: String,
     parameters: usize,
     metadata: Metadata,
     tensors: Vec<TensorRow>,
+}
+
+/// What a weights file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Writing, and all that reads a model.
+    Model,
+    /// Going on with a run.
+    State,
 }
 
 #[derive(Debug, Serialize)]
@@ -32,7 +44,7 @@ struct TensorRow {
 }
 
 pub(super) fn read(path: Option<&Path>) -> Result<Summary> {
-    let source = Source::find(path)?;
+    let source = Source::find(path, false)?;
     let checkpoint = source.checkpoint(&Device::Cpu)?;
     let row = |(name, tensor)| {
         let (dtype, shape) = match &tensor {
@@ -44,9 +56,14 @@ pub(super) fn read(path: Option<&Path>) -> Result<Summary> {
         };
         TensorRow { name, dtype, shape }
     };
+    let kind = match is_state(checkpoint.tensors.keys().map(String::as_str)) {
+        true => Kind::State,
+        false => Kind::Model,
+    };
     let tensors: Vec<TensorRow> = checkpoint.tensors.into_iter().map(row).collect();
     Ok(Summary {
         path: source.path.display().to_string(),
+        kind,
         bytes: source.size(),
         hash: source.hash(),
         parameters: tensors.iter().map(TensorRow::elements).sum(),
@@ -75,7 +92,14 @@ pub(super) fn describe(summary: &Summary) -> String {
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "{name:<18}{value}");
     };
-    line("model", &summary.path);
+    match summary.kind {
+        Kind::Model => line("model", &summary.path),
+        Kind::State => {
+            line("state of a run", &summary.path);
+            let whole = format_args!("going on with `drdiff train --resume`; the model is {MODEL_FILE}").to_string();
+            line("for", &whole);
+        }
+    }
     line("bytes", &grouped(summary.bytes as u64));
     line("hash", &summary.hash);
     line("parameters", &grouped(summary.parameters as u64));

@@ -28,17 +28,26 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
     if let Some(reference) = &args.reference {
         config.reference = Some(reference.clone());
     }
+    if let Some(out) = &args.out {
+        let named = [
+            Some(Path::new(&args.config)),
+            config.prompt_file.as_deref(),
+            config.reference.as_deref(),
+        ];
+        let inputs: Vec<&Path> = named.into_iter().flatten().collect();
+        drdiff_files::apart(sweep::outputs(out), &inputs)?;
+    }
     let mut plan = config.plan()?;
     let prompts = config.read_prompts()?;
     let device = device(args.device)?;
-    let mut models = models::load(&mut plan, config.batch, &device)?;
+    let mut models = models::load(&mut plan, config.batch, &device, args.quiet)?;
     let texts = prompts.len() * config.texts * config.seeds.len();
     let out = match &args.out {
         _ if args.dry_run => return dry::list(&plan, &models, &prompts, texts),
         Some(out) => out,
         None => return Err(usage("there is no folder for the report; name one with -o")),
     };
-    let mut judge = judge::open(args.judge.as_deref(), &device)?;
+    let mut judge = judge::open(args.judge.as_deref(), &device, args.quiet)?;
     let features = judge::features(args.features.as_deref())?;
     let human = match (&features, &config.reference, models.first()) {
         (Some(features), Some(path), Some(model)) => {

@@ -17,11 +17,11 @@ pub(super) struct Model {
 }
 
 /// Loads the models of a plan, and leaves out the cells that they cannot run.
-pub(super) fn load(plan: &mut Plan, batch: usize, device: &Device) -> Result<Vec<Model>> {
+pub(super) fn load(plan: &mut Plan, batch: usize, device: &Device, quiet: bool) -> Result<Vec<Model>> {
     let mut models: Vec<Model> = Vec::new();
     for name in plan.models() {
         let path = (name != BUNDLED).then(|| Path::new(&name));
-        let source = Source::find(path)?;
+        let source = Source::find(path, quiet)?;
         let (network, tokenizer) = source.load(device)?;
         plan.fit(&name, network.config());
         if let Some(other) = models

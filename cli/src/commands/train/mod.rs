@@ -4,18 +4,18 @@ mod args;
 mod log;
 
 use std::sync::atomic::AtomicBool;
-use std::{fs, thread};
+use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use drdiff_kernels::device;
-use drdiff_model::{Checkpoint, write_atomically};
+use drdiff_model::Checkpoint;
 use drdiff_training::data::Corpus;
-use drdiff_training::{Outcome, Run, TRAINING_FILE, TrainConfig, Trainer};
+use drdiff_training::{Outcome, Run, RunFolder, TrainConfig, Trainer};
 
 pub(crate) use args::TrainArgs;
 
 use crate::exit::{Exit, usage};
-use crate::model::{Source, TOKENIZER, require_tokenizer};
+use crate::model::{Source, TOKENIZER, place_of_tokenizer, require_tokenizer};
 use crate::{COMMIT, interrupt, settings, threads};
 
 /// The tensor library walks a loss back by recursion, a few calls deep for each operation of the network.
@@ -41,26 +41,28 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
     threads::join_pool();
     let device = device(args.device)?;
     let corpus = Corpus::open(&args.data)?;
-    let out = args.out.display();
-    let begun = args.out.join(TRAINING_FILE).exists();
-    if begun && !args.resume {
+    if RunFolder::look(&args.out)? && !args.resume {
         return Err(usage(format!(
-            "{out} already holds a run; go on with --resume, or choose another folder"
+            "{} already holds a run; go on with --resume, or choose another folder",
+            args.out.display()
         )));
     }
-    let mut trainer = if begun {
+    let folder = RunFolder::take(&args.out)?;
+    // The output folder is a model folder from the first checkpoint on.
+    let tokenizer = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer())?;
+    let mut trainer = if folder.is_begun() {
         Trainer::resume(config, &corpus, &args.out, &device)?
     } else {
         let weights = args.from.as_deref().map(|path| -> Result<Checkpoint> {
-            let checkpoint = Source::find(Some(path))?.checkpoint(&device)?;
+            let checkpoint = Source::find(Some(path), args.quiet)?.model(&device)?;
             require_tokenizer(&checkpoint.metadata, corpus.tokenizer())?;
             Ok(checkpoint)
         });
         Trainer::new(config, &corpus, weights.transpose()?, &device)?
     };
-    fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {out}"))?;
-    // The output folder is a model folder from the first checkpoint on.
-    write_atomically(&args.out.join(TOKENIZER), corpus.tokenizer().json())?;
+    if let Some(place) = tokenizer {
+        place.write(corpus.tokenizer().json())?;
+    }
 
     let run = Run {
         dir: &args.out,

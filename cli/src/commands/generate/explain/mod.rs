@@ -3,11 +3,12 @@
 mod heat;
 mod svg;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
+use drdiff_files::Output;
 use drdiff_generation::PassCompute;
-use drdiff_model::{ModelConfig, Tokenizer, write_atomically};
+use drdiff_model::{ModelConfig, Tokenizer};
 
 use crate::exit::usage;
 
@@ -27,10 +28,16 @@ struct Block {
     tokens: Vec<String>,
 }
 
+/// The file for the picture: none of `inputs`, and none that holds anything else than an earlier picture.
+pub(super) fn claim<I: AsRef<Path>>(path: &Path, inputs: &[I]) -> Result<Output> {
+    let is_own = |old: &Path| std::fs::read_to_string(old).is_ok_and(|old| old.contains(svg::TITLE));
+    Ok(Output::claim(path, inputs)?.over("picture of `--explain`", is_own)?)
+}
+
 /// What a text has cost so far, block by block.
 #[derive(Debug)]
 pub(super) struct Explanation {
-    path: PathBuf,
+    output: Output,
     /// Experts that a position can have in a pass.
     most: u32,
     blocks: Vec<Block>,
@@ -38,7 +45,7 @@ pub(super) struct Explanation {
 
 impl Explanation {
     /// Begins an explanation of texts of `model`.
-    pub(super) fn new(path: &Path, model: &ModelConfig) -> Result<Self> {
+    pub(super) fn new(output: Output, model: &ModelConfig) -> Result<Self> {
         let layers = model.routing.routed_layers(model.layers).count();
         if layers == 0 {
             return Err(usage(
@@ -46,7 +53,7 @@ impl Explanation {
             ));
         }
         Ok(Self {
-            path: path.to_owned(),
+            output,
             most: (layers * model.routing.experts) as u32,
             blocks: Vec::new(),
         })
@@ -72,7 +79,7 @@ impl Explanation {
 
     /// Writes the picture, and returns the lines for the terminal.
     pub(super) fn finish(self) -> Result<String> {
-        write_atomically(&self.path, svg::draw(&self.blocks, self.most).as_bytes())?;
+        self.output.write(svg::draw(&self.blocks, self.most).as_bytes())?;
         Ok(heat::draw(&self.blocks, self.most))
     }
 }

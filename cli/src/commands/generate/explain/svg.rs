@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use super::Block;
 
+/// The first line of the picture.
+pub(super) const TITLE: &str = "Routed experts: positions of the text to the right, steps of each block downwards";
+
 /// Side of a cell, room between strips, and positions of a strip at least.
 const CELL: usize = 8;
 const GAP: usize = 20;
@@ -50,7 +53,7 @@ pub(super) fn draw(blocks: &[Block], most: u32) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
          <style>.c{{width:{CELL}px;height:{CELL}px}} text{{font:12px sans-serif}}</style>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"{LEFT}\" y=\"16\">Routed experts: positions of the text to the right, steps of each block downwards</text>\n\
+         <text x=\"{LEFT}\" y=\"16\">{TITLE}</text>\n\
          <text x=\"{LEFT}\" y=\"32\">pale: none of {most} (a position with a token, or one that needs none), dark: all</text>\n\
          {cells}</svg>\n"
     )
