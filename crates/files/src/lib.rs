@@ -9,6 +9,8 @@ mod lock;
 mod output;
 mod place;
 mod small;
+#[cfg(unix)]
+mod standard;
 mod temporary;
 
 pub use error::Error;

@@ -1,4 +1,4 @@
-//! Things that belong to one folder only: `unsafe` and CUDA, printing, YAML.
+//! Things that belong to one folder only: `unsafe` and CUDA, printing, YAML, writing files.
 
 use super::Finding;
 use super::repo::{File, Repo};
@@ -9,6 +9,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
         let mut findings = hardware(file, &source);
         findings.extend(printing(file, &source));
         findings.extend(yaml(file, &source));
+        findings.extend(writing(file, &source));
         findings
     });
     let sources = repo
@@ -45,6 +46,8 @@ fn printing(file: &File, source: &Source) -> Vec<Finding> {
     const PRINTERS: &[&str] = &["println!", "eprintln!", "print!", "eprint!", "stdout()", "stderr()"];
     let may_print = matches!(file.folder(), "cli" | "xtask")
         || file.name() == "build.rs"
+        // Asks where stdout goes, so that no output takes its place.
+        || file.path == "crates/files/src/standard.rs"
         || file.path.contains("/examples/")
         || file.path.contains("/benches/");
     if may_print {
@@ -75,6 +78,42 @@ fn yaml(file: &File, source: &Source) -> Vec<Finding> {
         .collect()
 }
 
+/// One crate opens every output, so that what is there is never overwritten by accident; tests may be blunt.
+fn writing(file: &File, source: &Source) -> Vec<Finding> {
+    const WRITERS: &[&str] = &[
+        "File::create",
+        "File::create_new",
+        "File::options",
+        "OpenOptions",
+        "fs::write",
+        "fs::rename",
+        "fs::copy",
+        "fs::create_dir",
+        "fs::create_dir_all",
+        "fs::remove_file",
+        "fs::remove_dir_all",
+    ];
+    let may_write = matches!(file.folder(), "xtask" | "testkit")
+        || file.path.starts_with("crates/files/")
+        || file.name() == "build.rs"
+        || file.is_test();
+    if may_write {
+        return Vec::new();
+    }
+    source
+        .code()
+        .filter(|(line, _)| !source.in_tests(*line))
+        .filter_map(|(line, code)| {
+            let writer = WRITERS.iter().find(|writer| has_word(code, writer))?;
+            Some(Finding::new(
+                &file.path,
+                line,
+                format!("`{writer}` belongs in crates/files/; write through drdiff-files"),
+            ))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +140,14 @@ mod tests {
         assert_eq!(lines("model/src/a.rs", text), [1, 3]);
         assert!(lines("cli/src/a.rs", text).is_empty());
         assert!(lines("kernels/build.rs", text).is_empty());
+    }
+
+    #[test]
+    fn files_are_written_by_one_crate() {
+        let text = "std::fs::write(a, b)?;\nfs::read(a)?;\nFile::create(a)?;\n#[cfg(test)]\nfs::write(a, b)?;\n";
+        assert_eq!(lines("model/src/a.rs", text), [1, 3]);
+        assert!(lines("crates/files/src/a.rs", text).is_empty());
+        assert!(lines("model/tests/a.rs", text).is_empty());
     }
 
     #[test]
