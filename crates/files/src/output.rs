@@ -45,14 +45,15 @@ impl Output {
         })
     }
 
-    /// The file that would be replaced, if there is one with something in it.
+    /// The file of this name that would be replaced, if there is one with something in it. A link is another matter: who
+    /// makes one wants what it leads to to be written.
     fn existing(&self) -> Option<&Path> {
         match &self.place {
-            Place::File(file) => {
+            Place::File(file) if !self.path.is_symlink() => {
                 let found = fs::symlink_metadata(file).ok()?;
                 (found.len() > 0).then_some(file)
             }
-            Place::Stream(_) => None,
+            _ => None,
         }
     }
 
@@ -282,6 +283,10 @@ mod tests {
             fs::metadata(at("store/real")).unwrap().permissions().mode() & 0o777,
             0o640
         );
+        let again = || Output::claim(&at("again"), &NONE).unwrap();
+        again().over("report", |_| false).unwrap().write(b"third").unwrap();
+        again().new_only().unwrap().write(b"fourth").unwrap();
+        assert_eq!(fs::read(at("store/real")).unwrap(), b"fourth");
         assert!(at("link").is_symlink() && at("again").is_symlink());
         assert!(matches!(
             Output::claim(&at("again"), &[at("store/real")]),

@@ -48,8 +48,6 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
         )));
     }
     let folder = RunFolder::take(&args.out)?;
-    // The output folder is a model folder from the first checkpoint on.
-    let tokenizer = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer())?;
     let mut trainer = if folder.is_begun() {
         Trainer::resume(config, &corpus, &args.out, &device)?
     } else {
@@ -60,7 +58,8 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
         });
         Trainer::new(config, &corpus, weights.transpose()?, &device)?
     };
-    if let Some(place) = tokenizer {
+    // The output folder is a model folder from the first checkpoint on.
+    if let Some(place) = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer())? {
         place.write(corpus.tokenizer().json())?;
     }
 
