@@ -31,6 +31,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// The exit of this program run as a child; `None` if a signal ended it.
+    #[cfg(any(test, not(unix)))]
     pub(crate) fn of_child(code: Option<i32>) -> Self {
         [Self::Done, Self::SomeFailed, Self::Usage, Self::Interrupted]
             .into_iter()
@@ -196,6 +197,7 @@ fn of_training(error: &TrainingError) -> Exit {
         | TrainingError::NoValidationText
         | TrainingError::Resume { .. }
         | TrainingError::Diffusion(_) => Exit::Usage,
+        TrainingError::Stopped => Exit::Interrupted,
         TrainingError::Data(error) => of_data(error),
         TrainingError::Model(error) => of_model(error),
         TrainingError::Attention(error) => of_attention(error),
@@ -252,6 +254,7 @@ fn of_tokenizer(error: &TokenizerError) -> Exit {
 
 fn of_kernels(error: &KernelsError) -> Exit {
     match error {
+        KernelsError::Stopped => Exit::Interrupted,
         KernelsError::NoCudaBuild | KernelsError::NoGpu { .. } => Exit::Usage,
         _ => Exit::Runtime,
     }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use drdiff_files::Unfinished;
 use drdiff_kernels::Loaded;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
         }
     };
     let temporary = path.with_extension("tmp");
+    let _unfinished = Unfinished::new(&temporary);
     let written = std::fs::File::create(&temporary).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()

@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
@@ -27,7 +28,7 @@ fn train(config: TrainConfig, corpus: &Corpus, dir: &Path, stop_after: u64) -> O
     } else {
         Trainer::new(config, corpus, None, &Device::Cpu).unwrap()
     };
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     let options = Run {
         dir,
         commit: "test",

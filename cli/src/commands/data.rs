@@ -124,7 +124,7 @@ fn recall(args: &RecallArgs) -> Result<Exit> {
 }
 
 fn prepared(args: PrepareArgs) -> Result<Exit> {
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     let bar = Bar::new(args.quiet);
     let manifest = prepare(&args.files, &args.valid, &args.out, &options(&args), &mut |progress| {
         bar.show(progress, &stop)

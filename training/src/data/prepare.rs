@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use drdiff_files::{Unfinished, whole};
 use drdiff_model::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -89,11 +90,14 @@ pub fn prepare(
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(DataError::io(parent))?;
+    let making = whole();
     let temporary = tempfile::Builder::new()
         .prefix(".drdiff-corpus-")
         .suffix(".tmp")
         .tempdir_in(parent)
         .map_err(DataError::io(parent))?;
+    let _unfinished = Unfinished::new(temporary.path());
+    drop(making);
     let dir = temporary.path();
     let tokenizer_path = dir.join(TOKENIZER);
     fs::write(&tokenizer_path, tokenizer.json()).map_err(DataError::io(&tokenizer_path))?;
@@ -140,6 +144,7 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
 /// Moves the finished folder to its name; an old one is set aside first and removed last.
 fn publish(temporary: tempfile::TempDir, out: &Path) -> Result<(), DataError> {
     let io = DataError::io(out);
+    let _whole = whole();
     let aside = temporary.path().with_extension("old");
     let replaced = out.exists();
     if replaced {

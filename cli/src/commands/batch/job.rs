@@ -24,7 +24,7 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
     };
     let settings = args.sampler.settings(args.quiet)?;
     let shard = shard(args)?;
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     let requests = Input::open(input, args.input_format)?;
     let source = Source::find(args.model.as_deref())?;
     let manifest = Manifest {

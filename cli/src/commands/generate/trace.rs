@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use drdiff_files::Unfinished;
 use drdiff_generation::PassCompute;
 use drdiff_model::Tokenizer;
 use drdiff_solver::{Choice, StepReport};
@@ -17,6 +18,7 @@ use crate::exit::usage;
 pub(super) struct Trace {
     path: PathBuf,
     temporary: PathBuf,
+    _unfinished: Unfinished,
     file: BufWriter<File>,
     complete: bool,
 }
@@ -27,6 +29,7 @@ impl Trace {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".tmp");
         let temporary = path.with_file_name(name);
+        let unfinished = Unfinished::new(&temporary);
         let file = File::create(&temporary).map_err(|e| {
             usage(format!(
                 "cannot write the trace {}: {e}; choose another file",
@@ -36,6 +39,7 @@ impl Trace {
         let mut trace = Self {
             path: path.to_owned(),
             temporary,
+            _unfinished: unfinished,
             file: BufWriter::new(file),
             complete: false,
         };
