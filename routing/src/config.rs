@@ -224,10 +224,15 @@ impl RoutingConfig {
                 "`routing.threshold` is {}; it is a share between 0 and 1",
                 self.threshold
             )),
-            _ if [self.balance, self.z].iter().any(|weight| !(*weight >= 0.0 && weight.is_finite())) => wrong(format!(
-                "`routing.balance` is {} and `routing.z` is {}; they are finite weights of 0 or more",
-                self.balance, self.z
-            )),
+            _ if [self.balance, self.z]
+                .iter()
+                .any(|weight| !(*weight >= 0.0 && weight.is_finite())) =>
+            {
+                wrong(format!(
+                    "`routing.balance` is {} and `routing.z` is {}; they are finite weights of 0 or more",
+                    self.balance, self.z
+                ))
+            }
             _ => Ok(()),
         }
     }

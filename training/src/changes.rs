@@ -42,7 +42,10 @@ impl fmt::Display for Change {
                 f,
                 "the run goes on with other text: the corpus had the hash {before} and has {now} now"
             ),
-            _ => write!(f, "the run goes on with another `{key}`: it was {before} and is {now} now"),
+            _ => write!(
+                f,
+                "the run goes on with another `{key}`: it was {before} and is {now} now"
+            ),
         }
     }
 }
@@ -136,14 +139,15 @@ mod tests {
             config["optimizer"] = json!({"clip": 2.0, "learning_rate": 0.5});
         });
         now[CORPUS] = "bb".into();
-        let told: Vec<String> = changes(&before, &now).iter().map(ToString::to_string).collect();
+        let mut told: Vec<String> = changes(&before, &now).iter().map(ToString::to_string).collect();
+        told.sort();
         assert_eq!(
             told,
             [
                 "the run goes on with another `batch`: it was 3 and is 5 now",
                 "the run goes on with another `block_sizes`: it was {\"8\":1.0} and is {\"4\":2.0} now",
-                "the run goes on with other text: the corpus had the hash aa and has bb now",
                 "the run goes on with another `optimizer.clip`: it was 1.0 and is 2.0 now",
+                "the run goes on with other text: the corpus had the hash aa and has bb now",
             ]
         );
     }

@@ -15,7 +15,7 @@ pub enum Error {
     )]
     NoValidationText,
     /// The loss is no longer a number, or has run away.
-    #[error("training diverged at step {step} ({reason}); {remedy}", remedy = after_divergence(*.checkpoint))]
+    #[error("training diverged at step {step} ({reason}); {remedy}", remedy = after_divergence(.checkpoint))]
     Diverged {
         /// Step at which it was noticed.
         step: u64,
@@ -76,7 +76,7 @@ impl Error {
 }
 
 /// What can be done about a divergence.
-fn after_divergence(checkpoint: Option<u64>) -> String {
+fn after_divergence(checkpoint: &Option<u64>) -> String {
     match checkpoint {
         Some(step) => {
             format!("the last good checkpoint is that of step {step}: resume from it with a lower learning rate")

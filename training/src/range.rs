@@ -35,7 +35,9 @@ impl Range {
             Self::Positive => "a finite number above 0",
             Self::Share => "between 0 and 1",
             Self::Part => "at least 0 and below 1",
-            Self::Clip => "a finite number above 0, and one that no gradient reaches, such as 1e9, switches clipping off",
+            Self::Clip => {
+                "a finite number above 0, and one that no gradient reaches, such as 1e9, switches clipping off"
+            }
         }
     }
 
@@ -132,7 +134,14 @@ mod tests {
     fn weights_that_no_draw_can_use_are_refused() {
         let refused = |list: &[f64]| weights("block_sizes", list.iter().copied()).is_err();
         assert!(!refused(&[0.0, 2.0]));
-        for wrong in [&[][..], &[0.0], &[1.0, -0.5], &[f64::NAN, 1.0], &[f64::INFINITY], &[f64::MAX, f64::MAX]] {
+        for wrong in [
+            &[][..],
+            &[0.0],
+            &[1.0, -0.5],
+            &[f64::NAN, 1.0],
+            &[f64::INFINITY],
+            &[f64::MAX, f64::MAX],
+        ] {
             assert!(refused(wrong), "{wrong:?}");
         }
     }

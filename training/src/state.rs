@@ -88,7 +88,10 @@ impl<'c> Trainer<'c> {
                  run with `--from` and this one's folder"
             )));
         }
-        let average = metadata.training.pointer("/optimizer/ema").and_then(serde_json::Value::as_f64);
+        let average = metadata
+            .training
+            .pointer("/optimizer/ema")
+            .and_then(serde_json::Value::as_f64);
         if average == Some(0.0) && config.optimizer.ema > 0.0 {
             return Err(foreign(
                 "it kept no average of the weights, which cannot be begun later; give `optimizer.ema` as it was, which is 0",

@@ -66,12 +66,10 @@ impl Drop for Whole {
     }
 }
 
-/// Nothing begins or ends any more; to be kept until the process is gone.
-#[derive(Debug)]
-pub struct Ended(#[expect(dead_code, reason = "it is held, not read")] MutexGuard<'static, Work>);
-
 /// Waits for work that is whole, with some time behind it for the program to end by itself, and removes what is unfinished.
-pub fn end() -> Ended {
+/// Until what it returns is dropped, which should be never, no such work begins or ends.
+#[must_use = "what is dropped at once lets the others go on"]
+pub fn end() -> impl Sized {
     let mut held = work();
     while held.whole > 0 {
         while held.whole > 0 {
@@ -84,12 +82,13 @@ pub fn end() -> Ended {
     remove(held)
 }
 
-/// Removes what is unfinished, and waits for nothing.
-pub fn end_at_once() -> Ended {
+/// [`end`] that waits for nothing.
+#[must_use = "what is dropped at once lets the others go on"]
+pub fn end_at_once() -> impl Sized {
     remove(work())
 }
 
-fn remove(held: MutexGuard<'static, Work>) -> Ended {
+fn remove(held: MutexGuard<'static, Work>) -> MutexGuard<'static, Work> {
     for path in &held.unfinished {
         // What is gone or cannot be removed is not worth a word in the last moment.
         let _ = match path.is_dir() {
@@ -97,7 +96,7 @@ fn remove(held: MutexGuard<'static, Work>) -> Ended {
             false => std::fs::remove_file(path),
         };
     }
-    Ended(held)
+    held
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod ending;
 mod error;
 
-pub use ending::{Ended, Unfinished, Whole, end, end_at_once, whole};
+pub use ending::{Unfinished, Whole, end, end_at_once, whole};
 pub use error::Error;
 
 /// What can go wrong is an [`Error`].

@@ -112,7 +112,10 @@ impl Tape {
     /// If an operation fails, or the pass is to end.
     pub fn backward(&self, loss: &Value) -> Result<Gradients> {
         let mut recording = self.0.borrow_mut();
-        let (records, slots) = (std::mem::take(&mut recording.records), std::mem::take(&mut recording.slots));
+        let (records, slots) = (
+            std::mem::take(&mut recording.records),
+            std::mem::take(&mut recording.slots),
+        );
         drop(recording);
         let mut pending: Vec<Option<Tensor>> = vec![None; slots];
         let mut gradients = Gradients::default();

@@ -186,7 +186,10 @@ mod tests {
                 let mut config = OptimizerConfig::default();
                 *number(&mut config) = wrong;
                 let message = message(config);
-                assert!(message.contains(&format!("`optimizer.{key}` is ")), "{key} {wrong}: {message}");
+                assert!(
+                    message.contains(&format!("`optimizer.{key}` is ")),
+                    "{key} {wrong}: {message}"
+                );
             }
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use drdiff_files::Unfinished;
 use drdiff_attention::{Segment, attention_flops, block_causal};
+use drdiff_files::Unfinished;
 use drdiff_kernels::params::Param;
 use drdiff_kernels::{Builder, Loaded, Noise, Params, Purpose, Rotary, Source, TilePlan};
 use drdiff_model::{
