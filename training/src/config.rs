@@ -7,7 +7,7 @@ use drdiff_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Sampling;
-use crate::range::{self, Range, at_least_one, of_levels};
+use crate::range::{self, Range, at_least_one, of_levels, of_model};
 use crate::{DistillConfig, Error, Exercises, OptimizerConfig, PromptDropout, Result};
 
 /// A training run. Together with the corpus it decides every number of the run.
@@ -80,7 +80,7 @@ impl TrainConfig {
     /// # Errors
     /// Names the first setting that makes no sense.
     pub fn validate(&self) -> Result<()> {
-        self.model.validate()?;
+        self.model.validate().map_err(of_model)?;
         self.levels.validate().map_err(|error| of_levels("levels", error))?;
         for (size, share) in &self.masked_shares {
             let section = format!("masked_shares.{size}");

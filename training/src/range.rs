@@ -1,6 +1,7 @@
 //! The one check of a configured number: the range in which it means something, and the sentence that refuses others.
 
 use drdiff_diffusion::Error as LevelError;
+use drdiff_model::Error as ModelError;
 
 use crate::{Error, Result};
 
@@ -105,6 +106,17 @@ pub(crate) fn of_levels(section: &str, error: LevelError) -> Error {
     }
 }
 
+/// What the shape of the network refuses, under the key of its section.
+pub(crate) fn of_model(error: ModelError) -> Error {
+    match error {
+        ModelError::Config(what) => Error::Config(match what.strip_prefix('`') {
+            Some(rest) => format!("`model.{rest}"),
+            None => what,
+        }),
+        other => other.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +140,19 @@ mod tests {
         );
         let clip = Range::Clip.check("optimizer.clip", 0.0).unwrap_err().to_string();
         assert!(clip.contains("switches clipping off"), "{clip}");
+    }
+
+    #[test]
+    fn what_other_crates_refuse_has_its_section() {
+        let refused = of_model(ModelError::Config("`norm_eps` is -1".to_owned())).to_string();
+        assert!(refused.contains("`model.norm_eps` is -1"), "{refused}");
+        let share = drdiff_diffusion::MaskedShare::Bell {
+            centre: 2.0,
+            width: 1.0,
+        };
+        let centre = |section| of_levels(section, share.validate().unwrap_err()).to_string();
+        assert!(centre("levels").contains("`levels.masked_share.centre` is 2"));
+        assert!(centre("masked_shares.16").contains("`masked_shares.16.centre` is 2"));
     }
 
     #[test]
