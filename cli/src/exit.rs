@@ -33,6 +33,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// The exit of this program run as a child; `None` if a signal ended it.
+    #[cfg(any(test, not(unix)))]
     pub(crate) fn of_child(code: Option<i32>) -> Self {
         [Self::Done, Self::SomeFailed, Self::Usage, Self::Interrupted]
             .into_iter()
@@ -221,6 +222,7 @@ fn of_training(error: &TrainingError) -> Exit {
         | TrainingError::NoState { .. }
         | TrainingError::Resume { .. }
         | TrainingError::Diffusion(_) => Exit::Usage,
+        TrainingError::Stopped => Exit::Interrupted,
         TrainingError::Files(error) => of_files(error),
         TrainingError::Data(error) => of_data(error),
         TrainingError::Model(error) => of_model(error),
@@ -280,6 +282,7 @@ fn of_tokenizer(error: &TokenizerError) -> Exit {
 
 fn of_kernels(error: &KernelsError) -> Exit {
     match error {
+        KernelsError::Stopped => Exit::Interrupted,
         KernelsError::NoCudaBuild | KernelsError::NoGpu { .. } => Exit::Usage,
         _ => Exit::Runtime,
     }

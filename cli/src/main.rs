@@ -32,7 +32,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const COMMIT: &str = env!("DRDIFF_COMMIT");
 
 fn main() -> ExitCode {
-    let exit = run(Cli::parse()).unwrap_or_else(|error| {
+    let result = run(Cli::parse());
+    // From here on nobody ends the program from outside; if that has begun, it waits here.
+    let _whole = drdiff_files::whole();
+    let exit = result.unwrap_or_else(|error| {
         let exit = exit::of(&error);
         if exit != Exit::Done {
             output::complain(&exit::sentence(&error));
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
+    interrupt::listen()?;
     // Training has a thread of its own.
     if !matches!(cli.command, Command::Train(_)) {
         threads::join_pool();

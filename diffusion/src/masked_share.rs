@@ -43,22 +43,22 @@ impl MaskedShare {
             Self::Bell { centre, width } => {
                 require(
                     centre > 0.0 && centre < 1.0,
-                    "masked share centre",
+                    "masked_share.centre",
                     centre,
                     "above 0 and below 1",
                 )?;
-                require(width > 0.0 && width.is_finite(), "masked share width", width, "above 0")
+                require(width > 0.0 && width.is_finite(), "masked_share.width", width, "above 0")
             }
             Self::Clipped { low, high } => {
                 require(
                     (0.0..1.0).contains(&low),
-                    "masked share low",
+                    "masked_share.low",
                     low,
                     "at least 0 and below 1",
                 )?;
                 require(
                     high > low && high <= 1.0,
-                    "masked share high",
+                    "masked_share.high",
                     high,
                     "above low and at most 1",
                 )

@@ -26,6 +26,9 @@ pub enum Error {
         /// The driver's words.
         cause: String,
     },
+    /// A flag that a tape looks at was set.
+    #[error("the pass was stopped before its end")]
+    Stopped,
     /// An error of the tensor library.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -77,6 +77,17 @@ impl ModelConfig {
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(Error::Config(format!("`{name}` is 0")));
         }
+        let (base, eps) = (self.rope_base, self.norm_eps);
+        if !(base > 0.0 && base.is_finite()) {
+            return Err(Error::Config(format!(
+                "`rope_base` is {base}; it must be a finite number above 0"
+            )));
+        }
+        if !(eps >= 0.0 && eps.is_finite()) {
+            return Err(Error::Config(format!(
+                "`norm_eps` is {eps}; it must be a finite number of at least 0"
+            )));
+        }
         if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
             return Err(Error::Config(format!(
                 "`head_dim` is {}, and rotary positions need an even one",

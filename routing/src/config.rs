@@ -224,8 +224,14 @@ impl RoutingConfig {
                 "`routing.threshold` is {}; it is a share between 0 and 1",
                 self.threshold
             )),
-            _ if !(self.balance >= 0.0 && self.z >= 0.0) => {
-                wrong("`routing.balance` and `routing.z` are weights of 0 or more".to_owned())
+            _ if [self.balance, self.z]
+                .iter()
+                .any(|weight| !(*weight >= 0.0 && weight.is_finite())) =>
+            {
+                wrong(format!(
+                    "`routing.balance` is {} and `routing.z` is {}; they are finite weights of 0 or more",
+                    self.balance, self.z
+                ))
             }
             _ => Ok(()),
         }

@@ -7,6 +7,7 @@ use drdiff_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Sampling;
+use crate::range::{self, Range, at_least_one, of_levels, of_model};
 use crate::{DistillConfig, Error, Exercises, OptimizerConfig, PromptDropout, Result};
 
 /// A training run. Together with the corpus it decides every number of the run.
@@ -79,25 +80,26 @@ impl TrainConfig {
     /// # Errors
     /// Names the first setting that makes no sense.
     pub fn validate(&self) -> Result<()> {
-        self.model.validate()?;
-        self.levels.validate()?;
-        self.masked_shares.values().try_for_each(MaskedShare::validate)?;
+        self.model.validate().map_err(of_model)?;
+        self.levels.validate().map_err(|error| of_levels("levels", error))?;
+        for (size, share) in &self.masked_shares {
+            let section = format!("masked_shares.{size}");
+            share.validate().map_err(|error| of_levels(&section, error))?;
+        }
         self.optimizer.validate()?;
+        for (key, count) in [
+            ("steps", self.steps),
+            ("log_every", self.log_every),
+            ("batch", self.batch as u64),
+            ("accumulate", self.accumulate as u64),
+            ("validation_windows", self.validation_windows as u64),
+        ] {
+            at_least_one(key, count)?;
+        }
+        self.sampling.validate()?;
         let wrong = |what: String| Err(Error::Config(what));
-        for (name, value) in [("steps", self.steps), ("log_every", self.log_every)] {
-            if value == 0 {
-                return wrong(format!("`{name}` is 0; give it at least 1"));
-            }
-        }
-        for (name, value) in [("batch", self.batch), ("accumulate", self.accumulate)] {
-            if value == 0 {
-                return wrong(format!("`{name}` is 0; give it at least 1"));
-            }
-        }
         let context = self.model.context;
-        if self.block_sizes.values().sum::<f64>() <= 0.0 || self.block_sizes.values().any(|w| *w < 0.0) {
-            return wrong("`block_sizes` needs weights of 0 or more with a positive sum".to_owned());
-        }
+        range::weights("block_sizes", self.block_sizes.values().copied())?;
         let sizes = self.block_sizes.keys().chain(&self.validation_blocks);
         if let Some(size) = sizes.into_iter().find(|size| **size == 0 || **size > context) {
             return wrong(format!(
@@ -126,12 +128,7 @@ impl TrainConfig {
                 "`masked_shares` names a block size of {size}, which `block_sizes` never draws; name sizes of `block_sizes` only"
             ));
         }
-        if !(0.0..=1.0).contains(&self.self_conditioning) {
-            return wrong(format!(
-                "`self_conditioning` is {}; it is a share between 0 and 1",
-                self.self_conditioning
-            ));
-        }
+        Range::Share.check("self_conditioning", self.self_conditioning)?;
         self.prompt_dropout.validate(context)?;
         self.exercises.validate(context)?;
         match &self.distill {

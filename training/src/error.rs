@@ -15,17 +15,18 @@ pub enum Error {
     )]
     NoValidationText,
     /// The loss is no longer a number, or has run away.
-    #[error(
-        "training diverged at step {step} ({reason}); the last good checkpoint is {checkpoint}: resume from it with a lower learning rate"
-    )]
+    #[error("training diverged at step {step} ({reason}); {remedy}", remedy = after_divergence(.checkpoint))]
     Diverged {
         /// Step at which it was noticed.
         step: u64,
         /// What was seen.
         reason: String,
-        /// Where to go on from.
-        checkpoint: String,
+        /// Step of the checkpoint in the folder, if there is one.
+        checkpoint: Option<u64>,
     },
+    /// Measuring was given up because a flag was set.
+    #[error("stopped before the end of the measurement")]
+    Stopped,
     /// A checkpoint of another run, or of another shape.
     #[error("{path} does not belong to this run: {reason}", path = .path.display())]
     Resume {
@@ -74,6 +75,28 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether nothing went wrong but a flag was set.
+    pub(crate) fn is_stop(&self) -> bool {
+        use drdiff_kernels::Error as Kernels;
+        use drdiff_model::Error as Model;
+        matches!(
+            self,
+            Self::Stopped | Self::Kernels(Kernels::Stopped) | Self::Model(Model::Kernels(Kernels::Stopped))
+        )
+    }
+}
+
+/// What can be done about a divergence.
+fn after_divergence(checkpoint: &Option<u64>) -> String {
+    match checkpoint {
+        Some(step) => {
+            format!("the last good checkpoint is that of step {step}: resume from it with a lower learning rate")
+        }
+        None => "there is no checkpoint of this run yet: begin again with a lower learning rate".to_owned(),
+    }
 }
 
 /// Results of this crate.

@@ -1,6 +1,8 @@
 //! From text files to a trained network: token shards, the objective, the optimiser, and the loop that can stop and
 //! go on at any step.
 
+mod accumulate;
+mod changes;
 mod config;
 pub mod data;
 mod difficulty;
@@ -16,6 +18,7 @@ mod objective;
 mod optimizer;
 mod parts;
 mod prompt_dropout;
+mod range;
 mod rows;
 mod run;
 mod state;
@@ -23,6 +26,7 @@ mod trainer;
 mod trial;
 mod validate;
 
+pub use changes::Change;
 pub use config::TrainConfig;
 pub use difficulty::{Difficulty, Frequency, Spent};
 pub use distill::{DistillConfig, DistillLoss, LessonShares, Refresh, TeacherOrder};

@@ -4,6 +4,7 @@ use drdiff_diffusion::Levels;
 use drdiff_kernels::{Noise, Purpose};
 use serde::{Deserialize, Serialize};
 
+use crate::range::Range;
 use crate::{Error, Result};
 
 /// Dropping the prompt of some windows, as classifier-free guidance needs it (Ho and Salimans, arXiv 2207.12598).
@@ -35,12 +36,7 @@ impl PromptDropout {
     /// # Errors
     /// Names the first that makes no sense.
     pub fn validate(&self, context: usize) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.share) {
-            return Err(Error::Config(format!(
-                "`prompt_dropout.share` is {}; it is a share between 0 and 1",
-                self.share
-            )));
-        }
+        Range::Share.check("prompt_dropout.share", self.share)?;
         if self.share > 0.0 && !(1..context).contains(&self.longest) {
             return Err(Error::Config(format!(
                 "`prompt_dropout.longest` is {}; it must be at least 1 and below the context of {context}",

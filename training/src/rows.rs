@@ -29,6 +29,8 @@ pub struct Corrupted {
     targets: Vec<u32>,
     /// Loss weights of the open rows; they sum to one.
     weights: Vec<f32>,
+    /// What they summed to before.
+    weight: f32,
     soft: SoftRows,
     /// Mean of `alpha^2 = s / (1 + s)` over each sequence, for its noisy half; 1 for the clean half.
     signal: Vec<f32>,
@@ -79,6 +81,7 @@ impl Corrupted {
             picks: Vec::new(),
             targets: Vec::new(),
             weights: Vec::new(),
+            weight: 0.0,
             soft: SoftRows::draw(tokens, levels, embed, noise, step),
             signal: mean_signal(levels, len),
             groups: Groups::default(),
@@ -108,7 +111,13 @@ impl Corrupted {
         let total: f32 = rows.weights.iter().sum();
         let share = total.max(f32::MIN_POSITIVE).recip();
         rows.weights.iter_mut().for_each(|weight| *weight *= share);
+        rows.weight = total;
         rows
+    }
+
+    /// What the targets weigh together: of the passes of a step each counts by it.
+    pub(crate) fn weight(&self) -> f64 {
+        f64::from(self.weight)
     }
 
     /// The noisy half alone, for blocks that are the whole window: their noisy rows see nothing of the clean half. To be

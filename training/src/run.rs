@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use drdiff_files::whole;
 use serde::Serialize;
 
+use crate::state::saved_step;
 use crate::{BlockBound, Error, LayerLoad, MODEL_FILE, Result, RoutingLoad, StepOutput, Trainer};
 
 /// A loss this far above its running mean is a divergence.
@@ -23,8 +26,8 @@ pub struct Run<'a> {
     pub dir: &'a Path,
     /// Revision of the program, for the headers.
     pub commit: &'a str,
-    /// Set from outside to end after the current step.
-    pub stop: &'a AtomicBool,
+    /// Set from outside to end: the step or the measurement that is under way is given up, and what was learned is saved.
+    pub stop: &'a Arc<AtomicBool>,
     /// Ends in good order after this time.
     pub limit: Option<Duration>,
 }
@@ -89,7 +92,8 @@ pub enum Outcome {
 
 /// Takes steps until the configured number, a stop or the time limit; `observe` sees every event after it is logged.
 ///
-/// The device is read only when a log line is due, so that steps queue up without waiting for one another.
+/// The device is read only when a log line is due, so that steps queue up without waiting for one another. A run that has
+/// all its steps but not its last measurement, because it was stopped there, makes up for it.
 ///
 /// # Errors
 /// If there is no text to measure on, which is told before the first step, the loss diverges (the last checkpoint is then
@@ -103,11 +107,14 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
     };
     let started = Instant::now();
     let mut watch = Watch::default();
-    let mut saved = None;
     let total = trainer.config.steps;
-    if trainer.step < total {
+    let measures = trainer.step < total || !was_measured(&run.dir.join(LOG_FILE), total);
+    if measures {
         trainer.validation_text()?;
     }
+    // Whoever asks this loop to end waits until it has saved what it learned.
+    let _whole = whole();
+    let mut unsaved = None;
     let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
     let mut outcome = Outcome::Finished;
     while trainer.step < total {
@@ -116,40 +123,73 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
             report(Event::Round { step, student_steps })?;
         }
         watch.start();
-        let output = trainer.step()?;
+        let Some(output) = trainer.step_until(run.stop)? else {
+            outcome = Outcome::Stopped;
+            break;
+        };
         let step = trainer.step;
         watch.add(&output)?;
         let late = run.limit.is_some_and(|limit| started.elapsed() >= limit);
-        if late || run.stop.load(Ordering::Relaxed) {
+        if step < total && (late || run.stop.load(Ordering::Relaxed)) {
             outcome = Outcome::Stopped;
         }
         let last = step == total || outcome == Outcome::Stopped;
         let saves = last || due(trainer.config.checkpoint_every, step);
         if saves || due(trainer.config.log_every, step) {
-            report(Event::Steps(watch.read(trainer, &output, saved)?))?;
+            report(Event::Steps(watch.read(trainer, &output, run.dir)?))?;
         }
+        unsaved = Some(output);
         // First, so that nothing is lost where measuring fails.
         if saves {
-            trainer.save(run.dir, run.commit)?;
-            saved = Some(step);
-            report(Event::Saved {
-                step,
-                path: run.dir.join(MODEL_FILE),
-            })?;
+            report(save(trainer, run)?)?;
+            unsaved = None;
             watch.restart();
         }
-        if due(trainer.config.validate_every, step) || step == total {
-            report(Event::Validation {
-                step,
-                bounds: trainer.validate()?,
-            })?;
-            watch.restart();
+        if due(trainer.config.validate_every, step) && step < total {
+            match trainer.validate_until(run.stop)? {
+                Some(bounds) => {
+                    report(Event::Validation { step, bounds })?;
+                    watch.restart();
+                }
+                None => outcome = Outcome::Stopped,
+            }
         }
         if outcome == Outcome::Stopped {
             break;
         }
     }
+    if let Some(output) = unsaved {
+        if watch.steps > 0 {
+            report(Event::Steps(watch.read(trainer, &output, run.dir)?))?;
+        }
+        report(save(trainer, run)?)?;
+    }
+    if trainer.step >= total && measures {
+        match trainer.validate_until(run.stop)? {
+            Some(bounds) => report(Event::Validation { step: total, bounds })?,
+            None => outcome = Outcome::Stopped,
+        }
+    }
     Ok(outcome)
+}
+
+/// Writes a checkpoint; what is told of it.
+fn save(trainer: &Trainer<'_>, run: &Run<'_>) -> Result<Event> {
+    trainer.save(run.dir, run.commit)?;
+    Ok(Event::Saved {
+        step: trainer.step,
+        path: run.dir.join(MODEL_FILE),
+    })
+}
+
+/// Whether a log holds the measurement behind the last of `steps` steps.
+fn was_measured(log: &Path, steps: u64) -> bool {
+    let is_it = |line: &str| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        event["event"] == "validation" && event["step"] == steps
+    };
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    log.lines().rev().any(is_it)
 }
 
 /// Sums losses on the device between log lines.
@@ -180,7 +220,7 @@ impl Watch {
         Ok(())
     }
 
-    fn read(&mut self, trainer: &Trainer<'_>, output: &StepOutput, saved: Option<u64>) -> Result<StepRecord> {
+    fn read(&mut self, trainer: &Trainer<'_>, output: &StepOutput, dir: &Path) -> Result<StepRecord> {
         let step = trainer.step;
         let sum = match &self.sum {
             Some(sum) => f64::from(sum.to_scalar::<f32>()?),
@@ -197,13 +237,10 @@ impl Watch {
             _ => None,
         };
         if let Some(reason) = reason {
-            let checkpoint = saved.map_or("none: none was written yet".to_owned(), |step| {
-                format!("that of step {step}")
-            });
             return Err(Error::Diverged {
                 step,
                 reason,
-                checkpoint,
+                checkpoint: saved_step(dir),
             });
         }
         self.mean = Some(0.9 * mean + 0.1 * loss);

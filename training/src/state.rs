@@ -6,6 +6,7 @@ use candle_core::Device;
 use drdiff_kernels::Loaded;
 use drdiff_model::{Checkpoint, Metadata, load_checkpoint, save_checkpoint};
 
+use crate::changes::{changes, record};
 use crate::data::Corpus;
 use crate::optimizer::is_of_state;
 use crate::{Error, Result, TrainConfig, Trainer};
@@ -32,7 +33,7 @@ impl<'c> Trainer<'c> {
             tokens: self.tokens,
             tokenizer_hash: self.corpus.tokenizer().hash().to_owned(),
             commit: commit.to_owned(),
-            training: serde_json::to_value(&self.config).map_err(|e| Error::Config(e.to_string()))?,
+            training: record(&self.config, self.corpus)?,
         };
         save_checkpoint(&dir.join(MODEL_FILE), &metadata, &self.optimizer.averaged())?;
         let mut state = self.optimizer.state()?;
@@ -44,11 +45,13 @@ impl<'c> Trainer<'c> {
     }
 
     /// Goes on where [`Trainer::save`] stopped. On a CPU the run is then bit for bit the one that was never stopped,
-    /// as long as the configuration is the same; cadence and learning rate may be changed, and `steps` may grow: a leg at a
-    /// constant rate (`decay_share` 0) may so be followed by longer ones, of which the last decays.
+    /// as long as configuration and corpus are the same; cadence and learning rate may be changed, and `steps` may grow: a leg
+    /// at a constant rate (`decay_share` 0) may so be followed by longer ones, of which the last decays. What else differs is
+    /// told by [`Trainer::changes`].
     ///
     /// # Errors
-    /// If the file is missing, damaged, of a network of another shape, tokenizer or optimiser, or of a longer run.
+    /// If the file is missing, damaged, of a network of another shape, tokenizer or optimiser, or of a longer run; if it kept no
+    /// average of the weights and the configuration asks for one.
     pub fn resume(config: TrainConfig, corpus: &'c Corpus, dir: &Path, device: &Device) -> Result<Self> {
         let path = dir.join(TRAINING_FILE);
         let Checkpoint { metadata, mut tensors } = load_checkpoint(&path, device)?;
@@ -91,6 +94,15 @@ impl<'c> Trainer<'c> {
                  run with `--from` and this one's folder"
             )));
         }
+        let average = metadata
+            .training
+            .pointer("/optimizer/ema")
+            .and_then(serde_json::Value::as_f64);
+        if average == Some(0.0) && config.optimizer.ema > 0.0 {
+            return Err(foreign(
+                "it kept no average of the weights, which cannot be begun later; give `optimizer.ema` as it was, which is 0",
+            ));
+        }
         if config.steps < metadata.step {
             let (taken, steps) = (metadata.step, config.steps);
             return Err(foreign(&format!(
@@ -107,6 +119,13 @@ impl<'c> Trainer<'c> {
         trainer.step = metadata.step;
         trainer.restore_teacher(&mut take)?;
         trainer.tokens = metadata.tokens;
+        trainer.changes = changes(&metadata.training, &record(&trainer.config, corpus)?);
         Ok(trainer)
     }
+}
+
+/// Steps of the run whose state lies in `dir`, whoever wrote it; `None` if there is none that a run could go on from.
+pub(crate) fn saved_step(dir: &Path) -> Option<u64> {
+    let state = load_checkpoint(&dir.join(TRAINING_FILE), &Device::Cpu).ok()?;
+    Some(state.metadata.step)
 }

@@ -1,9 +1,14 @@
 //! One training step after another, each a function of the configuration, the corpus and the step's number.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use candle_core::{DType, Device, Tensor};
-use drdiff_kernels::{Builder, Gradients, Noise, Params, Purpose, Source, Tape};
+use drdiff_kernels::{Builder, Noise, Params, Purpose, Source, Tape};
 use drdiff_model::{Checkpoint, Loading, Network, build};
 
+use crate::accumulate::{Accumulated, Sum};
+use crate::changes::Change;
 use crate::data::{Corpus, Sampler};
 use crate::distill::{self, Lesson, Teacher};
 use crate::exercises::Drill;
@@ -23,6 +28,8 @@ pub struct Trainer<'a> {
     pub(crate) step: u64,
     /// Text tokens seen.
     pub(crate) tokens: u64,
+    /// What differs from the run that this one goes on with.
+    pub(crate) changes: Vec<Change>,
     /// Who teaches, in a distillation.
     pub(crate) teacher: Option<Teacher>,
     sampler: Sampler<'a>,
@@ -91,6 +98,7 @@ impl<'a> Trainer<'a> {
             drill: Drill::new(config.exercises, corpus.tokenizer(), noise)?,
             step: 0,
             tokens: 0,
+            changes: Vec::new(),
             ready: None,
             teacher: None,
             corpus,
@@ -110,6 +118,12 @@ impl<'a> Trainer<'a> {
         self.tokens
     }
 
+    /// What of configuration and corpus is not as it was when the run was stopped, but for cadence, rates and steps; nothing
+    /// for a new run.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// The network with its current weights.
     pub fn network(&self) -> &Network {
         &self.network
@@ -120,28 +134,38 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// If the corpus cannot be read or an operation fails.
     pub fn step(&mut self) -> Result<StepOutput> {
+        self.take_step(&Tape::new)
+    }
+
+    /// [`Trainer::step`], given up soon after `stop` is set: then there is no output, and the trainer is what it was before, so
+    /// that it can be saved and the step be taken later.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_until(&mut self, stop: &Arc<AtomicBool>) -> Result<Option<StepOutput>> {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        match self.take_step(&|| Tape::until(stop.clone())) {
+            Ok(output) => Ok(Some(output)),
+            Err(error) if error.is_stop() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One step, each pass of which is recorded on a tape of its own. Nothing is learned before all of them are done.
+    fn take_step(&mut self, tape: &dyn Fn() -> Tape) -> Result<StepOutput> {
         self.refresh_teacher()?;
         let passes = self.config.accumulate as u64;
-        let mut gradients = Gradients::default();
-        let mut total: Option<Tensor> = None;
-        let mut load = RoutingLoad::default();
-        for pass in 0..passes {
-            let tape = Tape::new();
-            let loss = self.pass(self.step * passes + pass, &tape)?;
-            gradients.extend(tape.backward(&loss.objective)?)?;
+        let mut sum = Accumulated::default();
+        for key in self.step * passes..(self.step + 1) * passes {
+            let tape = tape();
+            let (learned, weight) = self.pass(key, &tape)?;
+            sum.add(learned, weight, &tape)?;
             // A GPU still works on this pass when its operations have been queued: time to draw the next one.
-            self.ready = Some(self.draw(self.step * passes + pass + 1)?);
-            load.add(loss.load)?;
-            total = Some(match total {
-                Some(sum) => (sum + loss.value)?,
-                None => loss.value,
-            });
+            self.ready = Some(self.draw(key + 1)?);
         }
-        let Some(total) = total else {
-            return Err(Error::Config("`accumulate` is 0; give it at least 1".to_owned()));
-        };
-        gradients.scale((passes as f64).recip())?;
-        let loss = total.affine((passes as f64).recip(), 0.0)?;
+        let Sum { gradients, loss, load } = sum.mean()?;
         let rate = self.config.rate(self.step);
         let norm = self.optimizer.step(gradients, rate, &self.config.optimizer)?;
         self.step += 1;
@@ -149,19 +173,21 @@ impl<'a> Trainer<'a> {
         Ok(StepOutput { loss, norm, load })
     }
 
-    /// The loss of forward pass `key`.
-    fn pass(&mut self, key: u64, tape: &Tape) -> Result<Learned> {
+    /// The loss of forward pass `key`, and what its targets weigh.
+    fn pass(&mut self, key: u64, tape: &Tape) -> Result<(Learned, f64)> {
         let ready = match self.ready.take() {
             Some(ready) if ready.key == key => ready,
             _ => self.draw(key)?,
         };
         let layout = self.layouts.of(&ready.corrupted, ready.block_size)?;
+        let weight = ready.corrupted.weight();
         if let (Some(lesson), Some(teacher), Some(distill)) = (&ready.lesson, &self.teacher, &self.config.distill) {
-            return self.taught((teacher, distill), lesson, (&ready.corrupted, &layout), tape);
+            let learned = self.taught((teacher, distill), lesson, (&ready.corrupted, &layout), tape)?;
+            return Ok((learned, weight));
         }
         let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
         let loss = loss(&self.network, &ready.corrupted, &layout, conditioned, Some(tape))?;
-        Learned::new(&loss.value, loss.aux.as_ref(), loss.load)
+        Ok((Learned::new(&loss.value, loss.aux.as_ref(), loss.load)?, weight))
     }
 
     /// Draws pass `key` on the host: windows, block size, levels, noise.

@@ -1,5 +1,8 @@
 //! The bound on held-out text, by block size.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use candle_core::DType;
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
 use drdiff_kernels::Noise;
@@ -51,11 +54,28 @@ impl Trainer<'_> {
     /// # Errors
     /// If there is no validation text, or an operation fails.
     pub fn validate(&self) -> Result<Vec<BlockBound>> {
+        self.measure(None)
+    }
+
+    /// [`Trainer::validate`], given up soon after `stop` is set: then there are no figures.
+    ///
+    /// # Errors
+    /// As [`Trainer::validate`].
+    pub(crate) fn validate_until(&self, stop: &Arc<AtomicBool>) -> Result<Option<Vec<BlockBound>>> {
+        match self.measure(Some(stop.clone())) {
+            Ok(bounds) => Ok(Some(bounds)),
+            Err(error) if error.is_stop() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn measure(&self, stop: Option<Arc<AtomicBool>>) -> Result<Vec<BlockBound>> {
         let len = self.config.model.context;
         let windows = self.validation_text()?;
         let sizes = &self.config.validation_blocks;
         self.optimizer.with_average(|| {
-            let measure = Bounds::new(&self.network, len, self.config.batch)?;
+            let mut measure = Bounds::new(&self.network, len, self.config.batch)?;
+            measure.stop = stop;
             sizes.iter().map(|size| measure.of(&windows, *size)).collect()
         })
     }
@@ -69,6 +89,8 @@ pub struct Bounds<'a> {
     batch: usize,
     budget: f64,
     parts: Parts,
+    /// Ends the measurement between two passes.
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl<'a> Bounds<'a> {
@@ -86,6 +108,7 @@ impl<'a> Bounds<'a> {
             batch,
             budget: config.routing.budget.max,
             parts: Parts::new(len, 0)?,
+            stop: None,
         })
     }
 
@@ -168,6 +191,9 @@ impl<'a> Bounds<'a> {
         }
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
         for (part, windows) in windows.chunks(self.batch).enumerate() {
+            if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                return Err(Error::Stopped);
+            }
             let tokens: Vec<u32> = windows.iter().flat_map(|window| window.ids.iter().copied()).collect();
             let first = part * self.batch * len;
             let masked = &masks.masked()[first..first + tokens.len()];

@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
@@ -54,7 +55,7 @@ fn distil(config: TrainConfig, corpus: &Corpus, from: &Path, dir: &Path, stop_af
     } else {
         Trainer::new(config, corpus, Some(start(corpus, from)), &Device::Cpu).unwrap()
     };
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     let options = Run {
         dir,
         commit: "test",

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
@@ -103,7 +104,7 @@ fn a_sparse_run_is_saved_with_its_plan() {
     let options = Run {
         dir: folder.path(),
         commit: "test",
-        stop: &AtomicBool::new(false),
+        stop: &Arc::new(AtomicBool::new(false)),
         limit: None,
     };
     assert_eq!(run(&mut trainer, &options, &mut |_| {}).unwrap(), Outcome::Finished);
@@ -152,7 +153,7 @@ fn a_run_that_retrieves_is_saved_and_starts_from_its_own_weights_only() {
     let options = Run {
         dir: folder.path(),
         commit: "test",
-        stop: &AtomicBool::new(false),
+        stop: &Arc::new(AtomicBool::new(false)),
         limit: None,
     };
     assert_eq!(run(&mut trainer, &options, &mut |_| {}).unwrap(), Outcome::Finished);
@@ -176,7 +177,7 @@ fn a_diverging_run_stops_and_names_its_last_checkpoint() {
     let options = Run {
         dir: folder.path(),
         commit: "test",
-        stop: &AtomicBool::new(false),
+        stop: &Arc::new(AtomicBool::new(false)),
         limit: None,
     };
     let error = run(&mut trainer, &options, &mut |_| {}).unwrap_err().to_string();

@@ -5,12 +5,15 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use common::assert_same;
 use drdiff_training::data::Corpus;
-use drdiff_training::{Event, MODEL_FILE, MuonConfig, Outcome, Run, TRAINING_FILE, TrainConfig, Trainer, run};
+use drdiff_training::{
+    Event, MODEL_FILE, MuonConfig, Outcome, Run, StepOutput, TRAINING_FILE, TrainConfig, Trainer, run,
+};
 
 /// Six steps under this optimiser.
 fn config(corpus: &Corpus, muon: Option<MuonConfig>) -> TrainConfig {
@@ -27,7 +30,7 @@ fn train(config: TrainConfig, corpus: &Corpus, dir: &Path, stop_after: u64) -> O
     } else {
         Trainer::new(config, corpus, None, &Device::Cpu).unwrap()
     };
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     let options = Run {
         dir,
         commit: "test",
@@ -102,4 +105,32 @@ fn another_optimiser_is_refused_and_both_are_named() {
         let mut trainer = Trainer::new(config(&corpus, after), &corpus, Some(weights), &Device::Cpu).unwrap();
         trainer.step().unwrap();
     }
+}
+
+#[test]
+fn a_step_that_is_given_up_changes_nothing() {
+    let corpus = common::Stories::write().prepare(&common::options());
+    let trainer = || Trainer::new(config(&corpus, None), &corpus, None, &Device::Cpu).unwrap();
+    let loss = |output: StepOutput| output.loss.to_scalar::<f32>().unwrap().to_bits();
+    let (mut whole, mut disturbed) = (trainer(), trainer());
+    let mut given_up = 0;
+    for _ in 0..4 {
+        let wanted = loss(whole.step().unwrap());
+        // The flag is set later and later, until it comes too late.
+        let found = (0..).find_map(|delay| {
+            let stop = Arc::new(AtomicBool::new(false));
+            let setter = stop.clone();
+            let setting = std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_micros(500 * delay * delay));
+                setter.store(true, Ordering::Relaxed);
+            });
+            let output = disturbed.step_until(&stop).unwrap();
+            setting.join().unwrap();
+            given_up += u32::from(output.is_none());
+            output
+        });
+        assert_eq!(loss(found.unwrap()), wanted);
+    }
+    assert!(given_up > 0);
+    assert_eq!(disturbed.steps_taken(), 4);
 }

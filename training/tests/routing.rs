@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
@@ -51,7 +52,7 @@ fn loads(kind: RouterKind, muon: Option<MuonConfig>) -> Vec<Vec<LayerLoad>> {
     let options = Run {
         dir: folder.path(),
         commit: "test",
-        stop: &AtomicBool::new(false),
+        stop: &Arc::new(AtomicBool::new(false)),
         limit: None,
     };
     let mut lines = Vec::new();

@@ -114,7 +114,6 @@ pub(crate) fn run(args: DataArgs) -> Result<Exit> {
 
 fn recall(args: &RecallArgs) -> Result<Exit> {
     let out = Output::claim::<PathBuf>(&args.out, &[])?.new_only()?;
-    interrupt::at_once()?;
     let mut lines = String::new();
     for index in 0..args.texts as u64 {
         let text = recall_text(args.seed, index, args.bytes, args.needles)?;
@@ -126,7 +125,7 @@ fn recall(args: &RecallArgs) -> Result<Exit> {
 }
 
 fn prepared(args: PrepareArgs) -> Result<Exit> {
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     let bar = Bar::new(args.quiet);
     let manifest = prepare(&args.files, &args.valid, &args.out, &options(&args), &mut |progress| {
         bar.show(progress, &stop)

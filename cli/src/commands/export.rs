@@ -10,7 +10,6 @@ use drdiff_kernels::Loaded;
 use drdiff_model::{MatrixFormat, Metadata, gguf_bytes, read_head, require_fit};
 
 use crate::exit::{self, Exit, usage};
-use crate::interrupt;
 use crate::model::{Source, TOKENIZER, files_of, place_of_tokenizer};
 use crate::output::{grouped, tell};
 
@@ -71,7 +70,6 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
             args.out.display()
         )));
     }
-    interrupt::at_once()?;
     let source = Source::find(Some(path), args.quiet)?;
     let already = || {
         usage(format!(

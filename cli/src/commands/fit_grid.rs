@@ -15,7 +15,7 @@ use crate::args::at_least_one;
 use crate::exit::{Exit, usage};
 use crate::model::{Source, files_of};
 use crate::output::{Out, remark, tell};
-use crate::{COMMIT, exit, interrupt};
+use crate::{COMMIT, exit};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,7 +124,6 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
     let mut inputs = args.text.clone();
     inputs.extend(files_of(args.model.as_deref()));
     let out = Output::claim(&args.out, &inputs)?.over("grid of `drdiff fit-grid`", |old| begins_with(old, MARK))?;
-    interrupt::at_once()?;
     let source = Source::find(args.model.as_deref(), args.quiet)?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let windows = text_windows(&args.text, &tokenizer, args.window, args.windows)?;

@@ -145,3 +145,73 @@ fn a_corpus_without_text_to_measure_on_is_told_before_the_first_step() {
         .run()
         .fails(2, &["no text to measure on", "--valid-share"]);
 }
+
+#[test]
+fn what_a_resumed_run_changes_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    train(&out, &["--set", "steps=1", "--set", "optimizer.ema=0"])
+        .run()
+        .succeeds();
+    train(&out, &["--resume", "--set", "optimizer.ema=0.9"])
+        .run()
+        .fails(2, &["optimizer.ema"]);
+    let same = [
+        "--resume",
+        "--set",
+        "optimizer.ema=0",
+        "--set",
+        "steps=2",
+        "--set",
+        "optimizer.learning_rate=1e-4",
+    ];
+    let ran = train(&out, &same).run();
+    ran.succeeds();
+    assert!(!ran.stderr().contains("note"), "{}", ran.stderr());
+    let other = [
+        "--resume",
+        "--set",
+        "optimizer.ema=0",
+        "--set",
+        "seed=9",
+        "--set",
+        "accumulate=2",
+    ];
+    let ran = train(&out, &other).run();
+    ran.succeeds();
+    let log = ran.stderr();
+    for note in [
+        "drdiff: note: the run goes on with another `accumulate`: it was 1 and is 2 now",
+        "drdiff: note: the run goes on with another `seed`: it was 0 and is 9 now",
+    ] {
+        assert!(log.lines().any(|line| line == note), "{note:?} is not in {log}");
+    }
+    assert_eq!(log.matches("note").count(), 2, "{log}");
+}
+
+#[test]
+fn numbers_without_a_meaning_are_refused_before_the_first_step() {
+    let dir = tempfile::tempdir().unwrap();
+    for (key, value) in [
+        ("optimizer.learning_rate", "-1e-3"),
+        ("optimizer.clip", "0"),
+        ("optimizer.beta2", "1"),
+        ("optimizer.weight_decay", ".inf"),
+        ("block_sizes.4", ".nan"),
+        ("self_conditioning", "1.5"),
+        ("sampling.document_start", ".nan"),
+        ("levels.absorbing", "-1"),
+        ("validation_windows", "0"),
+        ("batch", "0"),
+    ] {
+        let key_of = if key.starts_with("block_sizes") {
+            "block_sizes"
+        } else {
+            key
+        };
+        train(&dir.path().join("run"), &["--set", &format!("{key}={value}")])
+            .run()
+            .fails(2, &[&format!("`{key_of}`")]);
+    }
+    assert!(!dir.path().join("run").exists());
+}

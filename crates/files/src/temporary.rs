@@ -1,47 +1,28 @@
 //! Names that nobody else has, for what is not complete.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile, TempDir};
+
+use crate::ending::{Unfinished, whole};
 
 /// Hidden, and followed by random letters.
 const PREFIX: &str = ".drdiff-";
 const SUFFIX: &str = ".tmp";
 
-/// What has a temporary name now.
-static NAMES: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-fn names() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    NAMES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Removes all temporary files and folders of this process: for a program that is about to end without a return, as on
-/// a second Ctrl-C. Whoever still writes fails or is not heard of any more.
-pub fn remove_temporaries() {
-    let mut names = names();
-    for path in std::mem::take(&mut *names) {
-        let _ = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-    }
-    // Nothing may get its name, or a new temporary one, while the program ends.
-    std::mem::forget(names);
-}
-
 /// A temporary file. Dropped, it is gone.
 #[derive(Debug)]
-pub(crate) struct TemporaryFile(NamedTempFile);
+pub(crate) struct TemporaryFile {
+    file: NamedTempFile,
+    unfinished: Unfinished,
+}
 
 impl TemporaryFile {
     /// Makes an empty one in `folder`, as readable as any new file.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
-        let mut names = names();
+        let _making = whole();
         let mut builder = Builder::new();
         builder.prefix(PREFIX).suffix(SUFFIX);
         #[cfg(unix)]
@@ -50,59 +31,62 @@ impl TemporaryFile {
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let file = builder.tempfile_in(folder)?;
-        names.insert(file.path().to_owned());
-        Ok(Self(file))
+        let unfinished = Unfinished::new(file.path());
+        Ok(Self { file, unfinished })
     }
 
     /// Gives it the name `path`. Without `replace` there must be nothing of that name.
     pub(crate) fn persist(self, path: &Path, replace: bool) -> io::Result<()> {
-        let mut names = names();
-        names.remove(self.0.path());
+        let _whole = whole();
+        drop(self.unfinished);
         let named = match replace {
-            true => self.0.persist(path),
-            false => self.0.persist_noclobber(path),
+            true => self.file.persist(path),
+            false => self.file.persist_noclobber(path),
         };
         named.map(|_| ()).map_err(|error| error.error)
     }
 
     /// The file itself.
     pub(crate) fn file(&self) -> &fs::File {
-        self.0.as_file()
+        self.file.as_file()
     }
 }
 
 impl Write for TemporaryFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.file.flush()
     }
 }
 
 /// A temporary folder. Dropped, it is gone.
 #[derive(Debug)]
-pub(crate) struct TemporaryFolder(TempDir);
+pub(crate) struct TemporaryFolder {
+    folder: TempDir,
+    unfinished: Unfinished,
+}
 
 impl TemporaryFolder {
     /// Makes an empty one in `folder`.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
-        let mut names = names();
+        let _making = whole();
         let folder = Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(folder)?;
-        names.insert(folder.path().to_owned());
-        Ok(Self(folder))
+        let unfinished = Unfinished::new(folder.path());
+        Ok(Self { folder, unfinished })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
-    /// Does something that [`remove_temporaries`] must not cut in two.
+    /// Does something that an end of the program must not cut in two.
     pub(crate) fn undisturbed<T>(self, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-        let mut names = names();
-        names.remove(self.0.path());
-        work(self.0.path())
+        let _whole = whole();
+        drop(self.unfinished);
+        work(self.folder.path())
     }
 }
 
@@ -110,18 +94,16 @@ impl TemporaryFolder {
 mod tests {
     use super::*;
 
-    // `remove_temporaries` itself ends with a lock that stays, and is tried by the program's tests.
     #[test]
-    fn what_has_a_temporary_name_is_known() {
+    fn temporary_names_are_hidden_and_gone_in_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let file = TemporaryFile::create(dir.path()).unwrap();
         let folder = TemporaryFolder::create(dir.path()).unwrap();
         let hidden = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with('.');
-        assert!(hidden(file.0.path()) && hidden(folder.path()));
-        let known = [file.0.path().to_owned(), folder.path().to_owned()];
-        assert!(known.iter().all(|name| names().contains(name)));
+        let names = [file.file.path().to_owned(), folder.path().to_owned()];
+        assert!(names.iter().all(|name| hidden(name) && name.exists()));
         file.persist(&dir.path().join("a"), false).unwrap();
         folder.undisturbed(|_| Ok(())).unwrap();
-        assert!(known.iter().all(|name| !names().contains(name) && !name.exists()));
+        assert!(names.iter().all(|name| !name.exists()));
     }
 }

@@ -37,23 +37,23 @@ impl Default for Gumbel {
 
 impl Gumbel {
     pub(super) fn validate(&self) -> Result<()> {
-        require(self.mu.is_finite(), "gumbel mu", self.mu, "finite")?;
+        require(self.mu.is_finite(), "schedule.mu", self.mu, "finite")?;
         require(
             self.beta > 0.0 && self.beta.is_finite(),
-            "gumbel beta",
+            "schedule.beta",
             self.beta,
             "above 0",
         )?;
         require(
             self.entropy > 0.0 && self.entropy.is_finite(),
-            "gumbel entropy",
+            "schedule.entropy",
             self.entropy,
             "above 0",
         )?;
         let cutoff = self.cutoff;
         require(
             cutoff > 0.0 && cutoff < 0.5,
-            "gumbel cutoff",
+            "schedule.cutoff",
             cutoff,
             "above 0 and below 0.5",
         )

@@ -25,10 +25,10 @@ impl Default for Linear {
 
 impl Linear {
     pub(super) fn validate(&self) -> Result<()> {
-        require(self.beta_min > 0.0, "linear beta_min", self.beta_min, "above 0")?;
+        require(self.beta_min > 0.0, "schedule.beta_min", self.beta_min, "above 0")?;
         require(
             self.beta_max > self.beta_min && self.beta_max.is_finite(),
-            "linear beta_max",
+            "schedule.beta_max",
             self.beta_max,
             "finite and above beta_min",
         )

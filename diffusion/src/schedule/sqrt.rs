@@ -22,7 +22,7 @@ impl Sqrt {
     pub(super) fn validate(&self) -> Result<()> {
         require(
             self.offset > 0.0 && self.offset < 1.0,
-            "sqrt offset",
+            "schedule.offset",
             self.offset,
             "above 0 and below 1",
         )

@@ -14,13 +14,15 @@ mod ops;
 
 pub use attention::SelfAttend;
 
-use crate::Result;
+use crate::{Error, Result};
 use candle_core::{Tensor, TensorId};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Gradients of a record's outputs to gradients of its inputs, each absent if nothing depends on it.
 type Backward = Box<dyn FnOnce(Vec<Option<Tensor>>) -> Result<Vec<Option<Tensor>>>>;
@@ -47,6 +49,17 @@ enum Origin {
 struct Recording {
     records: Vec<Record>,
     slots: usize,
+    stop: Option<Arc<AtomicBool>>,
+}
+
+impl Recording {
+    /// Fails if the pass is to end.
+    fn proceed(&self) -> Result<()> {
+        match &self.stop {
+            Some(stop) if stop.load(Ordering::Relaxed) => Err(Error::Stopped),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The operations of one forward pass, in order; clones share it.
@@ -72,6 +85,17 @@ impl Tape {
         Self::default()
     }
 
+    /// An empty tape whose pass fails with [`Error::Stopped`] soon after `stop` is set: between the layers of a network, and
+    /// between the operations on the way back. A long pass can so be given up, and nothing was learned from it.
+    #[must_use]
+    pub fn until(stop: Arc<AtomicBool>) -> Self {
+        let recording = Recording {
+            stop: Some(stop),
+            ..Recording::default()
+        };
+        Self(Rc::new(RefCell::new(recording)))
+    }
+
     /// A value that needs no gradient itself; what is computed from it is recorded.
     #[must_use]
     pub fn constant(&self, tensor: &Tensor) -> Value {
@@ -85,15 +109,21 @@ impl Tape {
     /// Gradients of a scalar with respect to all parameters that it depends on. The tape is empty afterwards.
     ///
     /// # Errors
-    /// If an operation fails.
+    /// If an operation fails, or the pass is to end.
     pub fn backward(&self, loss: &Value) -> Result<Gradients> {
-        let Recording { records, slots } = std::mem::take(&mut *self.0.borrow_mut());
+        let mut recording = self.0.borrow_mut();
+        let (records, slots) = (
+            std::mem::take(&mut recording.records),
+            std::mem::take(&mut recording.slots),
+        );
+        drop(recording);
         let mut pending: Vec<Option<Tensor>> = vec![None; slots];
         let mut gradients = Gradients::default();
         if let Origin::Slot(slot) = loss.origin {
             pending[slot] = Some(loss.tensor.ones_like()?);
         }
         for record in records.into_iter().rev() {
+            self.0.borrow().proceed()?;
             let upstream: Vec<_> = pending[record.outputs].iter_mut().map(Option::take).collect();
             if upstream.iter().all(Option::is_none) {
                 continue;
@@ -197,6 +227,14 @@ impl Value {
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.tape.is_some()
+    }
+
+    /// Fails with [`Error::Stopped`] if the tape of this value is to end (see [`Tape::until`]).
+    ///
+    /// # Errors
+    /// Then only.
+    pub fn proceed(&self) -> Result<()> {
+        self.tape.as_ref().map_or(Ok(()), |tape| tape.0.borrow().proceed())
     }
 
     /// Enters the result of an operation: `backward` turns the gradients of `outputs` into those of `inputs`, in

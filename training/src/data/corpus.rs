@@ -75,6 +75,20 @@ impl Corpus {
         &self.manifest
     }
 
+    /// blake3 over the hashes of the tokenizer and of all shards: the same for the same text in the same order.
+    pub fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.manifest.tokenizer.blake3.as_bytes());
+        for split in [Split::Train, Split::Valid] {
+            for (tier, shard) in self.manifest.shards(split) {
+                for part in [split.name(), tier, &shard.blake3] {
+                    hasher.update(&[0]).update(part.as_bytes());
+                }
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// The tokenizer of the ids.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer

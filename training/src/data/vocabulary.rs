@@ -17,6 +17,10 @@ use super::error::DataError;
 /// engine), keeps `\n\n` in one piece, splits digits, and does not read `'the` as `'t` + `he`.
 const UNITS: &str = r"'(?:s|t|re|ve|m|ll|d)\b| ?\p{L}+| ?\p{N}|\n+| ?[^\s\p{L}\p{N}]+|[^\S\n]+";
 
+/// A unit is counted in pieces of so many characters, a few hundred bytes: no word is longer, and the time that the merges take
+/// grows with the square of a piece. What is learned are merges alone, so texts are encoded in whole units as before.
+const PIECES: &str = r"(?s).{1,256}";
+
 /// Trains a vocabulary of `size` ids: the end-of-text token, the 256 bytes, then merges by frequency.
 ///
 /// Equal paragraphs in any order give an equal tokenizer.
@@ -26,15 +30,15 @@ const UNITS: &str = r"'(?:s|t|re|ve|m|ll|d)\b| ?\p{L}+| ?\p{N}|\n+| ?[^\s\p{L}\p
 pub(super) fn train(paragraphs: impl Iterator<Item = Box<str>> + Send, size: usize) -> Result<Tokenizer, DataError> {
     let failed = |e: tokenizers::Error| DataError::Train(e.to_string());
     let byte_level = ByteLevel::new(false, false, false);
-    let units = Split::new(
-        SplitPattern::Regex(UNITS.into()),
-        SplitDelimiterBehavior::Isolated,
-        false,
-    )
-    .map_err(failed)?;
+    let split = |pattern: &str| {
+        let pattern = SplitPattern::Regex(pattern.into());
+        Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(failed)
+    };
+    let (units, pieces) = (split(UNITS)?, split(PIECES)?);
 
     let mut bpe = tokenizers::Tokenizer::new(BPE::default());
-    bpe.with_pre_tokenizer(Some(Sequence::new(vec![units.into(), byte_level.into()])));
+    let counted = vec![units.clone().into(), pieces.into(), byte_level.into()];
+    bpe.with_pre_tokenizer(Some(Sequence::new(counted)));
     bpe.with_decoder(Some(byte_level));
     let mut trainer: TrainerWrapper = BpeTrainerBuilder::new()
         .vocab_size(size)
@@ -45,6 +49,28 @@ pub(super) fn train(paragraphs: impl Iterator<Item = Box<str>> + Send, size: usi
         .build()
         .into();
     bpe.train(&mut trainer, paragraphs).map_err(failed)?;
+    bpe.with_pre_tokenizer(Some(Sequence::new(vec![units.into(), byte_level.into()])));
     let json = bpe.to_string(false).map_err(failed)?;
     Ok(Tokenizer::from_bytes(json.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learn(paragraphs: &[String], size: usize) -> Tokenizer {
+        train(paragraphs.iter().map(|text| text.as_str().into()), size).unwrap()
+    }
+
+    #[test]
+    fn a_long_unit_is_counted_in_pieces_and_encoded_whole() {
+        let long = "ab".repeat(20_000);
+        let tokenizer = learn(&[format!("{long} and some words, some words"), "-".repeat(30_000)], 300);
+        let json = String::from_utf8_lossy(tokenizer.json());
+        assert!(!json.contains("1,256"), "texts are encoded in whole units");
+        let ids = tokenizer.encode(&long).unwrap();
+        assert_eq!(tokenizer.decode(&ids), long);
+        let longest = ids.iter().map(|id| tokenizer.bytes_of(*id).len()).max().unwrap();
+        assert!((2..=256).contains(&longest), "{longest}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::range::{self, Range, at_least_one};
 use crate::{Error, Result};
 
 /// How far the student's prediction is from the target.
@@ -125,21 +126,9 @@ impl DistillConfig {
                 "`steps` is {steps} for {rounds} rounds of equal length; give a multiple of {rounds}"
             ));
         }
-        if self.teacher_steps == 0 {
-            return wrong("`distill.teacher_steps` is 0; give it at least 1, usually 2".to_owned());
-        }
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return wrong(format!(
-                "`distill.temperature` is {}; it must be above 0, and 1 draws what the teacher believes",
-                self.temperature
-            ));
-        }
-        if !(0.0..1.0).contains(&self.plain) {
-            return wrong(format!(
-                "`distill.plain` is {}; it is a share of at least 0 and below 1",
-                self.plain
-            ));
-        }
+        at_least_one("distill.teacher_steps", self.teacher_steps as u64)?;
+        Range::Positive.check("distill.temperature", self.temperature)?;
+        Range::Part.check("distill.plain", self.plain)?;
         let LessonShares {
             absorbing,
             gaussian,
@@ -147,9 +136,7 @@ impl DistillConfig {
             coupled,
         } = self.lessons;
         let shares = [absorbing, gaussian, consistency, coupled];
-        if shares.iter().any(|share| !(*share >= 0.0 && share.is_finite())) || shares.iter().sum::<f64>() <= 0.0 {
-            return wrong("`distill.lessons` needs weights of 0 or more with a positive sum".to_owned());
-        }
+        range::weights("distill.lessons", shares.into_iter())?;
         if consistency > 0.0 {
             let falling = self.anchors.windows(2).all(|pair| pair[0] > pair[1]);
             if self.anchors.len() < 2 || !falling || self.anchors.iter().any(|time| !(0.0..=1.0).contains(time)) {

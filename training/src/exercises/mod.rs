@@ -11,6 +11,7 @@ use drdiff_kernels::{Noise, NoiseStream, Purpose};
 use drdiff_model::Tokenizer;
 use serde::{Deserialize, Serialize};
 
+use crate::range::Range;
 use crate::{Error, Result};
 
 /// Which windows are exercises. They are made for passes whose block is the whole window, where what is asked for may
@@ -59,7 +60,8 @@ impl Exercises {
     /// Names the first that makes no sense.
     pub fn validate(&self, context: usize) -> Result<()> {
         let Self { recall, copy, .. } = *self;
-        if [recall, copy].iter().any(|share| !(0.0..=1.0).contains(share)) || recall + copy > 1.0 {
+        Range::Share.check_all([("exercises.recall", recall), ("exercises.copy", copy)])?;
+        if recall + copy > 1.0 {
             return Err(Error::Config(format!(
                 "`exercises.recall` is {recall} and `exercises.copy` is {copy}; they are shares whose sum is at most 1"
             )));

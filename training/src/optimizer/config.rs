@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::range::Range;
 
 /// Muon (Jordan et al., 2024) for the matrices inside the blocks: the maps of attention and feed-forward, each of the
 /// fused ones by itself. Scaled so that AdamW's learning rate and decay carry over (Moonlight, arXiv 2502.16982).
@@ -31,25 +32,25 @@ impl Default for MuonConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
-    /// Highest learning rate.
+    /// Highest learning rate, at least 0.
     pub learning_rate: f64,
-    /// Learning rate at the end as a share of the highest.
+    /// Learning rate at the end as a share of the highest, in `[0, 1]`.
     pub final_share: f64,
     /// Steps of linear warm-up.
     pub warmup: u64,
     /// Share of the run, at its end, in which the rate falls; 0 for none.
     pub decay_share: f64,
-    /// Decay of the first moment.
+    /// Decay of the first moment, in `[0, 1)`.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// Decay of the second moment, in `[0, 1)`.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the root of the second moment, at least 0.
     pub eps: f64,
-    /// Decoupled weight decay, of matrices only.
+    /// Decoupled weight decay, of matrices only, at least 0.
     pub weight_decay: f64,
-    /// Largest norm of the whole gradient.
+    /// Largest norm of the whole gradient, above 0; one that no gradient reaches, such as 1e9, switches clipping off.
     pub clip: f64,
-    /// Decay of the moving average of the weights that is kept for generation; 0 keeps the weights themselves.
+    /// Decay of the moving average of the weights that is kept for generation, in `[0, 1)`; 0 keeps the weights themselves.
     pub ema: f64,
     /// Muon for the matrices inside the blocks; without it AdamW moves everything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,21 +89,38 @@ impl OptimizerConfig {
     /// # Errors
     /// Names the first setting that makes no sense.
     pub fn validate(&self) -> Result<()> {
-        let wrong = |name: &str, value: f64, range: &str| {
-            Err(Error::Config(format!(
-                "`optimizer.{name}` is {value}; it must be {range}"
-            )))
-        };
-        if !(0.0..=1.0).contains(&self.decay_share) {
-            return wrong("decay_share", self.decay_share, "between 0 and 1");
-        }
-        if let Some(MuonConfig { rate, momentum }) = self.muon {
-            if !(0.0..1.0).contains(&momentum) {
-                return wrong("muon.momentum", momentum, "at least 0 and below 1");
-            }
-            if !(rate > 0.0 && rate.is_finite()) {
-                return wrong("muon.rate", rate, "above 0");
-            }
+        // Every number, so that one that is added cannot be forgotten.
+        let Self {
+            learning_rate,
+            final_share,
+            warmup: _,
+            decay_share,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            clip,
+            ema,
+            muon,
+        } = *self;
+        Range::NotNegative.check_all([
+            ("optimizer.learning_rate", learning_rate),
+            ("optimizer.eps", eps),
+            ("optimizer.weight_decay", weight_decay),
+        ])?;
+        Range::Share.check_all([
+            ("optimizer.final_share", final_share),
+            ("optimizer.decay_share", decay_share),
+        ])?;
+        Range::Part.check_all([
+            ("optimizer.beta1", beta1),
+            ("optimizer.beta2", beta2),
+            ("optimizer.ema", ema),
+        ])?;
+        Range::Clip.check("optimizer.clip", clip)?;
+        if let Some(MuonConfig { rate, momentum }) = muon {
+            Range::Part.check("optimizer.muon.momentum", momentum)?;
+            Range::Positive.check("optimizer.muon.rate", rate)?;
         }
         Ok(())
     }
@@ -152,5 +170,27 @@ mod tests {
         assert!(message(muon(1.0, 1.0)).contains("muon.momentum"));
         assert!(message(muon(0.9, 0.0)).contains("muon.rate"));
         assert!(message(schedule(1.5)).contains("decay_share"));
+        let keys: [(&str, fn(&mut OptimizerConfig) -> &mut f64); 9] = [
+            ("learning_rate", |o| &mut o.learning_rate),
+            ("final_share", |o| &mut o.final_share),
+            ("decay_share", |o| &mut o.decay_share),
+            ("beta1", |o| &mut o.beta1),
+            ("beta2", |o| &mut o.beta2),
+            ("eps", |o| &mut o.eps),
+            ("weight_decay", |o| &mut o.weight_decay),
+            ("clip", |o| &mut o.clip),
+            ("ema", |o| &mut o.ema),
+        ];
+        for (key, number) in keys {
+            for wrong in [-1e-3, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut config = OptimizerConfig::default();
+                *number(&mut config) = wrong;
+                let message = message(config);
+                assert!(
+                    message.contains(&format!("`optimizer.{key}` is ")),
+                    "{key} {wrong}: {message}"
+                );
+            }
+        }
     }
 }

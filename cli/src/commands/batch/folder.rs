@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::args::{MergeArgs, StatusArgs, VerifyArgs};
 use crate::exit::Exit;
-use crate::interrupt;
 use crate::output::{Out, counted, grouped, tell};
 
 pub(super) fn status(args: &StatusArgs) -> Result<Exit> {
@@ -46,7 +45,6 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit> {
 }
 
 pub(super) fn merge(args: &MergeArgs) -> Result<Exit> {
-    interrupt::at_once()?;
     let records = batch::merge(&args.dir, &args.out)?;
     tell(&format_args!(
         "{} holds {}",

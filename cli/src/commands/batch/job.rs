@@ -24,7 +24,7 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
     };
     let settings = args.sampler.settings(args.quiet)?;
     let shard = shard(args)?;
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     if belongs_to_job(out, input) {
         return Err(drdiff_files::Error::Input { path: input.clone() }.into());
     }

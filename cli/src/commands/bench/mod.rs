@@ -93,13 +93,21 @@ fn has_threads(threads: usize) -> bool {
 /// Runs the same command with a number of threads. It must be in the environment before the process starts: it is
 /// read once, deep in other crates, and a process cannot change its own environment safely.
 fn again(threads: usize) -> Result<Exit> {
-    let status = env::current_exe()
-        .and_then(|program| {
-            Command::new(program)
-                .args(env::args_os().skip(1))
-                .envs(THREADS.map(|name| (name, threads.to_string())))
-                .status()
-        })
-        .context("cannot start the program again with --threads")?;
-    Ok(Exit::of_child(status.code()))
+    const WHAT: &str = "cannot start the program again with --threads";
+    let mut command = Command::new(env::current_exe().context(WHAT)?);
+    command
+        .args(env::args_os().skip(1))
+        .envs(THREADS.map(|name| (name, threads.to_string())));
+    Ok(becomes(command).context(WHAT)?)
+}
+
+/// This process becomes the other, so that a signal to it reaches the one that works.
+#[cfg(unix)]
+fn becomes(mut command: Command) -> std::io::Result<Exit> {
+    Err(std::os::unix::process::CommandExt::exec(&mut command))
+}
+
+#[cfg(not(unix))]
+fn becomes(mut command: Command) -> std::io::Result<Exit> {
+    Ok(Exit::of_child(command.status()?.code()))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, attention_flops, block_causal};
+use drdiff_files::Unfinished;
 use drdiff_kernels::params::Param;
 use drdiff_kernels::{Builder, Loaded, Noise, Params, Purpose, Rotary, Source, TilePlan};
 use drdiff_model::{
@@ -65,6 +66,7 @@ pub(super) fn run(shape: &Shape, seed: u64, machine: &Machine, clock: &Clock, re
     // Small models go first: the peak of a process's memory never falls.
     if machine.device.is_cpu() {
         let folder = tempfile::tempdir()?;
+        let _unfinished = Unfinished::new(folder.path());
         let path = folder.path().join("random.gguf");
         for (format, dtype) in QUANTISED {
             save_gguf_as(&path, &metadata, &tensors, format)?;

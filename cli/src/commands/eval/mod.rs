@@ -70,7 +70,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let (network, tokenizer) = source.load_changed(&device, &args.set)?;
     let mut judge = judge::open(args.judge.as_deref(), &device, args.quiet)?;
     let features = judge::features(args.features.as_deref())?;
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     let mut measured = Measured {
         command: std::env::args().collect::<Vec<_>>().join(" "),
         commit: COMMIT,

@@ -39,7 +39,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let settings = args.sampler.settings(args.quiet)?;
     let mut view = View::new(&args)?;
     let prompt = prompt::read(&args)?;
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     let source = Source::find(args.model.as_deref(), args.quiet)?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let load_seconds = started.elapsed().as_secs_f64();

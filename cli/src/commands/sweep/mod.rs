@@ -66,7 +66,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         _ => None,
     };
 
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     let provenance = Provenance {
         device: crate::device::name(args.device),
         commit: COMMIT.to_owned(),

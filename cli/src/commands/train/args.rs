@@ -15,7 +15,7 @@ Examples:
   drdiff train --config small --data shards -o tuned --from run --set steps=500 --set optimizer.learning_rate=2e-4
   drdiff train --distill --config distill --data shards -o few --from run
 
-Ctrl-C (or SIGTERM) saves after the current step and exits with 75; a second one ends at once.
+Ctrl-C (or SIGTERM) saves what the last whole step learned and exits with 75; a second one ends at once.
 Then the same command with --resume goes on.
 ";
 

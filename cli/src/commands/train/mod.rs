@@ -3,6 +3,7 @@
 mod args;
 mod log;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
@@ -16,6 +17,7 @@ pub(crate) use args::TrainArgs;
 
 use crate::exit::{Exit, usage};
 use crate::model::{Source, TOKENIZER, place_of_tokenizer, require_tokenizer};
+use crate::output::remark;
 use crate::{COMMIT, interrupt, settings, threads};
 
 /// The tensor library walks a loss back by recursion, a few calls deep for each operation of the network.
@@ -24,7 +26,7 @@ const STACK: usize = 256 << 20;
 pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     let mut config: TrainConfig = settings::resolve(Some(&args.config), &args.set)?.value;
     config.distill = args.distill.then(|| config.distill.unwrap_or_default());
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag();
     thread::scope(|scope| {
         let trainer = thread::Builder::new().name("train".to_owned()).stack_size(STACK);
         let trainer = trainer
@@ -37,7 +39,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     })
 }
 
-fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exit> {
+fn train(args: &TrainArgs, config: TrainConfig, stop: &Arc<AtomicBool>) -> Result<Exit> {
     threads::join_pool();
     let device = device(args.device)?;
     let corpus = Corpus::open(&args.data)?;
@@ -58,6 +60,9 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
         });
         Trainer::new(config, &corpus, weights.transpose()?, &device)?
     };
+    for change in trainer.changes() {
+        remark(args.quiet, &change.to_string());
+    }
     // The output folder is a model folder from the first checkpoint on.
     if let Some(place) = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer())? {
         place.write(corpus.tokenizer().json())?;
