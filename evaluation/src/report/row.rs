@@ -27,10 +27,12 @@ pub struct Reading {
     pub perplexity_error: Option<f64>,
     /// Unigram entropy of a text, nats a token.
     pub entropy: f64,
-    /// Share of bigrams that are different.
-    pub distinct: f64,
-    /// Share of 4-grams that were there before in the same text.
-    pub repeated: f64,
+    /// Share of bigrams that are different, the mean over the texts that have one.
+    pub distinct: Option<f64>,
+    /// Share of 4-grams that were there before in the same text, the mean over the texts that have one.
+    pub repeated: Option<f64>,
+    /// Texts that have a bigram, and those that have a 4-gram.
+    pub with_grams: [usize; 2],
     /// How far the texts are from human text, where that was measured.
     pub distances: Option<Distances>,
 }
