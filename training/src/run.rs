@@ -85,11 +85,12 @@ pub enum Outcome {
 
 /// Takes steps until the configured number, a stop or the time limit; `observe` sees every event after it is logged.
 ///
+/// Without text to measure on nothing is measured ([`Trainer::unmeasured`] says why before the run).
+///
 /// The device is read only when a log line is due, so that steps queue up without waiting for one another.
 ///
 /// # Errors
-/// If there is no text to measure on, which is told before the first step, the loss diverges (the last checkpoint is then
-/// named and left alone), or files cannot be written.
+/// If the loss diverges (the last checkpoint is then named and left alone), or files cannot be read or written.
 pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Event)) -> Result<Outcome> {
     let mut log = Log::open(run.dir.join("train.jsonl"))?;
     let mut report = |event: Event| -> Result<()> {
@@ -101,9 +102,8 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
     let mut watch = Watch::default();
     let mut saved = None;
     let total = trainer.config.steps;
-    if trainer.step < total {
-        trainer.validation_text()?;
-    }
+    // Text that cannot be read is told before the first step.
+    let measures = trainer.step < total && trainer.unmeasured()?.is_none();
     let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
     let mut outcome = Outcome::Finished;
     while trainer.step < total {
@@ -134,7 +134,7 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
             })?;
             watch.restart();
         }
-        if due(trainer.config.validate_every, step) || step == total {
+        if measures && (due(trainer.config.validate_every, step) || step == total) {
             report(Event::Validation {
                 step,
                 bounds: trainer.validate()?,

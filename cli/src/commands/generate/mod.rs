@@ -34,6 +34,9 @@ const REQUEST: u64 = 0;
 pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
     let settings = args.sampler.settings(args.quiet)?;
+    if !args.infill {
+        settings.check_steps()?;
+    }
     let mut view = View::new(&args)?;
     let prompt = prompt::read(&args)?;
     let stop = interrupt::flag()?;

@@ -16,6 +16,7 @@ pub(crate) use args::TrainArgs;
 
 use crate::exit::{Exit, usage};
 use crate::model::{Source, TOKENIZER, require_tokenizer};
+use crate::output::{grouped, remark};
 use crate::{COMMIT, interrupt, settings, threads};
 
 /// The tensor library walks a loss back by recursion, a few calls deep for each operation of the network.
@@ -62,6 +63,7 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
     // The output folder is a model folder from the first checkpoint on.
     write_atomically(&args.out.join(TOKENIZER), corpus.tokenizer().json())?;
 
+    remarks(args, &trainer)?;
     let run = Run {
         dir: &args.out,
         commit: COMMIT,
@@ -77,4 +79,20 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
         Outcome::Finished => Exit::Done,
         Outcome::Stopped => Exit::Interrupted,
     })
+}
+
+/// Tells what of the corpus takes no part.
+fn remarks(args: &TrainArgs, trainer: &Trainer<'_>) -> Result<()> {
+    for (tier, tokens) in trainer.tiers_left_out() {
+        let tokens = grouped(*tokens);
+        let window = trainer.network().config().context;
+        remark(
+            args.quiet,
+            &format!("the tier `{tier}` is left out: its {tokens} tokens are fewer than one window of {window}"),
+        );
+    }
+    if let Some(why) = trainer.unmeasured()? {
+        remark(args.quiet, &format!("the run goes on without measuring: {why}"));
+    }
+    Ok(())
 }
