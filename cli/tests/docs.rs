@@ -13,7 +13,12 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Blocks that do not run here: their page, how they begin, and why.
-const NOT_RUN: [(&str, &str, &str); 16] = [
+const NOT_RUN: [(&str, &str, &str); 17] = [
+    (
+        "README.md",
+        "drdiff generate \"The old house\" --watch",
+        "needs a terminal",
+    ),
     ("README.md", "cargo run --release", "builds the program"),
     (
         "docs/attention.md",
@@ -138,11 +143,20 @@ fn mentioned(page: &str) -> String {
             !fence && !fenced
         })
         .collect();
+    let indented: String = prose.join("\n").replace("\\\n", " ");
+    let indented = indented.lines().filter_map(|line| line.strip_prefix("    "));
+    let indented: Vec<&str> = indented.filter(|line| line.starts_with("drdiff ")).collect();
     let prose = prose.join(" ");
     let placeholder = |word: &str| word.chars().all(|c| c.is_ascii_uppercase()) || word.contains('…');
     let spans = prose.split('`').skip(1).step_by(2);
+    // A flag alone, as in `drdiff eval --compute`, is named and has no value.
+    let named = |span: &str| {
+        let words: Vec<&str> = span.split(' ').collect();
+        words.len() == 3 && words[2].starts_with("--")
+    };
     let whole = spans.filter(|span| span.starts_with("drdiff ") && !span.split([' ', '=']).any(placeholder));
-    whole.map(|span| format!("{span}\n")).collect()
+    let commands = whole.filter(|span| !named(span)).chain(indented);
+    commands.map(|command| format!("{command}\n")).collect()
 }
 
 /// A folder with the stand-ins, the program under its name in `bin`, and a file for what fails.

@@ -11,7 +11,7 @@ printf 'The old house\nOnce upon a time\n' > prompts.txt
 for i in $(seq 1 6); do line $((40 * i)) $((40 * i + 60)); done > held-out.jsonl
 cp held-out.jsonl stories.jsonl; cp held-out.jsonl books.jsonl
 printf '{"prompt": "The old", "text": " house was old."}\n{"prompt": "", "text": "The king saw a cat."}\n' > a.jsonl
-cp a.jsonl b.jsonl; cp a.jsonl texts.jsonl
+cp a.jsonl b.jsonl
 cat > stand-in.yaml <<'END'
 model: {vocab: 400, width: 32, embed: 32, layers: 10, heads: 1, kv_heads: 1, head_dim: 32, hidden: 64, context: 1024}
 steps: 1

@@ -249,7 +249,7 @@ fn texts_whose_prompts_are_not_known_are_told_and_not_ranked_beside_others() {
     assert_eq!(value(0), value(1), "the same text after the same prompt");
     assert_ne!(value(0), value(2));
     let ranks: Vec<Option<u64>> = (0..3).map(|row| texts[row]["rank"].as_u64()).collect();
-    assert_eq!(ranks, [Some(1), Some(2), None]);
+    assert_eq!(ranks, [Some(1), Some(1), None], "equal texts share their place");
     let told = ran.stderr();
     assert!(told.contains("old.jsonl: the prompts of 1 of 1 text"), "{told}");
     assert_eq!(told.lines().count(), 1, "{told}");

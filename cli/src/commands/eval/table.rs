@@ -17,7 +17,10 @@ pub(super) fn of(measured: &Measured) -> String {
         let Measured { windows, window, .. } = measured;
         line(
             &mut text,
-            format_args!("model {hash}, {windows} windows of {window} tokens, upper bound\n"),
+            format_args!(
+                "model {hash}, {} of {window} tokens, upper bound\n",
+                counted(*windows as u64, "window")
+            ),
         );
         line(
             &mut text,

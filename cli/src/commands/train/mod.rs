@@ -2,6 +2,7 @@
 
 mod args;
 mod log;
+mod tiers;
 
 use std::sync::atomic::AtomicBool;
 use std::{fs, thread};
@@ -16,20 +17,21 @@ pub(crate) use args::TrainArgs;
 
 use crate::exit::{Exit, usage};
 use crate::model::{Source, TOKENIZER, require_tokenizer};
-use crate::output::{grouped, remark};
 use crate::{COMMIT, interrupt, settings, threads};
 
 /// The tensor library walks a loss back by recursion, a few calls deep for each operation of the network.
 const STACK: usize = 256 << 20;
 
 pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
-    let mut config: TrainConfig = settings::resolve(Some(&args.config), &args.set)?.value;
+    let resolved = settings::resolve::<TrainConfig>(Some(&args.config), &args.set)?;
+    let fits_shares = tiers::shares_are_ours(&resolved);
+    let mut config = resolved.value;
     config.distill = args.distill.then(|| config.distill.unwrap_or_default());
     let stop = interrupt::flag()?;
     thread::scope(|scope| {
         let trainer = thread::Builder::new().name("train".to_owned()).stack_size(STACK);
         let trainer = trainer
-            .spawn_scoped(scope, || train(&args, config, &stop))
+            .spawn_scoped(scope, || train(&args, config, fits_shares, &stop))
             .context("cannot start a thread")?;
         // Its panic, if any, is already on stderr.
         trainer
@@ -38,10 +40,13 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     })
 }
 
-fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exit> {
+fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &AtomicBool) -> Result<Exit> {
     threads::join_pool();
     let device = device(args.device)?;
     let corpus = Corpus::open(&args.data)?;
+    if fits_shares {
+        tiers::fit_shares(&mut config, &corpus, args.quiet);
+    }
     let out = args.out.display();
     let begun = args.out.join(TRAINING_FILE).exists();
     if begun && !args.resume {
@@ -50,20 +55,20 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
         )));
     }
     let mut trainer = if begun {
-        Trainer::resume(config, &corpus, &args.out, &device)?
+        Trainer::resume(config.clone(), &corpus, &args.out, &device)?
     } else {
         let weights = args.from.as_deref().map(|path| -> Result<Checkpoint> {
             let checkpoint = Source::find(Some(path))?.checkpoint(&device)?;
             require_tokenizer(&checkpoint.metadata, corpus.tokenizer())?;
             Ok(checkpoint)
         });
-        Trainer::new(config, &corpus, weights.transpose()?, &device)?
+        Trainer::new(config.clone(), &corpus, weights.transpose()?, &device)?
     };
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {out}"))?;
     // The output folder is a model folder from the first checkpoint on.
     write_atomically(&args.out.join(TOKENIZER), corpus.tokenizer().json())?;
 
-    remarks(args, &trainer)?;
+    tiers::remarks(&trainer, &corpus, &config, args.quiet)?;
     let run = Run {
         dir: &args.out,
         commit: COMMIT,
@@ -79,20 +84,4 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &AtomicBool) -> Result<Exi
         Outcome::Finished => Exit::Done,
         Outcome::Stopped => Exit::Interrupted,
     })
-}
-
-/// Tells what of the corpus takes no part.
-fn remarks(args: &TrainArgs, trainer: &Trainer<'_>) -> Result<()> {
-    for (tier, tokens) in trainer.tiers_left_out() {
-        let tokens = grouped(*tokens);
-        let window = trainer.network().config().context;
-        remark(
-            args.quiet,
-            &format!("the tier `{tier}` is left out: its {tokens} tokens are fewer than one window of {window}"),
-        );
-    }
-    if let Some(why) = trainer.unmeasured()? {
-        remark(args.quiet, &format!("the run goes on without measuring: {why}"));
-    }
-    Ok(())
 }
