@@ -284,7 +284,7 @@ fn short_texts_are_measured_as_far_as_they_go() {
     for wanted in [
         "1 empty text",
         "texts long enough 2 1 1 1 for",
-        "(of 1 2 1 1 texts)",
+        "(of 2 1 1 1 texts)",
         "1.000 - - -",
     ] {
         assert!(table.contains(wanted), "{wanted:?} is not in\n{table}");
