@@ -155,6 +155,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::EmptyGap
         | GenerationError::NoGap
         | GenerationError::EmptyStop
+        | GenerationError::IdleSteps { .. }
         | GenerationError::StyleGuidance(_)
         | GenerationError::Compute(_)
         | GenerationError::Plan { .. }

@@ -49,7 +49,7 @@ pub(crate) struct SamplerArgs {
     ))]
     commit: Option<CommitSchedule>,
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    #[arg(help = drawn("Below 1 bolder, above 1 wilder; 0 takes the likeliest token", default().sampler.sampling.temperature, suited(1, Process::Absorbing).temperature))]
+    #[arg(help = temperature_help())]
     temperature: Option<f64>,
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     #[arg(help = shown("Draw only from the likeliest tokens with this mass", default().sampler.sampling.top_p))]
@@ -184,6 +184,16 @@ fn shown(help: &str, default: impl Display) -> String {
 /// Help for what depends on whether tokens share a step.
 fn drawn(help: &str, together: impl Display, alone: impl Display) -> String {
     format!("{help} [default: {together}, or {alone} where each token has a step of its own]")
+}
+
+/// What the temperature does, which depends on the process, and where its default comes from.
+fn temperature_help() -> String {
+    drawn(
+        "Divides the logits that tokens are drawn by, in every process: of each token when it is committed, in the gaussian process at a block's end. \
+         Any number from 0 up: below 1 bolder, above 1 wilder, 0 takes the likeliest token. How soft positions move is up to sampler.score_temperature",
+        default().sampler.sampling.temperature,
+        suited(1, Process::Absorbing).temperature,
+    )
 }
 
 /// What suits such blocks in the steps of the default.

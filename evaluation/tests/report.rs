@@ -58,8 +58,9 @@ fn row(block_size: usize, steps: usize, temperature: f64, judged: bool) -> Row {
             perplexity: judged.then_some(perplexity),
             perplexity_error: judged.then_some(0.02),
             entropy: 4.3 + 0.02 / nfe + 0.9 * (temperature - 1.0),
-            distinct: 0.8,
-            repeated: 0.05 / nfe.sqrt(),
+            distinct: Some(0.8),
+            repeated: Some(0.05 / nfe.sqrt()),
+            with_grams: [4, 4],
             distances: None,
         },
         samples: vec![Sample {

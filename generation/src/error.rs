@@ -27,6 +27,16 @@ pub enum Error {
     /// A stop string that is found everywhere.
     #[error("a stop string is empty; leave it out, or write the text at which to stop")]
     EmptyStop,
+    /// Steps that an absorbing block cannot use.
+    #[error(
+        "{steps} steps are more than an absorbing block of {block_size} can use, for each commits a token; give at most {block_size}, or a larger block"
+    )]
+    IdleSteps {
+        /// Steps that write a block, corrections aside.
+        steps: usize,
+        /// Positions of a block.
+        block_size: usize,
+    },
     /// A weight of guidance that is no number.
     #[error("the style guidance is {0}; give a number, 1 for none")]
     StyleGuidance(f64),

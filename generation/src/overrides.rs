@@ -130,6 +130,10 @@ impl Overrides {
         set(&mut sampler.sampling.top_p, self.top_p);
         set(&mut sampler.frequency.penalty, self.frequency_penalty);
         sampler.solver = choose_solver(self.solver, self.order, sampler.solver)?;
+        if self.block_size.is_some() && self.steps.is_none() && settings.check_steps().is_err() {
+            // Steps that nobody chose for this block are as many as it can use.
+            settings.sampler.steps = settings.block_size + settings.sampler.correction_steps();
+        }
         Ok(settings)
     }
 }
@@ -208,6 +212,16 @@ mod tests {
         assert_eq!((settings.sampler.steps, settings.sampler.sampling.top_p), (2, 0.25));
         assert_eq!(settings.sampler.frequency.penalty, 0.75);
         assert_eq!(Overrides::default().apply(&settings).unwrap(), settings);
+        let small = Overrides {
+            block_size: Some(1),
+            process: Some(Process::Absorbing),
+            ..Overrides::default()
+        };
+        assert_eq!(
+            small.apply(&settings).unwrap().sampler.steps,
+            1,
+            "as many as it can use"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a caller asks for.
 
 use drdiff_attention::PlanKind;
-use drdiff_solver::{CommitSchedule, SamplerConfig};
+use drdiff_solver::{CommitSchedule, Process, SamplerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Result};
@@ -43,6 +43,22 @@ impl Settings {
     pub fn enough_steps(block_size: usize) -> usize {
         let steps = if block_size > 128 { 16 } else { 8 };
         steps.min(block_size.max(1))
+    }
+
+    /// Refuses steps that a block could not use, so that no record tells of steps that were never taken: on the absorbing path each
+    /// commits a token at least, unless doubtful ones are opened again.
+    ///
+    /// # Errors
+    /// [`Error::IdleSteps`].
+    pub fn check_steps(&self) -> Result<()> {
+        let (sampler, block_size) = (&self.sampler, self.block_size);
+        let steps = sampler.predictor_steps();
+        // A block of nothing is refused by itself.
+        let commits = sampler.process == Process::Absorbing && sampler.reabsorb.is_none() && block_size > 0;
+        match commits && steps > block_size {
+            true => Err(Error::IdleSteps { steps, block_size }),
+            false => Ok(()),
+        }
     }
 
     /// What suits these steps.
@@ -168,6 +184,7 @@ impl Request {
                 if block_size == 0 {
                     return Err(zero("a block size"));
                 }
+                self.settings.check_steps()?;
                 if prompt.len() > MAX_PROMPT {
                     return Err(Error::Length {
                         what: "a prompt",
@@ -192,14 +209,30 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use drdiff_solver::Process;
-
     use super::*;
 
     #[test]
     fn larger_blocks_take_more_steps_and_none_more_than_tokens() {
         let steps = [1, 4, 8, 32, 128, 256, 1024].map(Settings::enough_steps);
         assert_eq!(steps, [1, 4, 8, 8, 8, 16, 16]);
+    }
+
+    #[test]
+    fn steps_that_a_block_cannot_use_are_refused() {
+        let mut settings = Settings {
+            block_size: 8,
+            ..Settings::default()
+        };
+        let mut refused = |steps, process, corrections| {
+            settings.sampler.steps = steps;
+            settings.sampler.process = process;
+            settings.sampler.corrections = corrections;
+            settings.check_steps().is_err()
+        };
+        assert!(refused(9, Process::Absorbing, 0));
+        assert!(!refused(8, Process::Absorbing, 0));
+        assert!(!refused(9, Process::Absorbing, 1), "a correction commits nothing");
+        assert!(!refused(32, Process::Gaussian, 0), "soft positions use any number");
     }
 
     #[test]

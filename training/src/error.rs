@@ -11,7 +11,7 @@ pub enum Error {
     Config(String),
     /// A corpus that keeps nothing apart to measure on.
     #[error(
-        "the corpus has no text to measure on; prepare it again with `--valid FILE` or, for a hundredth of its documents, `--valid-share 0.01`"
+        "the corpus has no text to measure on; to have some, prepare it again with more documents or `--valid FILE`"
     )]
     NoValidationText,
     /// The loss is no longer a number, or has run away.

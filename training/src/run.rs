@@ -92,12 +92,13 @@ pub enum Outcome {
 
 /// Takes steps until the configured number, a stop or the time limit; `observe` sees every event after it is logged.
 ///
-/// The device is read only when a log line is due, so that steps queue up without waiting for one another. A run that has
-/// all its steps but not its last measurement, because it was stopped there, makes up for it.
+/// Without text to measure on nothing is measured ([`Trainer::unmeasured`] says why before the run). A run that has all its
+/// steps but not its last measurement, because it was stopped there, makes up for it.
+///
+/// The device is read only when a log line is due, so that steps queue up without waiting for one another.
 ///
 /// # Errors
-/// If there is no text to measure on, which is told before the first step, the loss diverges (the last checkpoint is then
-/// named and left alone), or files cannot be written.
+/// If the loss diverges (the last checkpoint is then named and left alone), or files cannot be read or written.
 pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Event)) -> Result<Outcome> {
     let mut log = Log::open(run.dir.join(LOG_FILE))?;
     let mut report = |event: Event| -> Result<()> {
@@ -108,10 +109,9 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
     let started = Instant::now();
     let mut watch = Watch::default();
     let total = trainer.config.steps;
-    let measures = trainer.step < total || !was_measured(&run.dir.join(LOG_FILE), total);
-    if measures {
-        trainer.validation_text()?;
-    }
+    let begins = trainer.step < total || !was_measured(&run.dir.join(LOG_FILE), total);
+    // Text that cannot be read is told before the first step.
+    let measures = begins && trainer.unmeasured()?.is_none();
     // Whoever asks this loop to end waits until it has saved what it learned.
     let _whole = whole();
     let mut unsaved = None;
@@ -145,7 +145,7 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
             unsaved = None;
             watch.restart();
         }
-        if due(trainer.config.validate_every, step) && step < total {
+        if measures && due(trainer.config.validate_every, step) && step < total {
             match trainer.validate_until(run.stop)? {
                 Some(bounds) => {
                     report(Event::Validation { step, bounds })?;

@@ -113,6 +113,11 @@ impl<'a> Trainer<'a> {
         self.step
     }
 
+    /// Tiers of the corpus that are shorter than one window and are not learned from, with their tokens.
+    pub fn tiers_left_out(&self) -> &[(String, u64)] {
+        self.sampler.left_out()
+    }
+
     /// Text tokens seen so far.
     pub fn tokens_seen(&self) -> u64 {
         self.tokens

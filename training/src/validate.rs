@@ -9,7 +9,7 @@ use drdiff_kernels::Noise;
 use drdiff_model::Network;
 use serde::Serialize;
 
-use crate::data::{Split, Window};
+use crate::data::{DataError, Split, Window};
 use crate::layouts::Layouts;
 use crate::parts::{PartBound, Parts};
 use crate::{Corrupted, Error, Layout, Result, Trainer, loss};
@@ -47,6 +47,17 @@ impl Trainer<'_> {
         }
         let len = self.config.model.context;
         Ok(self.corpus.valid_windows(len, None, self.config.validation_windows)?)
+    }
+
+    /// Why nothing can be measured during the run, if so: the corpus keeps no text to measure on, or less than one window.
+    ///
+    /// # Errors
+    /// If that text cannot be read.
+    pub fn unmeasured(&self) -> Result<Option<Error>> {
+        match self.validation_text() {
+            Err(why @ (Error::NoValidationText | Error::Data(DataError::Short { .. }))) => Ok(Some(why)),
+            text => text.map(|_| None),
+        }
     }
 
     /// The bound of the averaged weights at each validation block size.

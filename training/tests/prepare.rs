@@ -81,7 +81,7 @@ fn equal_input_gives_equal_bytes() {
 fn a_valid_share_takes_whole_documents() {
     let stories = Stories::write();
     let corpus = stories.prepare(&PrepareOptions {
-        valid_share: 0.4,
+        valid_share: Some(0.4),
         ..options()
     });
     let count = |split: Split| {

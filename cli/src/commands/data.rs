@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use drdiff_files::Output;
-use drdiff_training::data::{Manifest, PrepareOptions, Progress, Split, Stage, TokenizerChoice, prepare, recall_text};
+use drdiff_training::data::{
+    Manifest, PrepareOptions, Progress, Split, Stage, TokenizerChoice, VALID_SHARE, prepare, recall_text,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::at_least_one;
 use crate::exit::{self, Exit};
 use crate::interrupt;
 use crate::lengths::length;
-use crate::output::{grouped, tell};
+use crate::output::{grouped, remark, tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,7 +86,7 @@ struct PrepareArgs {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     valid: Vec<PathBuf>,
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help = format!(
-        "Share of the documents that is kept for measuring [default: {}]", PrepareOptions::default().valid_share,
+        "Share of the documents that is kept for measuring [default: {VALID_SHARE} without --valid, more of a small corpus; none with it]",
     ))]
     valid_share: Option<f64>,
     #[arg(long, value_name = "P", allow_negative_numbers = true, help = format!(
@@ -147,7 +149,7 @@ fn options(args: &PrepareArgs) -> PrepareOptions {
     PrepareOptions {
         tokenizer,
         title_probability: args.title_probability.unwrap_or(default.title_probability),
-        valid_share: args.valid_share.unwrap_or(default.valid_share),
+        valid_share: args.valid_share,
         seed: args.seed.unwrap_or(default.seed),
         overwrite: args.overwrite,
         default_tier: default.default_tier,
@@ -197,6 +199,9 @@ impl Bar {
     }
 }
 
+/// Windows of this length are common: a tier that is shorter may take no part in training.
+const WINDOW: u64 = 1024;
+
 fn summarise(args: &PrepareArgs, manifest: &Manifest) {
     let documents = |split| manifest.shards(split).values().map(|shard| shard.documents).sum();
     let part = |split| {
@@ -206,11 +211,46 @@ fn summarise(args: &PrepareArgs, manifest: &Manifest) {
             grouped(documents(split))
         )
     };
+    let by_default = args.valid.is_empty() && args.valid_share.is_none() && manifest.tokens(Split::Valid) > 0;
     tell(&format_args!(
-        "{}: {} to learn from, {} to measure on, vocabulary {}",
+        "{}: {} to learn from, {} to measure on{}, vocabulary {}",
         args.out.display(),
         part(Split::Train),
         part(Split::Valid),
+        if by_default {
+            " (kept by default; --valid-share chooses)"
+        } else {
+            ""
+        },
         grouped(manifest.tokenizer.vocab_size as u64),
     ));
+    for sentence in doubts(args, manifest) {
+        remark(false, &sentence);
+    }
+}
+
+/// What training will say of the corpus.
+fn doubts(args: &PrepareArgs, manifest: &Manifest) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let (asked, found) = (args.vocab.unwrap_or_else(default_vocab), manifest.tokenizer.vocab_size);
+    if args.tokenizer.is_none() && found < asked {
+        doubts.push(format!(
+            "the text gives a vocabulary of {found}, fewer than {asked}; train with --set model.vocab={found}"
+        ));
+    }
+    for (tier, shard) in manifest.shards(Split::Train) {
+        if shard.tokens < WINDOW {
+            let tokens = grouped(shard.tokens);
+            doubts.push(format!(
+                "the tier `{tier}` has {tokens} tokens to learn from; training leaves a tier out that is shorter than its windows, and needs one that is not"
+            ));
+        }
+    }
+    if manifest.tokens(Split::Valid) == 0 {
+        doubts.push(
+            "nothing is kept to measure on, so training will not measure; give more documents, or text with --valid"
+                .to_owned(),
+        );
+    }
+    doubts
 }

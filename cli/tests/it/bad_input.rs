@@ -22,6 +22,10 @@ fn settings_out_of_range_are_named() {
         &["--block-size", "65"],
         &["block of 65", "64 that the model allows", "at most 64"],
     );
+    refused(
+        &["--steps", "17"],
+        &["17 steps are more than an absorbing block of 16 can use", "at most 16"],
+    );
     refused(&["--attention", "retrieval"], &["`dense` and cannot by `retrieval`"]);
     refused(&["--temperature", "-1"], &["temperature is -1", "0 or more"]);
     refused(&["--top-p", "1.5"], &["top_p is 1.5"]);

@@ -80,3 +80,32 @@ fn texts_to_learn_retrieval_from_are_written_and_can_be_prepared() {
     prepare.arg(&shards).arg(&out).run().succeeds();
     assert!(shards.join("tokenizer.json").is_file());
 }
+
+#[test]
+fn some_of_the_text_is_kept_to_measure_on_and_what_training_will_miss_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (books, note) = (dir.path().join("books.jsonl"), dir.path().join("note.txt"));
+    fs::write(&books, documents(0..30)).unwrap();
+    fs::write(&note, "A short note of mine.").unwrap();
+    let prepare = |out: &str, args: &[&str]| {
+        let mut command = drdiff();
+        command
+            .args(["data", "prepare", "--vocab", "5000"])
+            .arg(&books)
+            .arg(&note);
+        let ran = command.args(args).arg("-o").arg(dir.path().join(out)).run();
+        ran.succeeds();
+        ran.stderr()
+    };
+    let told = prepare("kept", &[]);
+    for words in ["kept by default", "--set model.vocab=", "the tier `text` has"] {
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+    assert!(prepare("none", &["--valid-share", "0"]).contains("training will not measure"));
+    let manifest = |out: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(dir.path().join(out).join("manifest.json")).unwrap()).unwrap()
+    };
+    let documents = manifest("kept")["valid"]["tales"]["documents"].as_u64().unwrap();
+    assert!((1..=6).contains(&documents), "{documents}");
+    assert_eq!(manifest("none")["valid"], serde_json::json!({}));
+}

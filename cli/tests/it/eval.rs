@@ -223,6 +223,107 @@ fn a_model_of_this_program_judges_texts() {
     );
 }
 
+#[test]
+fn texts_whose_prompts_are_not_known_are_told_and_not_ranked_beside_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "The old king had three sons.";
+    let known = serde_json::json!({ "prompt": "Once", "text": text }).to_string();
+    let theirs = |beside: Value| {
+        let body = serde_json::json!({ "choices": [{ "text": text }], "diffusion": beside });
+        serde_json::json!({ "custom_id": "a", "response": { "body": body } }).to_string()
+    };
+    let sets = [
+        write(dir.path(), "ours.jsonl", &[&known]),
+        write(
+            dir.path(),
+            "theirs.jsonl",
+            &[&theirs(serde_json::json!({ "prompt": "Once" }))],
+        ),
+        write(dir.path(), "old.jsonl", &[&theirs(Value::Null)]),
+    ];
+    let judge = fixture().model().display().to_string();
+    let mut command = eval(&[&sets[0], &sets[1], &sets[2], "--judge", &judge, "--json", "-q"]);
+    let ran = command.run();
+    let texts = ran.json()["texts"].clone();
+    let value = |row: usize| texts[row]["perplexity"]["value"].clone();
+    assert_eq!(value(0), value(1), "the same text after the same prompt");
+    assert_ne!(value(0), value(2));
+    let ranks: Vec<Option<u64>> = (0..3).map(|row| texts[row]["rank"].as_u64()).collect();
+    assert_eq!(ranks, [Some(1), Some(1), None], "equal texts share their place");
+    let told = ran.stderr();
+    assert!(told.contains("old.jsonl: the prompts of 1 of 1 text"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn short_texts_are_measured_as_far_as_they_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = [
+        r#"{"text":"x","prompt":""}"#,
+        r#"{"text":"","prompt":""}"#,
+        r#"{"text":"The old king had three sons, and one of them was clever.","prompt":""}"#,
+    ];
+    let (mixed, one) = (
+        write(dir.path(), "mixed.jsonl", &lines),
+        write(dir.path(), "one.jsonl", &lines[..1]),
+    );
+    let judge = fixture().model().display().to_string();
+    let known = write(dir.path(), "known.txt", &["The old king had three sons."]);
+    let table = eval(&[
+        &mixed,
+        &one,
+        "--judge",
+        &judge,
+        "--by-quarter",
+        "--training-text",
+        &known,
+        "-q",
+    ])
+    .run()
+    .succeeds();
+    for wanted in [
+        "1 empty text",
+        "texts long enough 2 1 1 1 for",
+        "(of 2 1 1 1 texts)",
+        "1.000 - - -",
+    ] {
+        assert!(table.contains(wanted), "{wanted:?} is not in\n{table}");
+    }
+    assert!(!table.contains("NaN") && !table.contains("-0.0"), "{table}");
+}
+
+#[test]
+fn block_sizes_and_windows_that_nobody_typed_fit_model_and_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "The old king had three sons, and the youngest of them was called Simpleton. ".repeat(40);
+    let (long, short) = (
+        write(dir.path(), "long.txt", &[&long]),
+        write(dir.path(), "short.txt", &["A short text."]),
+    );
+    let ran = eval(&["--text", &long]).run();
+    ran.succeeds();
+    let told = ran.stderr();
+    assert!(
+        told.contains("blocks of 1024 do not fit windows of 64 tokens"),
+        "{told}"
+    );
+    let found = json(&mut eval(&["--text", &short, "--json", "-q"]));
+    assert!(found["window"].as_u64().unwrap() < 64, "{found}");
+    eval(&["--text", &long, "--block-sizes", "1024", "-q"])
+        .run()
+        .fails(2, &["divisors of 64"]);
+    eval(&["--text", &short, "--window", "64", "--block-sizes", "1", "-q"])
+        .run()
+        .fails(2, &["fewer than one window of 64"]);
+    let single = eval(&["--text", &long, "--windows", "1", "--block-sizes", "64", "-q"])
+        .run()
+        .succeeds();
+    assert!(
+        single.contains("A single block has no error") && !single.contains("NaN"),
+        "{single}"
+    );
+}
+
 /// With a real judge, if the variable names one: human-like text reads better than the same words in another order.
 #[test]
 fn a_real_judge_prefers_text_to_shuffled_words() {

@@ -58,7 +58,7 @@ impl Endings {
             told,
             shares: counts
                 .into_iter()
-                .map(|(reason, count)| (reason, share(count, told)))
+                .filter_map(|(reason, count)| Some((reason, share(count, told)?)))
                 .collect(),
         })
     }

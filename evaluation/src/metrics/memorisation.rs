@@ -19,10 +19,12 @@ const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 /// What of a set of texts stands in the training text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Memorisation {
-    /// Share of all 8-grams of the texts that occur in the training text.
-    pub share_8: f64,
+    /// Share of all 8-grams of the texts that occur in the training text; `None` where no text has one.
+    pub share_8: Option<f64>,
     /// Share of all 16-grams.
-    pub share_16: f64,
+    pub share_16: Option<f64>,
+    /// Texts that have an 8-gram, and those that have a 16-gram.
+    pub texts: [usize; 2],
     /// Tokens of the longest run of a text that stands in the training text; 0 if none reaches 8.
     pub longest_run: usize,
     /// Tokens of training text that were read.
@@ -101,7 +103,9 @@ impl<'a> Memory<'a> {
                 .collect();
             share(all.iter().filter(|met| **met).count(), all.len())
         });
+        let texts = GRAMS.map(|n| self.texts.iter().filter(|text| text.len() >= n).count());
         Memorisation {
+            texts,
             share_8,
             share_16,
             longest_run: if self.longest < SEED { 0 } else { self.longest },
@@ -155,7 +159,7 @@ mod tests {
         memory.read(&training[..50]);
         memory.read(&training);
         let found = memory.finish();
-        assert_eq!((found.share_8, found.share_16), (13.0 / 33.0, 5.0 / 25.0));
+        assert_eq!((found.share_8, found.share_16), (Some(13.0 / 33.0), Some(5.0 / 25.0)));
         assert_eq!((found.longest_run, found.training_tokens), (20, 150));
     }
 
@@ -165,6 +169,7 @@ mod tests {
         // Seven tokens in common are too few.
         memory.read(&[1, 2, 3, 4, 5, 6, 7, 0, 9, 8]);
         let found = memory.finish();
-        assert_eq!((found.share_8, found.share_16, found.longest_run), (0.0, 0.0, 0));
+        assert_eq!((found.share_8, found.share_16, found.longest_run), (Some(0.0), None, 0));
+        assert_eq!(found.texts, [1, 0]);
     }
 }

@@ -15,7 +15,14 @@ pub use memorisation::{Memorisation, Memory};
 pub use repetition::Repetition;
 pub use self_bleu::{REFERENCES, self_bleu};
 
-/// A part of a whole; 0 of nothing.
-fn share(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+/// A part of a whole; `None` of nothing.
+fn share(part: usize, whole: usize) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// The mean of those values that are there, and how many they are; `None` of none.
+fn mean(values: impl Iterator<Item = Option<f64>>) -> (Option<f64>, usize) {
+    let there: Vec<f64> = values.flatten().collect();
+    let sum: f64 = there.iter().sum();
+    ((!there.is_empty()).then(|| sum / there.len() as f64), there.len())
 }

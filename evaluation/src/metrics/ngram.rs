@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::share;
 
-/// Different n-grams as a share of all (distinct-n: Li et al., arXiv 1510.03055). 0 for a text shorter than `n`.
-pub(super) fn distinct(ids: &[u32], n: usize) -> f64 {
+/// Different n-grams as a share of all (distinct-n: Li et al., arXiv 1510.03055). `None` of a text shorter than `n`, which says
+/// nothing about n-grams.
+pub(super) fn distinct(ids: &[u32], n: usize) -> Option<f64> {
     let different: HashSet<&[u32]> = ids.windows(n).collect();
     share(different.len(), (ids.len() + 1).saturating_sub(n))
 }
@@ -23,9 +24,9 @@ mod tests {
     #[test]
     fn by_hand() {
         // 12 21 12: two of three bigrams differ, the last was there.
-        assert_eq!(distinct(&[1, 2, 1, 2], 2), 2.0 / 3.0);
+        assert_eq!(distinct(&[1, 2, 1, 2], 2), Some(2.0 / 3.0));
         assert_eq!(seen_before(&[1, 2, 1, 2], 2), [false, false, true]);
-        assert_eq!(distinct(&[1], 2), 0.0);
+        assert_eq!(distinct(&[1], 2), None);
         assert!(seen_before(&[1], 2).is_empty());
     }
 }

@@ -10,7 +10,8 @@ const ORDER: usize = 4;
 
 type Grams<'a> = HashMap<&'a [u32], usize>;
 
-/// Mean BLEU-4 of each text against the others; `None` with fewer than two texts that have a token.
+/// Mean BLEU-4 of each text against the others, of the texts that have a 4-gram: shorter ones would count as equal in what they do not
+/// have. `None` with fewer than two of them.
 ///
 /// `BLEU = min(1, exp(1 - r / c)) exp(1/4 sum_n ln p_n)` with clipped precisions `p_n`, `c` the length of the text and `r`
 /// that of the reference nearest to it in length (Papineni et al., ACL 2002, section 2.3). For n above 1,
@@ -20,7 +21,7 @@ type Grams<'a> = HashMap<&'a [u32], usize>;
 /// Of more than [`REFERENCES`] others, those that follow the text in the list are taken, from the end on from its start.
 #[must_use]
 pub fn self_bleu(texts: &[&[u32]]) -> Option<f64> {
-    let texts: Vec<&[u32]> = texts.iter().copied().filter(|text| !text.is_empty()).collect();
+    let texts: Vec<&[u32]> = texts.iter().copied().filter(|text| text.len() >= ORDER).collect();
     if texts.len() < 2 {
         return None;
     }
@@ -84,6 +85,8 @@ mod tests {
         assert!((self_bleu(&[&text, &text]).unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(self_bleu(&[&[1, 2, 3, 4, 5], &[6, 7, 8, 9, 10]]), Some(0.0));
         assert_eq!(self_bleu(&[&text, &[]]), None);
+        assert_eq!(self_bleu(&[&[1], &[1]]), None, "one word says nothing about 4-grams");
+        assert!((self_bleu(&[&text, &[1], &text]).unwrap() - 1.0).abs() < 1e-12);
     }
 
     #[test]

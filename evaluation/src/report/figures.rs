@@ -45,7 +45,7 @@ pub(super) fn figures(report: &Report, bands: &[Band]) -> Vec<Figure> {
                 .into_iter()
                 .zip(["repeated_nfe", "repeated_seconds", "repeated_flops"])
             {
-                let percent = |row: &Row| Some(100.0 * row.reading.repeated);
+                let percent = |row: &Row| Some(100.0 * row.reading.repeated?);
                 figures.push(drawn.against(name, &cost, &repeated, Spread::Linear, &percent));
             }
         }

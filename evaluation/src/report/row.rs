@@ -1,7 +1,7 @@
 //! A row of a report: one cell of a sweep, what it cost and how its texts read.
 
 use crate::distance::Distances;
-use crate::sweep::{Setting, label};
+use crate::sweep::{Setting, differing, label};
 use crate::table::Value;
 
 use super::choose::Point;
@@ -27,10 +27,12 @@ pub struct Reading {
     pub perplexity_error: Option<f64>,
     /// Unigram entropy of a text, nats a token.
     pub entropy: f64,
-    /// Share of bigrams that are different.
-    pub distinct: f64,
-    /// Share of 4-grams that were there before in the same text.
-    pub repeated: f64,
+    /// Share of bigrams that are different, the mean over the texts that have one.
+    pub distinct: Option<f64>,
+    /// Share of 4-grams that were there before in the same text, the mean over the texts that have one.
+    pub repeated: Option<f64>,
+    /// Texts that have a bigram, and those that have a 4-gram.
+    pub with_grams: [usize; 2],
     /// How far the texts are from human text, where that was measured.
     pub distances: Option<Distances>,
 }
@@ -89,22 +91,10 @@ impl Row {
     }
 }
 
-/// Names of the settings in which rows differ that have them; the order of a solver is told by its name. That some rows have a
-/// setting and others do not follows from another one, such as their process.
+/// Names of the settings in which rows differ that have them (see [`differing`]).
 pub(super) fn varied(rows: &[Row]) -> Vec<&'static str> {
-    let Some(first) = rows.first() else {
-        return Vec::new();
-    };
-    let differs = |name: &str| {
-        let mut values = rows
-            .iter()
-            .filter_map(|row| row.setting(name))
-            .filter(|value| !value.is_empty());
-        let first = values.next();
-        values.any(|value| Some(value) != first)
-    };
-    let names = first.settings.iter().map(|(name, _)| *name);
-    names.filter(|name| *name != "order" && differs(name)).collect()
+    let columns: Vec<&[Setting]> = rows.iter().map(|row| row.settings.as_slice()).collect();
+    differing(&columns)
 }
 
 /// Rows that are equal in the settings `names`, with the words for those settings, in the order of their first rows.

@@ -91,10 +91,18 @@ fn line(html: &mut String, report: &Report, index: usize, names: &[&str], band: 
     add(
         html,
         format_args!(
-            "<td class=\"n\">{:.2}</td><td class=\"n\">{:.3}</td><td class=\"n\">{:.1} %</td><td class=\"n\">{}</td>",
+            "<td class=\"n\">{:.2}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>",
             reading.entropy,
-            reading.distinct,
-            100.0 * reading.repeated,
+            of_some(
+                reading.distinct.map(|share| format!("{share:.3}")),
+                reading.with_grams[0],
+                row.texts
+            ),
+            of_some(
+                reading.repeated.map(|share| format!("{:.1} %", 100.0 * share)),
+                reading.with_grams[1],
+                row.texts
+            ),
             row.texts
         ),
     );
@@ -119,6 +127,15 @@ fn line(html: &mut String, report: &Report, index: usize, names: &[&str], band: 
         add(html, format_args!("<td>{}</td>", words.join(", ")));
     }
     *html += "</tr>\n";
+}
+
+/// A mean, and of how many texts it is where that is not all of them.
+fn of_some(mean: Option<String>, texts: usize, all: usize) -> String {
+    match mean {
+        None => "–".to_owned(),
+        Some(mean) if texts < all => format!("{mean} (of {texts})"),
+        Some(mean) => mean,
+    }
 }
 
 fn perplexity(row: &Row) -> String {

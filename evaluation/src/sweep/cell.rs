@@ -14,6 +14,9 @@ pub struct Cell {
     pub settings: Settings,
 }
 
+/// What is told of every cell.
+const TOLD: &[&str] = &["process", "solver", "steps", "block_size", "temperature"];
+
 /// A setting with its name in tables.
 pub type Setting = (&'static str, Value);
 
@@ -72,7 +75,6 @@ impl Cell {
     /// The settings that most people look at, in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        const TOLD: &[&str] = &["process", "solver", "steps", "block_size", "temperature"];
         let columns = self.columns();
         label(columns.iter().filter(|(name, _)| TOLD.contains(name)))
     }
@@ -139,6 +141,37 @@ pub fn varied(cells: &[Cell]) -> Vec<&'static str> {
     (0..first.len()).filter(differs).map(|index| first[index].0).collect()
 }
 
+/// Names of the settings in which those differ that have them; the order of a solver is told by its name. That some have a setting
+/// and others do not follows from another one, such as their process.
+pub(crate) fn differing(columns: &[&[Setting]]) -> Vec<&'static str> {
+    let differs = |index: &usize| {
+        let mut values = columns
+            .iter()
+            .map(|row| &row[*index].1)
+            .filter(|value| !value.is_empty());
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
+    let Some(first) = columns.first() else {
+        return Vec::new();
+    };
+    let names = (0..first.len()).filter(differs).map(|index| first[index].0);
+    names.filter(|name| *name != "order").collect()
+}
+
+/// Each cell in words: what most people look at, and whatever else the cells differ in.
+#[must_use]
+pub fn descriptions(cells: &[Cell]) -> Vec<String> {
+    let columns: Vec<Vec<Setting>> = cells.iter().map(Cell::columns).collect();
+    let slices: Vec<&[Setting]> = columns.iter().map(Vec::as_slice).collect();
+    let more = differing(&slices);
+    let told = |name: &str| TOLD.contains(&name) || more.contains(&name);
+    slices
+        .iter()
+        .map(|row| label(row.iter().filter(|(name, _)| told(name))))
+        .collect()
+}
+
 fn json(value: &impl serde::Serialize) -> String {
     // Configuration of plain numbers and names, which always has a JSON form.
     serde_json::to_string(value).unwrap_or_default()
@@ -169,6 +202,17 @@ mod tests {
         let gaussian = cell(Process::Gaussian, 4, 8);
         assert_eq!(gaussian.describe(), "gaussian, dpmpp-2m, steps 4, block 8, T 1");
         assert_eq!(varied(&[absorbing.clone(), cell(Process::Absorbing, 8, 8)]), ["steps"]);
+        let mut narrow = cell(Process::Absorbing, 4, 8);
+        narrow.settings.sampler.sampling.top_p = 0.9;
+        let told = descriptions(&[absorbing.clone(), narrow, gaussian.clone()]);
+        assert_eq!(
+            told,
+            [
+                "absorbing, steps 4, block 8, T 1, top-p 1",
+                "absorbing, steps 4, block 8, T 1, top-p 0.9",
+                "gaussian, dpmpp-2m, steps 4, block 8, T 1, top-p 1",
+            ]
+        );
         assert!(varied(&[absorbing, gaussian]).starts_with(&["process", "solver", "order"]));
     }
 

@@ -17,8 +17,8 @@ mod runner;
 mod text;
 
 pub use axes::{CommitName, Grid, Row};
-pub use cell::{Cell, Setting, varied};
-pub(crate) use cell::{label, short};
+pub use cell::{Cell, Setting, descriptions, varied};
+pub(crate) use cell::{differing, label, short};
 pub use config::SweepConfig;
 pub use error::{Result, SweepError};
 pub use human::{distances, human_texts};

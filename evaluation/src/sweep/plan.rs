@@ -158,12 +158,8 @@ fn cell(row: &Row, base: &Settings) -> Result<std::result::Result<Cell, LeftOut>
             format!("{corrections} corrections in {steps} steps leave none to write with: give fewer"),
         );
     }
-    let steps = sampler.predictor_steps();
-    if sampler.process == Process::Absorbing && sampler.reabsorb.is_none() && steps > block_size {
-        return out(
-            settings,
-            format!("{steps} steps are more than an absorbing block of {block_size} can use: each commits a token"),
-        );
+    if let Err(error) = settings.check_steps() {
+        return out(settings, error.to_string());
     }
     Ok(Ok(Cell { model, settings }))
 }

@@ -74,6 +74,7 @@ impl<'a> CellResult<'a> {
                 entropy: self.counts.entropy,
                 distinct: self.counts.distinct[1],
                 repeated: self.counts.repeated_4.all,
+                with_grams: [1, 3].map(|place| self.counts.distinct_texts[place]),
                 distances: self.distances,
             },
             samples: self.texts.iter().map(|text| sample(text)).collect(),

@@ -17,6 +17,8 @@ pub struct Perplexity {
     pub value: f64,
     /// Standard error of its logarithm over texts; `None` of one text.
     pub log_error: Option<f64>,
+    /// Texts that it is of: those that hold something to read.
+    pub texts: usize,
 }
 
 /// A set of texts, measured. Perplexity never stands without entropy, distinct n-grams and repetition.
@@ -26,6 +28,12 @@ pub struct Row {
     pub name: String,
     /// Texts that were measured; empty ones are not.
     pub texts: usize,
+    /// Texts that are empty.
+    pub empty: usize,
+    /// Of the measured texts, those that go on from a prompt.
+    pub prompted: usize,
+    /// Of the measured texts, those whose records do not say what they go on from: a judge reads them from nothing.
+    pub prompt_unknown: usize,
     /// Entropy, distinct n-grams and repetition of their tokens.
     pub counts: Counts,
     /// Lengths in tokens.
@@ -36,8 +44,9 @@ pub struct Row {
     pub self_bleu: Option<f64>,
     /// Under the judge, if there is one.
     pub perplexity: Option<Perplexity>,
-    /// That of each quarter of the texts behind what stands before it, if it was asked for.
-    pub perplexity_by_quarter: Option<Vec<Perplexity>>,
+    /// That of each quarter of the texts behind what stands before it, if it was asked for; `None` of a quarter that is empty in
+    /// every text.
+    pub perplexity_by_quarter: Option<Vec<Option<Perplexity>>>,
     /// What of them stands in the training text, if that was given.
     pub memorisation: Option<Memorisation>,
     /// How far they are from human text, if features and human text were given.
@@ -79,9 +88,18 @@ impl Measures {
         let ids = self.ids();
         let lengths: Vec<usize> = ids.iter().map(|ids| ids.len()).collect();
         let none = || SweepError::Config(format!("{} holds no text", set.name));
+        let prompts = || {
+            set.texts
+                .iter()
+                .filter(|text| !text.text.is_empty())
+                .map(|text| &text.prompt)
+        };
         Ok(Row {
             name: set.name.clone(),
             texts: ids.len(),
+            empty: set.texts.len() - ids.len(),
+            prompted: prompts().flatten().filter(|prompt| !prompt.is_empty()).count(),
+            prompt_unknown: prompts().filter(|prompt| prompt.is_none()).count(),
             counts: Counts::of(ids.iter().copied()).ok_or_else(none)?,
             lengths: Lengths::of(&lengths).ok_or_else(none)?,
             endings: Endings::of(set.texts.iter().map(|text| text.stop_reason.as_deref())),
@@ -92,7 +110,16 @@ impl Measures {
     }
 }
 
-/// Lets a judge read all texts of a set, each after its prompt. `None` if it was asked to stop.
+/// How a judge came out of a set of texts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading {
+    /// It read all of them; `None` where they are empty.
+    Read(Option<Perplexity>),
+    /// It was asked to stop.
+    Stopped,
+}
+
+/// Lets a judge read all texts of a set, each after its prompt; one whose prompt is not known is read from nothing.
 ///
 /// # Errors
 /// If the judge fails at a text.
@@ -101,18 +128,23 @@ pub fn judge_texts(
     judge: &mut dyn Judge,
     stop: &AtomicBool,
     tell: &mut dyn FnMut(usize, usize),
-) -> Result<Option<Perplexity>> {
+) -> Result<Reading> {
     let mut surprises: Vec<Surprise> = Vec::with_capacity(set.texts.len());
     for (index, text) in set.texts.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
-            return Ok(None);
+            return Ok(Reading::Stopped);
         }
         tell(index, set.texts.len());
         if !text.text.is_empty() {
-            surprises.push(judge.read(&text.prompt, &text.text)?);
+            let prompt = text.prompt.as_deref().unwrap_or_default();
+            surprises.push(judge.read(prompt, &text.text)?);
         }
     }
-    let (value, log_error) = perplexity(&surprises)
-        .ok_or_else(|| SweepError::Judge(format!("{} found no token in {}", judge.name(), set.name)))?;
-    Ok(Some(Perplexity { value, log_error }))
+    let texts = surprises.len();
+    let found = perplexity(&surprises).map(|(value, log_error)| Perplexity {
+        value,
+        log_error,
+        texts,
+    });
+    Ok(Reading::Read(found))
 }

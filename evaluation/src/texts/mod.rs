@@ -5,6 +5,6 @@ mod quarters;
 mod rank;
 mod read;
 
-pub use measure::{Measures, Perplexity, Row, judge_texts};
+pub use measure::{Measures, Perplexity, Reading, Row, judge_texts};
 pub use rank::ranks;
 pub use read::{Malformed, Text, TextSet, documents_of};

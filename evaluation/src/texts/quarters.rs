@@ -10,7 +10,7 @@ impl TextSet {
         let texts = self.texts.iter().map(|whole| {
             let [from, to] = [index, index + 1].map(|at| border(&whole.text, at));
             Text {
-                prompt: format!("{}{}", whole.prompt, &whole.text[..from]),
+                prompt: Some(whole.prompt.clone().unwrap_or_default() + &whole.text[..from]),
                 text: whole.text[from..to].to_owned(),
                 stop_reason: None,
             }
@@ -44,7 +44,7 @@ mod tests {
         let set = TextSet {
             texts: texts
                 .map(|text| Text {
-                    prompt: "Once".to_owned(),
+                    prompt: Some("Once".to_owned()),
                     text: text.to_owned(),
                     stop_reason: None,
                 })
@@ -56,7 +56,8 @@ mod tests {
             let joined: String = quarters.iter().map(|set| set.texts[index].text.as_str()).collect();
             assert_eq!(joined, *text);
             let last = &quarters[3].texts[index];
-            assert_eq!(format!("{}{}", last.prompt, last.text), format!("Once{text}"));
+            let prompt = last.prompt.clone().unwrap();
+            assert_eq!(format!("{prompt}{}", last.text), format!("Once{text}"));
         }
         assert_eq!(quarters[1].texts[0].text, " three");
     }

@@ -3,23 +3,28 @@
 use super::measure::Row;
 use crate::report::{Point, bands};
 
-/// The place of each row among those that it may be compared with, the lowest perplexity first; `None` without a judge or
-/// where no other row is near enough in entropy (see [`crate::report::COMPARABLE`]).
+/// The place of each row among those that it may be compared with, the lowest perplexity first, equal ones side by side; `None` without a judge or
+/// where no other row is near enough in entropy (see [`crate::report::COMPARABLE`]). Where some texts were read after their prompts,
+/// a row with texts whose prompts are not known has no place: they were read from nothing.
 #[must_use]
 pub fn ranks(rows: &[Row]) -> Vec<Option<usize>> {
     let mut ranks = vec![None; rows.len()];
+    let prompted = rows.iter().any(|row| row.prompted > 0);
     let known: Vec<(usize, Point)> = rows
         .iter()
         .enumerate()
+        .filter(|(_, row)| !prompted || row.prompt_unknown == 0)
         .filter_map(|(at, row)| Some((at, point(row)?)))
         .collect();
     let points: Vec<Point> = known.iter().map(|(_, point)| *point).collect();
     for band in bands(&points, None) {
-        let mut order = band.rows;
-        order.sort_by(|a, b| points[*a].perplexity.total_cmp(&points[*b].perplexity).then(a.cmp(b)));
+        let order = band.rows;
         if order.len() > 1 {
-            for (place, index) in order.into_iter().enumerate() {
-                ranks[known[index].0] = Some(place + 1);
+            for index in &order {
+                let better = order
+                    .iter()
+                    .filter(|other| points[**other].perplexity < points[*index].perplexity);
+                ranks[known[*index].0] = Some(better.count() + 1);
             }
         }
     }
@@ -46,7 +51,11 @@ mod tests {
                 entropy,
                 ..Counts::default()
             },
-            perplexity: perplexity.map(|value| Perplexity { value, log_error: None }),
+            perplexity: perplexity.map(|value| Perplexity {
+                value,
+                log_error: None,
+                texts: 1,
+            }),
             ..Row::default()
         }
     }
@@ -60,5 +69,22 @@ mod tests {
             row(4.05, None),
         ];
         assert_eq!(ranks(&rows), [Some(2), None, Some(1), None]);
+    }
+
+    #[test]
+    fn texts_of_unknown_prompts_are_not_ranked_beside_texts_with_prompts() {
+        let unknown = |perplexity| Row {
+            prompt_unknown: 2,
+            ..row(4.0, Some(perplexity))
+        };
+        let prompted = |perplexity| Row {
+            prompted: 2,
+            ..row(4.0, Some(perplexity))
+        };
+        assert_eq!(ranks(&[unknown(20.0), unknown(10.0)]), [Some(2), Some(1)]);
+        assert_eq!(ranks(&[prompted(20.0), prompted(20.0)]), [Some(1), Some(1)]);
+        assert_eq!(ranks(&[unknown(20.0), prompted(10.0)]), [None, None]);
+        let rows = [prompted(30.0), unknown(20.0), prompted(10.0)];
+        assert_eq!(ranks(&rows), [Some(2), None, Some(1)]);
     }
 }

@@ -14,8 +14,8 @@ use crate::sweep::{Result, SweepError, openings};
 /// One text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Text {
-    /// What it goes on from; may be empty.
-    pub prompt: String,
+    /// What it goes on from, empty where that is nothing; `None` where its record does not say.
+    pub prompt: Option<String>,
     /// The text, without its prompt.
     pub text: String,
     /// Why it ended, if its record says so.
@@ -44,7 +44,8 @@ pub struct TextSet {
 
 impl TextSet {
     /// Reads a `.txt` file (one text), or JSON lines: records of `drdiff batch` in both of its forms, of `drdiff sweep`
-    /// (`texts.jsonl`), or any object with a string under `text` and perhaps one under `prompt`.
+    /// (`texts.jsonl`), or any object with a string under `text` and perhaps one under `prompt`. A text whose gaps were filled goes on
+    /// from nothing, and so does a file; a record that has no prompt does not say what its text goes on from.
     ///
     /// # Errors
     /// If the file cannot be read or holds no text at all.
@@ -60,8 +61,9 @@ impl TextSet {
         };
         if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("txt")) {
             set.texts.push(Text {
+                prompt: Some(String::new()),
                 text: std::fs::read_to_string(path).map_err(unreadable)?,
-                ..Text::default()
+                stop_reason: None,
             });
         } else {
             let mut lines = Lines::new(BufReader::new(File::open(path).map_err(unreadable)?));
@@ -100,14 +102,12 @@ fn record(line: &str) -> std::result::Result<Option<Text>, String> {
     let Some(text) = text.into_iter().find_map(string) else {
         return Err("there is no string under \"text\"".to_owned());
     };
-    let prompt = [&value["prompt"], &value["made_by"]["prompt"]];
-    let reason = [
-        &value["stop_reason"],
-        &value["ended"],
-        &value["response"]["body"]["diffusion"]["stop_reason"],
-    ];
+    let beside = &value["response"]["body"]["diffusion"];
+    let prompt = [&value["prompt"], &value["made_by"]["prompt"], &beside["prompt"]];
+    let filled = value["infill"].is_string() || beside["infill"].is_string();
+    let reason = [&value["stop_reason"], &value["ended"], &beside["stop_reason"]];
     Ok(Some(Text {
-        prompt: prompt.into_iter().find_map(string).unwrap_or_default(),
+        prompt: prompt.into_iter().find_map(string).or_else(|| filled.then(String::new)),
         text,
         stop_reason: reason.into_iter().find_map(string),
     }))
@@ -120,8 +120,9 @@ fn record(line: &str) -> std::result::Result<Option<Text>, String> {
 pub fn documents_of(path: &Path, tokenizer: &Tokenizer, tokens: usize, limit: usize) -> Result<TextSet> {
     let texts = openings(path, tokenizer, tokens, limit)?;
     let texts = texts.iter().map(|ids| Text {
+        prompt: Some(String::new()),
         text: tokenizer.decode(ids),
-        ..Text::default()
+        stop_reason: None,
     });
     Ok(TextSet {
         name: name_of(path),
@@ -151,17 +152,17 @@ mod tests {
             "",
             r#"{"made_by":{"prompt":"p"},"prompt":0,"text":"c","ended":"end"}"#,
             r#"{"words":3}"#,
+            r#"{"response":{"body":{"choices":[{"text":"d"}],"diffusion":{"prompt":"P"}}}}"#,
+            r#"{"infill":"e [[1]]","text":"e f"}"#,
         ];
         std::fs::write(&path, lines.join("\n")).unwrap();
         let set = TextSet::read(&path).unwrap();
         let read: Vec<&str> = set.texts.iter().map(|text| text.text.as_str()).collect();
-        assert_eq!(read, [" upon", "a", "b", "c"]);
-        assert_eq!(
-            (set.texts[0].prompt.as_str(), set.texts[3].prompt.as_str()),
-            ("Once", "p")
-        );
+        assert_eq!(read, [" upon", "a", "b", "c", "d", "e f"]);
+        let prompts: Vec<_> = set.texts.iter().map(|text| text.prompt.as_deref()).collect();
+        assert_eq!(prompts, [Some("Once"), None, None, Some("p"), Some("P"), Some("")]);
         let reasons: Vec<_> = set.texts.iter().map(|text| text.stop_reason.as_deref()).collect();
-        assert_eq!(reasons, [Some("end"), Some("length"), None, Some("end")]);
+        assert_eq!(reasons, [Some("end"), Some("length"), None, Some("end"), None, None]);
         let bad: Vec<u64> = set.malformed.iter().map(|bad| bad.line).collect();
         assert_eq!(bad, [2, 7]);
     }

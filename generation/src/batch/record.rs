@@ -69,6 +69,15 @@ pub(super) struct Theirs<'a> {
     error: (),
 }
 
+/// What OpenAI's form has no place for: what was asked for, so that a reader of the text knows what it goes on from, and the costs.
+#[derive(Debug, Serialize)]
+struct Beside<'a> {
+    #[serde(flatten)]
+    wish: &'a Wish,
+    #[serde(flatten)]
+    costs: Costs,
+}
+
 #[derive(Debug, Serialize)]
 struct Response {
     status_code: u16,
@@ -143,7 +152,10 @@ impl<'a> Finished<'a> {
                         "completion_tokens": tokens,
                         "total_tokens": self.prompt_tokens + tokens,
                     },
-                    "diffusion": self.costs(),
+                    "diffusion": Beside {
+                        wish: &self.due.form.wish,
+                        costs: self.costs(),
+                    },
                 }),
                 request_id: request,
             },
@@ -249,6 +261,10 @@ mod tests {
             assert_eq!(
                 (&choice["finish_reason"], &body["usage"]["total_tokens"]),
                 (&json!("stop"), &json!(7))
+            );
+            assert_eq!(
+                body["diffusion"]["prompt"], "Once",
+                "a reader has to know what the text goes on from"
             );
             for record in [ours, theirs] {
                 let kept = Kept::try_from(record).unwrap();

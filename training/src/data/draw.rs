@@ -59,13 +59,14 @@ pub struct Sampler<'a> {
     window: usize,
     document_start: f64,
     noise: Noise,
+    left_out: Vec<(String, u64)>,
 }
 
 impl Corpus {
-    /// A sampler of windows of `window` tokens under `noise`.
+    /// A sampler of windows of `window` tokens under `noise`. A tier that is shorter than one window is left out, unless a share names it.
     ///
     /// # Errors
-    /// Shares that are negative, all zero or name an unknown tier; a tier shorter than one window.
+    /// Shares that are negative, all zero or name an unknown tier or one shorter than a window; a corpus whose tiers are all shorter.
     pub fn sampler(&self, sampling: &Sampling, window: usize, noise: Noise) -> Result<Sampler<'_>, DataError> {
         let refuse = |name, range, value: f64| DataError::Option {
             name,
@@ -90,7 +91,7 @@ impl Corpus {
         } else {
             sampling.shares.clone()
         };
-        let mut tiers = Vec::new();
+        let (mut tiers, mut left_out) = (Vec::new(), Vec::new());
         let mut end = 0.0;
         for (tier, share) in shares {
             if !(share.is_finite() && share >= 0.0) {
@@ -103,15 +104,22 @@ impl Corpus {
                 continue;
             }
             if shard.tokens() < window as u64 {
-                return Err(DataError::Short {
-                    split: Split::Train.name(),
-                    tier,
-                    tokens: shard.tokens(),
-                    window,
-                });
+                left_out.push((tier, shard.tokens()));
+                continue;
             }
             end += share;
             tiers.push((end, shard));
+        }
+        let named = !sampling.shares.is_empty();
+        if let Some((tier, tokens)) = left_out.iter().max_by_key(|(_, tokens)| tokens)
+            && (named || tiers.is_empty())
+        {
+            return Err(DataError::Short {
+                split: Split::Train.name(),
+                tier: tier.clone(),
+                tokens: *tokens,
+                window,
+            });
         }
         if tiers.is_empty() {
             return Err(refuse("the sum of the shares", "above 0", 0.0));
@@ -123,11 +131,18 @@ impl Corpus {
             window,
             document_start: sampling.document_start,
             noise,
+            left_out,
         })
     }
 }
 
 impl Sampler<'_> {
+    /// Tiers that are shorter than one window and are not drawn from, with their tokens.
+    #[must_use]
+    pub fn left_out(&self) -> &[(String, u64)] {
+        &self.left_out
+    }
+
     /// Window `index` of step `step`.
     ///
     /// # Errors

@@ -13,6 +13,7 @@
 mod corpus;
 mod draw;
 mod error;
+mod kept;
 mod manifest;
 mod passes;
 mod prepare;
@@ -28,6 +29,7 @@ mod writer;
 pub use corpus::{Corpus, Window};
 pub use draw::{Sampler, Sampling};
 pub use error::DataError;
+pub use kept::VALID_SHARE;
 pub use manifest::{Manifest, ShardEntry, SourceEntry, Split, TokenizerEntry};
 pub use prepare::{PrepareOptions, TokenizerChoice, prepare};
 pub use progress::{Progress, Stage};

@@ -9,6 +9,7 @@ use drdiff_model::{Tokenizer, paragraphs};
 use rayon::prelude::*;
 
 use super::error::DataError;
+use super::kept::Kept;
 use super::manifest::{Manifest, ShardEntry, SourceEntry, Split, TOKENIZER, TokenizerEntry};
 use super::prepare::PrepareOptions;
 use super::progress::{Progress, Stage};
@@ -25,6 +26,8 @@ const SAMPLE_BYTES: usize = 96 << 20;
 /// Both passes over the files.
 pub(super) struct Passes<'a> {
     pub(super) options: &'a PrepareOptions,
+    /// What is kept for validation of the training files.
+    pub(super) kept: Kept,
     pub(super) progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
 
@@ -81,7 +84,7 @@ impl Passes<'_> {
             let tally = source.tally();
             while let Some(document) = source.next_document()? {
                 counter.documents += 1;
-                if split_of(self.options, Split::Train, &document) == Split::Train {
+                if !self.kept.holds(self.options.seed, &document) {
                     paragraphs(&document.text).for_each(|paragraph| sample.offer(paragraph));
                 }
                 self.tell(counter.at(&tally))?;
@@ -123,7 +126,7 @@ impl Passes<'_> {
                 }
                 documents += batch.len() as u64;
                 counter.documents += batch.len() as u64;
-                for encoded in encode_batch(&batch, split, self.options, tokenizer)? {
+                for encoded in encode_batch(&batch, split, (self.options, &self.kept), tokenizer)? {
                     let Some(encoded) = encoded else {
                         empty += 1;
                         continue;
@@ -207,16 +210,11 @@ fn writer<'a>(
     }
 }
 
-fn split_of(options: &PrepareOptions, given: Split, document: &Document) -> Split {
-    let valid = given == Split::Valid || share_of(options.seed, "split", &document.id) < options.valid_share;
-    if valid { Split::Valid } else { Split::Train }
-}
-
 /// Ids of each document; `None` for one without text.
 fn encode_batch(
     batch: &[Document],
     split: Split,
-    options: &PrepareOptions,
+    (options, kept): (&PrepareOptions, &Kept),
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Option<Encoded>>, DataError> {
     batch
@@ -241,8 +239,12 @@ fn encode_batch(
             // The vocabulary was checked to fit u16.
             let ids = ids.into_iter().map(|id| id as u16).collect();
             let tier = document.tier.clone().unwrap_or_else(|| options.default_tier.clone());
+            let split = match kept.holds(options.seed, document) {
+                true => Split::Valid,
+                false => split,
+            };
             Ok(Some(Encoded {
-                split: split_of(options, split, document),
+                split,
                 tier,
                 ids,
                 bytes: bytes as u64,

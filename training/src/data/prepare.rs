@@ -8,9 +8,10 @@ use drdiff_model::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
+use super::kept::Kept;
 use super::manifest::{Manifest, TOKENIZER};
 use super::passes::Passes;
-use super::progress::Progress;
+use super::progress::{Progress, Stage};
 
 /// How a corpus is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,8 +21,10 @@ pub struct PrepareOptions {
     pub tokenizer: TokenizerChoice,
     /// Probability that a document shows its title, followed by a blank line. In [0, 1].
     pub title_probability: f64,
-    /// Share of the documents that is kept for validation, besides the files given for it. In [0, 1).
-    pub valid_share: f64,
+    /// Share of the documents that is kept for validation, besides the files given for it. In [0, 1). `None` keeps
+    /// [`VALID_SHARE`](super::VALID_SHARE) where no file is given for it, and of a small corpus as much as can be measured on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_share: Option<f64>,
     /// Tier of documents that name none.
     pub default_tier: String,
     /// Decides titles, split and paragraph sample.
@@ -36,7 +39,7 @@ impl Default for PrepareOptions {
         Self {
             tokenizer: TokenizerChoice::Train { vocab_size: 8192 },
             title_probability: 0.5,
-            valid_share: 0.0,
+            valid_share: None,
             default_tier: "text".into(),
             seed: 0,
             overwrite: false,
@@ -88,7 +91,24 @@ pub fn prepare(
     if out.exists() {
         require_replaceable(out, train.iter().chain(valid).chain(options.tokenizer.file()))?;
     }
-    let mut passes = Passes { options, progress };
+    let kept = match options.valid_share {
+        Some(share) => Kept::Share(share),
+        None if valid.is_empty() => Kept::by_default(train, options.seed, &mut |documents| {
+            progress(Progress {
+                stage: Stage::Sample,
+                done: 0,
+                total: 1,
+                documents,
+                tokens: 0,
+            })
+        })?,
+        None => Kept::Share(0.0),
+    };
+    let mut passes = Passes {
+        options,
+        kept,
+        progress,
+    };
     let tokenizer = match &options.tokenizer {
         TokenizerChoice::Reuse(path) => Tokenizer::from_file(path)?,
         TokenizerChoice::Train { vocab_size } => passes.train_tokenizer(train, *vocab_size)?,
@@ -128,8 +148,10 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
             options.title_probability,
         ));
     }
-    if !(0.0..1.0).contains(&options.valid_share) {
-        return Err(refuse("the valid share", "at least 0 and below 1", options.valid_share));
+    if let Some(share) = options.valid_share
+        && !(0.0..1.0).contains(&share)
+    {
+        return Err(refuse("the valid share", "at least 0 and below 1", share));
     }
     if let TokenizerChoice::Train { vocab_size } = options.tokenizer
         && !(257..=65_536).contains(&vocab_size)

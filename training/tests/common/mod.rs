@@ -53,6 +53,7 @@ pub(crate) fn options() -> PrepareOptions {
     let tokenizer = TokenizerChoice::Train { vocab_size: VOCABULARY };
     PrepareOptions {
         tokenizer,
+        valid_share: Some(0.0),
         ..PrepareOptions::default()
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
         ));
     };
     let settings = args.sampler.settings(args.quiet)?;
+    settings.check_steps()?;
     let shard = shard(args)?;
     let stop = interrupt::flag();
     if belongs_to_job(out, input) {

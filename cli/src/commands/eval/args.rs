@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use drdiff_kernels::DeviceKind;
 
+use super::bound::BLOCK_SIZES;
 use crate::args::at_least_one;
 use crate::lengths::{Lengths, lengths};
 use crate::{device, exit};
@@ -40,13 +41,14 @@ pub(crate) struct EvalArgs {
     /// Held-out text to measure the model on: .txt, .jsonl or .jsonl.zst
     #[arg(long, value_name = "FILE")]
     pub(super) text: Vec<PathBuf>,
-    /// Block sizes of the bound
-    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = at_least_one(), default_value = "1,4,16,64,1024")]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = at_least_one(), help = format!(
+        "Block sizes of the bound, which divide the windows [default: those of {} that do]", BLOCK_SIZES.map(|size| size.to_string()).join(","),
+    ))]
     pub(super) block_sizes: Vec<usize>,
     /// Windows of text to measure on at most, evenly spaced
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 32)]
     pub(super) windows: usize,
-    /// Tokens of a window [default: the model's context]
+    /// Tokens of a window [default: the model's context, or less where the text is shorter]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(super) window: Option<usize>,
     /// Share of the routed experts that runs for the bound [default: the most that the model was trained at]

@@ -1,6 +1,7 @@
 //! `drdiff eval`: a model on held-out text, and texts by what can be measured of them.
 
 mod args;
+mod bound;
 mod recall;
 mod table;
 
@@ -10,16 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::MiniLm;
-use drdiff_evaluation::metrics::{Memorisation, Memory, word_frequencies};
+use drdiff_evaluation::metrics::{Memorisation, Memory};
 use drdiff_evaluation::recall::Recalled;
 use drdiff_evaluation::sweep::Judge;
-use drdiff_evaluation::texts::{Measures, Row, TextSet, documents_of, judge_texts, ranks};
+use drdiff_evaluation::texts::{Measures, Reading, Row, TextSet, documents_of, judge_texts, ranks};
 use drdiff_files::{Output, begins_with};
-use drdiff_generation::Compute;
 use drdiff_kernels::device;
-use drdiff_model::{Network, Tokenizer};
-use drdiff_training::data::{documents, text_windows};
-use drdiff_training::{BlockBound, Bounds, Difficulty};
+use drdiff_model::Tokenizer;
+use drdiff_training::data::documents;
+use drdiff_training::{BlockBound, Difficulty};
 use serde::Serialize;
 
 pub(crate) use args::EvalArgs;
@@ -28,9 +28,6 @@ use crate::exit::{Exit, usage};
 use crate::model::{Source, files_of};
 use crate::output::{Out, complain, remark, tell};
 use crate::{COMMIT, interrupt, judge};
-
-/// Windows that go through the network at once.
-const BATCH: usize = 4;
 
 /// How the file of the measurements begins.
 const MARK: &[u8] = b"{\n  \"command\": ";
@@ -85,7 +82,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
         recall: Vec::new(),
         texts: Vec::new(),
     };
-    if !args.text.is_empty() && !bounds(args, &network, &tokenizer, &stop, &mut measured)? {
+    if !args.text.is_empty() && !bound::bounds(args, &network, &tokenizer, &stop, &mut measured)? {
         return Ok(interrupted(args.quiet));
     }
     let Some(rows) = rows(args, &tokenizer, judge.as_deref_mut(), features.as_ref(), &stop)? else {
@@ -126,52 +123,6 @@ fn claim(path: &Path, args: &EvalArgs) -> Result<Output> {
 fn interrupted(quiet: bool) -> Exit {
     remark(quiet, "interrupted; nothing was written");
     Exit::Interrupted
-}
-
-/// The bound of the network on held-out text; false if it was interrupted.
-fn bounds(
-    args: &EvalArgs,
-    network: &Network,
-    tokenizer: &Tokenizer,
-    stop: &AtomicBool,
-    measured: &mut Measured,
-) -> Result<bool> {
-    if let Some(size) = args
-        .block_sizes
-        .iter()
-        .find(|size| !measured.window.is_multiple_of(**size))
-    {
-        let window = measured.window;
-        return Err(usage(format!(
-            "blocks of {size} do not fill windows of {window} tokens; give divisors of {window} to --block-sizes"
-        )));
-    }
-    // Refuses parts that are not equal, before any text is read.
-    let mut bounds = Bounds::new(network, measured.window, BATCH)?.by_position(args.by_position.unwrap_or(0))?;
-    let windows = text_windows(&args.text, tokenizer, measured.window, args.windows)?;
-    measured.windows = windows.len();
-    if let Some(share) = args.compute {
-        Compute::Share(share).check(network.config())?;
-        bounds = bounds.with_budget(share);
-    }
-    let tokens = windows.iter().flat_map(|window| &window.ids);
-    let words = match args.difficulty {
-        true => word_frequencies(&tokens.map(|id| tokenizer.decode(&[*id])).collect::<Vec<_>>()),
-        false => Vec::new(),
-    };
-    for size in &args.block_sizes {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        if !args.quiet {
-            tell(&format_args!("block size {size}, {} windows", windows.len()));
-        }
-        measured.bounds.push(bounds.of(&windows, *size)?);
-        if args.difficulty {
-            measured.difficulty.push(bounds.difficulty(&windows, &words, *size)?);
-        }
-    }
-    Ok(true)
 }
 
 /// The rows of all sets of texts, human text last; nothing if it was interrupted.
@@ -223,13 +174,16 @@ fn rows(
             let quarters: Vec<TextSet> = (0..count).map(|index| set.quarter(index)).collect();
             let mut judged = Vec::with_capacity(1 + count);
             for set in std::iter::once(set).chain(&quarters) {
-                let Some(perplexity) = judge_texts(set, judge, stop, &mut told)? else {
-                    return Ok(None);
-                };
-                judged.push(perplexity);
+                match judge_texts(set, judge, stop, &mut told)? {
+                    Reading::Read(perplexity) => judged.push(perplexity),
+                    Reading::Stopped => return Ok(None),
+                }
             }
             row.perplexity_by_quarter = args.by_quarter.then(|| judged.split_off(1));
-            row.perplexity = judged.pop();
+            row.perplexity = judged.pop().flatten();
+            if row.prompt_unknown > 0 {
+                complain(&table::of_unknown_prompts(&row));
+            }
         }
         row.memorisation = memorised[index].take();
         if let Some(human) = &human {

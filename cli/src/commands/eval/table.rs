@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use drdiff_evaluation::recall::Side;
-use drdiff_evaluation::texts::Row;
+use drdiff_evaluation::texts::{Perplexity, Row};
 use drdiff_training::Spent;
 
 use super::Measured;
+use crate::output::counted;
 
 /// The tables of everything that was measured.
 pub(super) fn of(measured: &Measured) -> String {
@@ -16,7 +17,10 @@ pub(super) fn of(measured: &Measured) -> String {
         let Measured { windows, window, .. } = measured;
         line(
             &mut text,
-            format_args!("model {hash}, {windows} windows of {window} tokens, upper bound\n"),
+            format_args!(
+                "model {hash}, {} of {window} tokens, upper bound\n",
+                counted(*windows as u64, "window")
+            ),
         );
         line(
             &mut text,
@@ -26,11 +30,18 @@ pub(super) fn of(measured: &Measured) -> String {
             ),
         );
         for bound in &measured.bounds {
-            let (size, nats, error, bits) = (bound.block_size, bound.nats, bound.error, bound.bits_per_byte);
+            let [nats, error, bits] = [bound.nats, bound.error, bound.bits_per_byte].map(number);
+            let size = bound.block_size;
             line(
                 &mut text,
-                format_args!("{size:>10}  {nats:>12.3}  {error:>7.3}  {bits:>11.3}"),
+                format_args!("{size:>10}  {nats:>12}  {error:>7}  {bits:>11}"),
             );
+        }
+        if measured.bounds.iter().any(|bound| bound.error.is_nan()) {
+            text.push_str("\nA single block has no error; more windows have one.\n");
+        }
+        if measured.bounds.iter().any(|bound| !bound.bits_per_byte.is_finite()) {
+            text.push_str("\nThe windows hold no byte of text, so there are no bits a byte.\n");
         }
         parts(&mut text, measured);
     }
@@ -89,10 +100,10 @@ fn parts(text: &mut String, measured: &Measured) {
         ),
     );
     for bound in &measured.bounds {
-        let nats = row(bound.parts.iter().map(|part| format!("{:.3}", part.nats)).collect());
+        let nats = row(bound.parts.iter().map(|part| number(part.nats)).collect());
         line(
             text,
-            format_args!("{:>10}  {:>9.3}{nats}", bound.block_size, bound.nats),
+            format_args!("{:>10}  {:>9}{nats}", bound.block_size, number(bound.nats)),
         );
     }
 }
@@ -136,7 +147,16 @@ fn recall(text: &mut String, measured: &Measured) {
 
 fn describe(text: &mut String, row: &Row, rank: Option<usize>) {
     let place = rank.map_or_else(String::new, |rank| format!(", rank {rank} among texts of like entropy"));
-    line(text, format_args!("{}: {} texts{place}", row.name, row.texts));
+    line(
+        text,
+        format_args!("{}: {}{place}", row.name, counted(row.texts as u64, "text")),
+    );
+    if row.empty > 0 {
+        line(
+            text,
+            format_args!("  not measured      {}", counted(row.empty as u64, "empty text")),
+        );
+    }
     if let Some(perplexity) = row.perplexity {
         let error = perplexity
             .log_error
@@ -144,25 +164,23 @@ fn describe(text: &mut String, row: &Row, rank: Option<usize>) {
         line(text, format_args!("  perplexity        {:.1}{error}", perplexity.value));
     }
     if let Some(quarters) = &row.perplexity_by_quarter {
-        let values: Vec<String> = quarters.iter().map(|quarter| format!("{:.1}", quarter.value)).collect();
-        line(text, format_args!("  by quarter        {}", values.join(" ")));
+        let value = |quarter: &Option<Perplexity>| quarter.map_or_else(absent, |found| format!("{:.1}", found.value));
+        let values: Vec<String> = quarters.iter().map(value).collect();
+        let texts: Vec<usize> = quarters
+            .iter()
+            .map(|quarter| quarter.map_or(0, |found| found.texts))
+            .collect();
+        let of = of_some(&texts, row.texts);
+        line(text, format_args!("  by quarter        {}{of}", values.join(" ")));
     }
-    let counts = &row.counts;
-    let [one, two, three, four] = counts.distinct;
-    line(
-        text,
-        format_args!("  entropy           {:.3} nats a token", counts.entropy),
-    );
-    line(
-        text,
-        format_args!("  distinct 1 to 4   {one:.3} {two:.3} {three:.3} {four:.3}"),
-    );
-    let [a, b, c, d] = counts.repeated_4.by_quarter.map(|share| 100.0 * share);
-    let all = 100.0 * counts.repeated_4.all;
-    line(
-        text,
-        format_args!("  repeated 4-grams  {all:.1} %, by quarter {a:.1} {b:.1} {c:.1} {d:.1} %"),
-    );
+    if row.perplexity.is_some() && row.prompt_unknown > 0 {
+        let count = row.prompt_unknown;
+        line(
+            text,
+            format_args!("  prompts           not known of {count}, which the judge read from nothing"),
+        );
+    }
+    grams(text, row);
     if let Some(bleu) = row.self_bleu {
         line(text, format_args!("  self-BLEU         {bleu:.3}"));
     }
@@ -185,12 +203,13 @@ fn describe(text: &mut String, row: &Row, rank: Option<usize>) {
         );
     }
     if let Some(memory) = &row.memorisation {
-        let shares = (100.0 * memory.share_8, 100.0 * memory.share_16);
+        let [eight, sixteen] = [memory.share_8, memory.share_16].map(percent);
+        let of = of_some(&memory.texts, row.texts);
         line(
             text,
             format_args!(
-                "  in training text  {:.1} % of 8-grams, {:.1} % of 16-grams, longest run {} tokens",
-                shares.0, shares.1, memory.longest_run
+                "  in training text  {eight} % of 8-grams, {sixteen} % of 16-grams{of}, longest run {} tokens",
+                memory.longest_run
             ),
         );
     }
@@ -215,7 +234,103 @@ fn describe(text: &mut String, row: &Row, rank: Option<usize>) {
     }
 }
 
+/// Entropy and the measures of n-grams, which texts have that are long enough.
+fn grams(text: &mut String, row: &Row) {
+    let counts = &row.counts;
+    line(
+        text,
+        format_args!("  entropy           {:.3} nats a token", counts.entropy),
+    );
+    let distinct = counts.distinct.map(|share| share.map_or_else(absent, number));
+    line(text, format_args!("  distinct 1 to 4   {}", distinct.join(" ")));
+    let quarters = counts.repeated_4.by_quarter.map(percent);
+    line(
+        text,
+        format_args!(
+            "  repeated 4-grams  {} %, by quarter {} %",
+            percent(counts.repeated_4.all),
+            quarters.join(" ")
+        ),
+    );
+    let of = of_some(&counts.distinct_texts, row.texts);
+    let of_quarters = of_some(&counts.repeated_4.quarter_texts, row.texts);
+    if !of.is_empty() || !of_quarters.is_empty() {
+        // What is too short for an n-gram is in no mean of it.
+        let [whole, quarters] = [counts.distinct_texts, counts.repeated_4.quarter_texts].map(|texts| spaced(&texts));
+        line(
+            text,
+            format_args!(
+                "  texts long enough {whole} for 1- to 4-grams, {quarters} for those by quarter, of {}",
+                row.texts
+            ),
+        );
+    }
+}
+
+/// Of how many texts figures are, where they are not of all.
+fn of_some(texts: &[usize], all: usize) -> String {
+    match texts.iter().all(|texts| *texts == all) {
+        true => String::new(),
+        false => format!(" (of {} texts)", spaced(texts)),
+    }
+}
+
+fn spaced(numbers: &[usize]) -> String {
+    let words: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    words.join(" ")
+}
+
+/// What stands in place of a figure that there is none of.
+fn absent() -> String {
+    "-".to_owned()
+}
+
+/// A number with three decimals; zero has no sign, and what is no number is absent.
+fn number(value: f64) -> String {
+    match value.is_finite() {
+        true => unsigned_zero(format!("{value:.3}")),
+        false => absent(),
+    }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(absent, |share| unsigned_zero(format!("{:.1}", 100.0 * share)))
+}
+
+fn unsigned_zero(number: String) -> String {
+    match number.strip_prefix('-') {
+        Some(zero) if zero.chars().all(|digit| matches!(digit, '0' | '.')) => zero.to_owned(),
+        _ => number,
+    }
+}
+
+/// The sentence about texts whose prompts are not known, which a judge has read.
+pub(super) fn of_unknown_prompts(row: &Row) -> String {
+    format!(
+        "{}: the prompts of {} of {} are not in their records, so the judge read these from nothing, and they have no rank beside \
+         texts with prompts; give each line its prompt under \"prompt\", \"\" for none",
+        row.name,
+        row.prompt_unknown,
+        counted(row.texts as u64, "text")
+    )
+}
+
 fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_has_no_sign_and_what_is_no_number_is_absent() {
+        assert_eq!(
+            [-0.0, -0.0001, -0.1, 2.0].map(number),
+            ["0.000", "0.000", "-0.100", "2.000"]
+        );
+        assert_eq!([f64::NAN, f64::INFINITY].map(number), ["-", "-"]);
+        assert_eq!([None, Some(-0.0), Some(0.25)].map(percent), ["-", "0.0", "25.0"]);
+    }
 }

@@ -37,6 +37,9 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
     let outputs = Outputs::claim(&args)?;
     let settings = args.sampler.settings(args.quiet)?;
+    if !args.infill {
+        settings.check_steps()?;
+    }
     let mut view = View::new(&args)?;
     let prompt = prompt::read(&args)?;
     let stop = interrupt::flag();

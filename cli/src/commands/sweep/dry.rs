@@ -1,7 +1,7 @@
 //! `--dry-run`: the cells of a sweep, and how many passes they will take.
 
 use anyhow::Result;
-use drdiff_evaluation::sweep::Plan;
+use drdiff_evaluation::sweep::{Plan, descriptions};
 
 use super::models::Model;
 use crate::exit::Exit;
@@ -9,8 +9,8 @@ use crate::output::{Out, counted, grouped};
 
 pub(super) fn list(plan: &Plan, models: &[Model], prompts: &[String], texts: usize) -> Result<Exit> {
     let mut text = format!("{:>5}  {:>12}  {:>8}  settings\n", "cell", "passes/text", "texts");
-    let mut total = 0;
-    for (index, cell) in plan.cells.iter().enumerate() {
+    let (mut total, described) = (0, descriptions(&plan.cells));
+    for index in 0..plan.cells.len() {
         let passes = passes(plan, index, models, prompts)?;
         total += passes * texts / prompts.len().max(1);
         text += &format!(
@@ -18,7 +18,7 @@ pub(super) fn list(plan: &Plan, models: &[Model], prompts: &[String], texts: usi
             index + 1,
             grouped((passes / prompts.len().max(1)) as u64),
             grouped(texts as u64),
-            cell.describe()
+            described[index]
         );
     }
     text += &format!(

@@ -2,6 +2,7 @@
 
 mod args;
 mod log;
+mod tiers;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,13 +25,15 @@ use crate::{COMMIT, interrupt, settings, threads};
 const STACK: usize = 256 << 20;
 
 pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
-    let mut config: TrainConfig = settings::resolve(Some(&args.config), &args.set)?.value;
+    let resolved = settings::resolve::<TrainConfig>(Some(&args.config), &args.set)?;
+    let fits_shares = tiers::shares_are_ours(&resolved);
+    let mut config = resolved.value;
     config.distill = args.distill.then(|| config.distill.unwrap_or_default());
     let stop = interrupt::flag();
     thread::scope(|scope| {
         let trainer = thread::Builder::new().name("train".to_owned()).stack_size(STACK);
         let trainer = trainer
-            .spawn_scoped(scope, || train(&args, config, &stop))
+            .spawn_scoped(scope, || train(&args, config, fits_shares, &stop))
             .context("cannot start a thread")?;
         // Its panic, if any, is already on stderr.
         trainer
@@ -39,10 +42,13 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     })
 }
 
-fn train(args: &TrainArgs, config: TrainConfig, stop: &Arc<AtomicBool>) -> Result<Exit> {
+fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Arc<AtomicBool>) -> Result<Exit> {
     threads::join_pool();
     let device = device(args.device)?;
     let corpus = Corpus::open(&args.data)?;
+    if fits_shares {
+        tiers::fit_shares(&mut config, &corpus, args.quiet);
+    }
     if RunFolder::look(&args.out)? && !args.resume {
         return Err(usage(format!(
             "{} already holds a run; go on with --resume, or choose another folder",
@@ -51,14 +57,14 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &Arc<AtomicBool>) -> Resul
     }
     let folder = RunFolder::take(&args.out)?;
     let mut trainer = if folder.is_begun() {
-        Trainer::resume(config, &corpus, &args.out, &device)?
+        Trainer::resume(config.clone(), &corpus, &args.out, &device)?
     } else {
         let weights = args.from.as_deref().map(|path| -> Result<Checkpoint> {
             let checkpoint = Source::find(Some(path), args.quiet)?.model(&device)?;
             require_tokenizer(&checkpoint.metadata, corpus.tokenizer())?;
             Ok(checkpoint)
         });
-        Trainer::new(config, &corpus, weights.transpose()?, &device)?
+        Trainer::new(config.clone(), &corpus, weights.transpose()?, &device)?
     };
     for change in trainer.changes() {
         remark(args.quiet, &change.to_string());
@@ -68,6 +74,7 @@ fn train(args: &TrainArgs, config: TrainConfig, stop: &Arc<AtomicBool>) -> Resul
         place.write(corpus.tokenizer().json())?;
     }
 
+    tiers::remarks(&trainer, &corpus, &config, args.quiet)?;
     let run = Run {
         dir: &args.out,
         commit: COMMIT,
