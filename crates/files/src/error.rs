@@ -17,6 +17,16 @@ pub enum Error {
         /// The reason given by the system.
         source: io::Error,
     },
+    /// A file of another kind than the one that is read there.
+    #[error("{name} is {what}; {remedy}")]
+    Foreign {
+        /// The file, or stdin.
+        name: String,
+        /// What it is.
+        what: String,
+        /// How to make of it what is wanted.
+        remedy: String,
+    },
 }
 
 impl Error {
@@ -26,6 +36,19 @@ impl Error {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// The refusal of `path`, where `-` stands for stdin, because it is `what`.
+    pub(crate) fn foreign(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let name = match path == Path::new("-") {
+            true => "stdin".to_owned(),
+            false => path.display().to_string(),
+        };
+        Self::Foreign {
+            name,
+            what: what.into(),
+            remedy: remedy.into(),
         }
     }
 }
@@ -43,6 +66,9 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::IsADirectory => "name a file",
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "choose another name",
         io::ErrorKind::Unsupported => "choose a folder on another file system",
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            "it is cut or damaged: fetch it again"
+        }
         _ => "run the same command again",
     }
 }
