@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use drdiff_attention::Error as AttentionError;
 use drdiff_evaluation::recall::RecallError;
 use drdiff_evaluation::sweep::SweepError;
+use drdiff_files::Error as FilesError;
 use drdiff_generation::Error as GenerationError;
 use drdiff_generation::batch::BatchError;
 use drdiff_kernels::Error as KernelsError;
@@ -106,6 +107,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_generation(error))
     } else if let Some(error) = cause.downcast_ref() {
+        Some(of_files(error))
+    } else if let Some(error) = cause.downcast_ref() {
         Some(of_batch(error))
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_sweep(error))
@@ -131,6 +134,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         GenerationError::Length { .. }
         | GenerationError::EmptyGap
         | GenerationError::NoGap
+        | GenerationError::Nul
         | GenerationError::EmptyStop
         | GenerationError::StyleGuidance(_)
         | GenerationError::Compute(_)
@@ -146,9 +150,17 @@ fn of_generation(error: &GenerationError) -> Exit {
     }
 }
 
+fn of_files(error: &FilesError) -> Exit {
+    match error {
+        FilesError::File { action, .. } if *action != "read" => Exit::Runtime,
+        _ => Exit::Usage,
+    }
+}
+
 fn of_batch(error: &BatchError) -> Exit {
     match error {
         BatchError::File { action, .. } if !matches!(*action, "read" | "make the folder" | "lock") => Exit::Runtime,
+        BatchError::Files(error) => of_files(error),
         BatchError::Gone { .. } | BatchError::Record { .. } | BatchError::InputChanged => Exit::Runtime,
         _ => Exit::Usage,
     }
@@ -157,6 +169,7 @@ fn of_batch(error: &BatchError) -> Exit {
 fn of_sweep(error: &SweepError) -> Exit {
     match error {
         SweepError::Config(_) | SweepError::File { action: "read", .. } => Exit::Usage,
+        SweepError::Files(error) => of_files(error),
         SweepError::Journal(error) => of_batch(error),
         SweepError::Generation(error) => of_generation(error),
         SweepError::Tokenizer(error) => of_tokenizer(error),

@@ -28,6 +28,9 @@ pub enum SweepError {
     /// The judge failed at a text.
     #[error("{0}; what is finished is kept")]
     Judge(String),
+    /// A file that is not to be used.
+    #[error(transparent)]
+    Files(#[from] drdiff_files::Error),
     /// The journal or the lock.
     #[error(transparent)]
     Journal(Box<BatchError>),

@@ -118,6 +118,9 @@ pub enum BatchError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A file that is not to be used.
+    #[error(transparent)]
+    Files(#[from] drdiff_files::Error),
     /// The output was removed under the job's hands.
     #[error("{path} was removed while the job was writing it; run the same command again to make its records anew", path = .path.display())]
     Gone {
