@@ -15,6 +15,7 @@ mod fixture;
 mod generate;
 mod infill;
 mod interrupt;
+mod reading;
 mod routing;
 mod sweep;
 mod train;

@@ -1,7 +1,6 @@
 //! A file of requests, read line by line.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 

@@ -1,0 +1,127 @@
+//! Files and prompts as people make them: marks, line ends, packed files, spaces at the end, and files of other kinds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::fixture::{Ran, RunExt, documents, drdiff, fixture, generate};
+
+fn put(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn batch(input: &Path, out: &Path, args: &[&str]) -> Ran {
+    let mut command = drdiff();
+    command.arg("batch").arg(input).arg("-o").arg(out).arg("--model").arg(fixture().model());
+    command.args(["--tokens", "8", "-q"]).args(args).run()
+}
+
+fn records(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("part-00000-of-00001.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_space_at_the_end_of_a_prompt_is_written_once() {
+    let json = |prompt: &str| generate(&[prompt, "--tokens", "16", "--json"]).run().json();
+    let shown = |prompt: &str| generate(&[prompt, "--tokens", "16"]).run().succeeds();
+    let plain = json("The old king");
+    for prompt in ["The old king ", "The old king    "] {
+        let spaced = json(prompt);
+        assert_eq!(spaced["ids"], plain["ids"]);
+        assert_eq!(spaced["prompt"], prompt);
+        let text = plain["text"].as_str().unwrap();
+        assert_eq!(spaced["text"], text.strip_prefix(' ').unwrap_or(text));
+        let shown = shown(prompt);
+        let behind = shown.strip_prefix("The old king ").unwrap();
+        assert!(!behind.starts_with(' ') || text.starts_with("  "), "{shown:?}");
+    }
+}
+
+#[test]
+fn line_ends_and_marks_mean_the_same_at_every_door() {
+    let dir = tempfile::tempdir().unwrap();
+    let unix = put(dir.path(), "unix.txt", b"A grey cat\n\nNobody sold\n");
+    let expected = generate(&["-f"]).arg(&unix).args(["--tokens", "16", "--no-echo"]).run().succeeds();
+    for (name, bytes) in [
+        ("windows.txt", &b"\xef\xbb\xbfA grey cat\r\n\r\nNobody sold\r\n"[..]),
+        ("mac.txt", b"A grey cat\r\rNobody sold\r"),
+    ] {
+        let file = put(dir.path(), name, bytes);
+        let run = generate(&["-f"]).arg(file).args(["--tokens", "16", "--no-echo"]).run();
+        assert_eq!(run.succeeds(), expected, "{name}");
+    }
+    let lines = "{\"id\": 1, \"prompt\": \"A grey cat\\r\\n\"}\n{\"id\": 2, \"prompt\": \"A grey cat\\r\"}\n";
+    let unix = "{\"id\": 1, \"prompt\": \"A grey cat\\n\"}\n{\"id\": 2, \"prompt\": \"A grey cat\\n\"}\n";
+    let text = |name: &str, lines: &str| {
+        let out = dir.path().join(name);
+        batch(&put(dir.path(), &format!("{name}.jsonl"), lines.as_bytes()), &out, &[]).succeeds();
+        records(&out)
+    };
+    let (windows, unix) = (text("w", lines), text("u", unix));
+    assert_eq!(windows[0]["prompt"], "A grey cat\r\n", "records hold what was given");
+    for (windows, unix) in windows.iter().zip(&unix) {
+        assert_eq!(windows["text"], unix["text"]);
+    }
+}
+
+#[test]
+fn packed_and_marked_corpora_give_the_same_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = documents(0..6);
+    let marked = format!("\u{feff}{}", plain.replace('\n', "\r\n"));
+    let tokens = |name: &str, bytes: &[u8]| {
+        let out = dir.path().join(format!("{name}-shards"));
+        let mut prepare = drdiff();
+        prepare.args(["data", "prepare", "-q", "--vocab", "400"]).arg(put(dir.path(), name, bytes));
+        prepare.arg("-o").arg(&out).run().succeeds();
+        fs::read(out.join("train-tales.tokens")).unwrap()
+    };
+    let expected = tokens("plain.jsonl", plain.as_bytes());
+    assert_eq!(tokens("marked.jsonl", marked.as_bytes()), expected);
+    assert_eq!(tokens("a.jsonl.zst", &zstd::encode_all(marked.as_bytes(), 1).unwrap()), expected);
+    // What a file is, its content tells.
+    assert_eq!(tokens("b.jsonl", &zstd::encode_all(plain.as_bytes(), 1).unwrap()), expected);
+    assert_eq!(tokens("c.jsonl.gz", plain.as_bytes()), expected);
+}
+
+#[test]
+fn what_is_no_list_of_requests_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    for (name, bytes, words) in [
+        ("array.json", &b"[\n  {\"prompt\": \"a\"}\n]\n"[..], ["JSON array", "jq -c .[]"]),
+        ("array.txt", b"[{\"prompt\": \"a\"}]", ["JSON array", "jq -c .[]"]),
+        ("spread.jsonl", b"{\n\"prompt\": \"a\"\n}\n", ["several lines", "jq -c ."]),
+        ("table.csv", b"id,prompt\n1,Once\n", ["table", "mlr"]),
+        ("marked.txt", b"\xff\xfeT\0h\0e\0\n\0", ["UTF-16", "iconv -f utf-16 -t utf-8"]),
+        ("bare.jsonl", b"{\0}\0\n\0", ["UTF-16", "iconv -f utf-16le -t utf-8"]),
+        ("book.pdf", b"%PDF-1.7\n", ["PDF", "pdftotext"]),
+    ] {
+        batch(&put(dir.path(), name, bytes), &out, &[]).fails(2, &words);
+        assert!(!out.exists(), "{name}");
+    }
+    let prose = put(dir.path(), "prose.txt", b"[Scene: a house]\n{Once} upon\n");
+    batch(&prose, &out, &[]).succeeds();
+    assert_eq!(records(&out).len(), 2);
+    let forced = dir.path().join("forced");
+    let array = put(dir.path(), "forced.txt", b"[\"a\", \"b\"]\n");
+    batch(&array, &forced, &["--input-format", "text"]).succeeds();
+    assert_eq!(records(&forced).len(), 1);
+}
+
+#[test]
+fn settings_may_begin_with_a_mark() {
+    let dir = tempfile::tempdir().unwrap();
+    let show = |bytes: &[u8]| {
+        let file = put(dir.path(), "tiny.yaml", bytes);
+        drdiff().args(["config", "show", "train", "--config"]).arg(file).run()
+    };
+    let yaml = fs::read(fixture().config()).unwrap();
+    let marked = [b"\xef\xbb\xbf".as_slice(), &yaml].concat();
+    assert_eq!(show(&marked).succeeds(), show(&yaml).succeeds());
+    show(b"\xff\xfes\0").fails(2, &["tiny.yaml is not UTF-8 but UTF-16", "iconv"]);
+}
