@@ -3,25 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::fixture::{Ran, RunExt, documents, drdiff, fixture, generate};
+use crate::batch::{batch, records};
+use crate::fixture::{RunExt, documents, drdiff, generate};
 
 fn put(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, bytes).unwrap();
     path
-}
-
-fn batch(input: &Path, out: &Path, args: &[&str]) -> Ran {
-    let mut command = drdiff();
-    command.arg("batch").arg(input).arg("-o").arg(out).arg("--model").arg(fixture().model());
-    command.args(["--tokens", "8", "-q"]).args(args).run()
-}
-
-fn records(out: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(out.join("part-00000-of-00001.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -58,18 +46,19 @@ fn line_ends_and_marks_mean_the_same_at_every_door() {
     let unix = "{\"id\": 1, \"prompt\": \"A grey cat\\n\"}\n{\"id\": 2, \"prompt\": \"A grey cat\\n\"}\n";
     let text = |name: &str, lines: &str| {
         let out = dir.path().join(name);
-        batch(&put(dir.path(), &format!("{name}.jsonl"), lines.as_bytes()), &out, &[]).succeeds();
+        let input = put(dir.path(), &format!("{name}.jsonl"), lines.as_bytes());
+        batch(&input, &out, &[]).run().succeeds();
         records(&out)
     };
     let (windows, unix) = (text("w", lines), text("u", unix));
-    assert_eq!(windows[0]["prompt"], "A grey cat\r\n", "records hold what was given");
-    for (windows, unix) in windows.iter().zip(&unix) {
-        assert_eq!(windows["text"], unix["text"]);
+    assert_eq!(windows["1"]["prompt"], "A grey cat\r\n", "records hold what was given");
+    for id in ["1", "2"] {
+        assert_eq!(windows[id]["text"], unix[id]["text"]);
     }
 }
 
 #[test]
-fn packed_and_marked_corpora_give_the_same_tokens() {
+fn marked_corpora_give_the_same_tokens() {
     let dir = tempfile::tempdir().unwrap();
     let plain = documents(0..6);
     let marked = format!("\u{feff}{}", plain.replace('\n', "\r\n"));
@@ -82,10 +71,8 @@ fn packed_and_marked_corpora_give_the_same_tokens() {
     };
     let expected = tokens("plain.jsonl", plain.as_bytes());
     assert_eq!(tokens("marked.jsonl", marked.as_bytes()), expected);
-    assert_eq!(tokens("a.jsonl.zst", &zstd::encode_all(marked.as_bytes(), 1).unwrap()), expected);
-    // What a file is, its content tells.
-    assert_eq!(tokens("b.jsonl", &zstd::encode_all(plain.as_bytes(), 1).unwrap()), expected);
-    assert_eq!(tokens("c.jsonl.gz", plain.as_bytes()), expected);
+    // Whether a file is packed its content tells, not its name.
+    assert_eq!(tokens("plain.jsonl.gz", plain.as_bytes()), expected);
 }
 
 #[test]
@@ -101,27 +88,25 @@ fn what_is_no_list_of_requests_is_refused_before_anything_is_written() {
         ("bare.jsonl", b"{\0}\0\n\0", ["UTF-16", "iconv -f utf-16le -t utf-8"]),
         ("book.pdf", b"%PDF-1.7\n", ["PDF", "pdftotext"]),
     ] {
-        batch(&put(dir.path(), name, bytes), &out, &[]).fails(2, &words);
+        batch(&put(dir.path(), name, bytes), &out, &[]).run().fails(2, &words);
         assert!(!out.exists(), "{name}");
     }
     let prose = put(dir.path(), "prose.txt", b"[Scene: a house]\n{Once} upon\n");
-    batch(&prose, &out, &[]).succeeds();
+    batch(&prose, &out, &[]).run().succeeds();
     assert_eq!(records(&out).len(), 2);
     let forced = dir.path().join("forced");
     let array = put(dir.path(), "forced.txt", b"[\"a\", \"b\"]\n");
-    batch(&array, &forced, &["--input-format", "text"]).succeeds();
+    batch(&array, &forced, &["--input-format", "text"]).run().succeeds();
     assert_eq!(records(&forced).len(), 1);
 }
 
 #[test]
 fn settings_may_begin_with_a_mark() {
     let dir = tempfile::tempdir().unwrap();
-    let show = |bytes: &[u8]| {
-        let file = put(dir.path(), "tiny.yaml", bytes);
-        drdiff().args(["config", "show", "train", "--config"]).arg(file).run()
+    let write = |bytes: &[u8]| {
+        let file = put(dir.path(), "mine.yaml", bytes);
+        generate(&["Nobody", "--config"]).arg(file).run()
     };
-    let yaml = fs::read(fixture().config()).unwrap();
-    let marked = [b"\xef\xbb\xbf".as_slice(), &yaml].concat();
-    assert_eq!(show(&marked).succeeds(), show(&yaml).succeeds());
-    show(b"\xff\xfes\0").fails(2, &["tiny.yaml is not UTF-8 but UTF-16", "iconv"]);
+    assert_eq!(write(b"\xef\xbb\xbftokens: 8\r\n").succeeds(), write(b"tokens: 8\n").succeeds());
+    write(b"\xff\xfet\0").fails(2, &["mine.yaml is not UTF-8 but UTF-16", "iconv"]);
 }
