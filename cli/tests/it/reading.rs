@@ -33,7 +33,11 @@ fn a_space_at_the_end_of_a_prompt_is_written_once() {
 fn line_ends_and_marks_mean_the_same_at_every_door() {
     let dir = tempfile::tempdir().unwrap();
     let unix = put(dir.path(), "unix.txt", b"A grey cat\n\nNobody sold\n");
-    let expected = generate(&["-f"]).arg(&unix).args(["--tokens", "16", "--no-echo"]).run().succeeds();
+    let expected = generate(&["-f"])
+        .arg(&unix)
+        .args(["--tokens", "16", "--no-echo"])
+        .run()
+        .succeeds();
     for (name, bytes) in [
         ("windows.txt", &b"\xef\xbb\xbfA grey cat\r\n\r\nNobody sold\r\n"[..]),
         ("mac.txt", b"A grey cat\r\rNobody sold\r"),
@@ -65,7 +69,9 @@ fn marked_corpora_give_the_same_tokens() {
     let tokens = |name: &str, bytes: &[u8]| {
         let out = dir.path().join(format!("{name}-shards"));
         let mut prepare = drdiff();
-        prepare.args(["data", "prepare", "-q", "--vocab", "400"]).arg(put(dir.path(), name, bytes));
+        prepare
+            .args(["data", "prepare", "-q", "--vocab", "400"])
+            .arg(put(dir.path(), name, bytes));
         prepare.arg("-o").arg(&out).run().succeeds();
         fs::read(out.join("train-tales.tokens")).unwrap()
     };
@@ -80,11 +86,23 @@ fn what_is_no_list_of_requests_is_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     for (name, bytes, words) in [
-        ("array.json", &b"[\n  {\"prompt\": \"a\"}\n]\n"[..], ["JSON array", "jq -c .[]"]),
+        (
+            "array.json",
+            &b"[\n  {\"prompt\": \"a\"}\n]\n"[..],
+            ["JSON array", "jq -c .[]"],
+        ),
         ("array.txt", b"[{\"prompt\": \"a\"}]", ["JSON array", "jq -c .[]"]),
-        ("spread.jsonl", b"{\n\"prompt\": \"a\"\n}\n", ["several lines", "jq -c ."]),
+        (
+            "spread.jsonl",
+            b"{\n\"prompt\": \"a\"\n}\n",
+            ["several lines", "jq -c ."],
+        ),
         ("table.csv", b"id,prompt\n1,Once\n", ["table", "mlr"]),
-        ("marked.txt", b"\xff\xfeT\0h\0e\0\n\0", ["UTF-16", "iconv -f utf-16 -t utf-8"]),
+        (
+            "marked.txt",
+            b"\xff\xfeT\0h\0e\0\n\0",
+            ["UTF-16", "iconv -f utf-16 -t utf-8"],
+        ),
         ("bare.jsonl", b"{\0}\0\n\0", ["UTF-16", "iconv -f utf-16le -t utf-8"]),
         ("book.pdf", b"%PDF-1.7\n", ["PDF", "pdftotext"]),
     ] {
@@ -107,6 +125,9 @@ fn settings_may_begin_with_a_mark() {
         let file = put(dir.path(), "mine.yaml", bytes);
         generate(&["Nobody", "--config"]).arg(file).run()
     };
-    assert_eq!(write(b"\xef\xbb\xbftokens: 8\r\n").succeeds(), write(b"tokens: 8\n").succeeds());
+    assert_eq!(
+        write(b"\xef\xbb\xbftokens: 8\r\n").succeeds(),
+        write(b"tokens: 8\n").succeeds()
+    );
     write(b"\xff\xfet\0").fails(2, &["mine.yaml is not UTF-8 but UTF-16", "iconv"]);
 }

@@ -66,9 +66,8 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::IsADirectory => "name a file",
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "choose another name",
         io::ErrorKind::Unsupported => "choose a folder on another file system",
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            "it is cut or damaged: fetch it again"
-        }
+        // Not the system says so but what unpacks a file.
+        _ if error.raw_os_error().is_none() => "it is cut or damaged: fetch it again",
         _ => "run the same command again",
     }
 }

@@ -46,21 +46,37 @@ fn the_text_begins_without_the_space_that_stands_in_the_prompt() {
     let space = || certain_of(u32::from(b' '));
     assert_eq!(run(space(), behind("The cat", 4)).0.text, "    ");
     let (output, streamed) = run(space(), behind("The cat ", 4));
-    assert_eq!((output.text.as_str(), streamed.as_str(), output.ids.len()), ("   ", "   ", 4));
+    assert_eq!(
+        (output.text.as_str(), streamed.as_str(), output.ids.len()),
+        ("   ", "   ", 4)
+    );
     // What does not begin with a space loses nothing.
     assert_eq!(run(certain_of(u32::from(b'x')), behind("The cat ", 4)).0.text, "xxxx");
 
     let mut stopped = behind("The cat ", 16);
     stopped.settings.stop = vec!["  ".to_owned()];
     let (output, streamed) = run(space(), stopped);
-    assert_eq!((output.stop, output.text.as_str(), streamed.as_str()), (StopReason::Stop, "", ""));
+    assert_eq!(
+        (output.stop, output.text.as_str(), streamed.as_str()),
+        (StopReason::Stop, "", "")
+    );
     assert_eq!(output.ids.len(), 1, "the space is a token of the text");
 }
 
 #[test]
 fn a_nul_is_no_text() {
-    assert!(Task::behind("T\0h\0e\0", &tokenizer()).unwrap_err().to_string().contains("NUL"));
-    assert!(Task::within("a\0 [[3]]", &tokenizer()).unwrap_err().to_string().contains("NUL"));
+    assert!(
+        Task::behind("T\0h\0e\0", &tokenizer())
+            .unwrap_err()
+            .to_string()
+            .contains("NUL")
+    );
+    assert!(
+        Task::within("a\0 [[3]]", &tokenizer())
+            .unwrap_err()
+            .to_string()
+            .contains("NUL")
+    );
 }
 
 #[test]

@@ -131,7 +131,9 @@ pub enum DataError {
 impl From<drdiff_files::Error> for DataError {
     fn from(error: drdiff_files::Error) -> Self {
         match error {
-            drdiff_files::Error::File { path, source, .. } => Self::io(&path)(source),
+            drdiff_files::Error::File { path, source, .. } if source.raw_os_error().is_some() => {
+                Self::io(&path)(source)
+            }
             other => Self::Files(other),
         }
     }
