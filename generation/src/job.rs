@@ -41,7 +41,7 @@ fn block_run(
     let noise = Noise::new(request.settings.seed, request.id);
     let sampler = request.settings.sampler.clone();
     let prompt = match &request.task {
-        Task::Continue(prompt) => &prompt.ids,
+        Task::Continue(prompt) => prompt.ids.as_slice(),
         Task::Infill(_) => &[],
     };
     let before = prompt.len() + written.len();
