@@ -70,15 +70,15 @@ fn marked_corpora_give_the_same_tokens() {
         let out = dir.path().join(format!("{name}-shards"));
         let mut prepare = drdiff();
         prepare
-            .args(["data", "prepare", "-q", "--vocab", "400"])
+            .args(["data", "prepare", "-q", "--vocab", "400", "--title-probability", "0"])
             .arg(put(dir.path(), name, bytes));
         prepare.arg("-o").arg(&out).run().succeeds();
         fs::read(out.join("train-tales.tokens")).unwrap()
     };
     let expected = tokens("plain.jsonl", plain.as_bytes());
-    assert_eq!(tokens("marked.jsonl", marked.as_bytes()), expected);
+    assert!(tokens("marked.jsonl", marked.as_bytes()) == expected);
     // Whether a file is packed its content tells, not its name.
-    assert_eq!(tokens("plain.jsonl.gz", plain.as_bytes()), expected);
+    assert!(tokens("plain.jsonl.gz", plain.as_bytes()) == expected);
 }
 
 #[test]
