@@ -154,6 +154,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         GenerationError::Length { .. }
         | GenerationError::EmptyGap
         | GenerationError::NoGap
+        | GenerationError::Nul
         | GenerationError::EmptyStop
         | GenerationError::IdleSteps { .. }
         | GenerationError::StyleGuidance(_)

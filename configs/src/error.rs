@@ -16,6 +16,9 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// A file that is no text in UTF-8.
+    #[error("cannot read the configuration: {0}")]
+    NoText(drdiff_files::Error),
     /// A document that is not YAML.
     #[error("{place}: not valid YAML ({reason}); correct the line{snippet}")]
     Syntax {

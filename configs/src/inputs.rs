@@ -169,7 +169,10 @@ fn preset_tree<T: Section>(name: &str) -> Result<Node> {
 }
 
 fn read<T: Section>(path: &Path) -> Result<Node> {
-    let text = std::fs::read_to_string(path).map_err(|source| {
+    let text = drdiff_files::text::read(path).map_err(|error| {
+        let drdiff_files::Error::File { source, .. } = error else {
+            return Error::NoText(error);
+        };
         let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
         let remedy = match presets(T::NAME).find(|preset| preset.name == stem) {
             Some(preset) => format!("for the preset of that name write `--config {}`", preset.name),

@@ -24,6 +24,9 @@ pub enum Error {
     /// A text to fill without a gap.
     #[error("the text has no gap to fill; write [[8]] where 8 tokens are wanted")]
     NoGap,
+    /// A text to go on from or to fill that is no text.
+    #[error("the text holds a NUL character, as text in UTF-16 does that is read as UTF-8; give it in UTF-8")]
+    Nul,
     /// A stop string that is found everywhere.
     #[error("a stop string is empty; leave it out, or write the text at which to stop")]
     EmptyStop,
@@ -113,6 +116,7 @@ impl Error {
             | Self::UnknownToken { .. }
             | Self::EmptyGap
             | Self::NoGap
+            | Self::Nul
             | Self::EmptyStop
             | Self::StyleGuidance(_)
             | Self::Compute(_) => true,

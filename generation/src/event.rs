@@ -32,7 +32,7 @@ impl StopReason {
 /// A finished text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Output {
-    /// The written text, without the prompt; for infilling the whole text.
+    /// The written text, without the prompt and the space that it may end in; for infilling the whole text.
     pub text: String,
     /// Its token ids, without end-of-text; a token that is cut by a stop string is left out.
     pub ids: Vec<u32>,

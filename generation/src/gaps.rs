@@ -2,6 +2,7 @@
 
 use drdiff_model::{Error as ModelError, Tokenizer};
 
+use crate::prompt::spaces;
 use crate::{Error, Result};
 
 /// Tokens of a gap that names no length.
@@ -16,11 +17,11 @@ enum Piece<'a> {
 
 /// The canvas of a text: given tokens, and `None` for each token of a gap, written `[[8]]`, or `[[]]` or `[[…]]` for
 /// [`GAP`] tokens. What looks like a gap and is none
-/// (`[[a link]]`) stays text. The space before a gap belongs to it, since tokens hold the space before a word.
+/// (`[[a link]]`) stays text. Spaces before a gap belong to it, as those at the end of a prompt do to what comes behind it.
 ///
 /// # Errors
 /// [`Error::EmptyGap`], [`Error::NoGap`], or if the text cannot be encoded.
-pub fn canvas(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Option<u32>>> {
+pub(crate) fn canvas(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Option<u32>>> {
     let mut canvas = Vec::new();
     let pieces = pieces(text);
     for (index, piece) in pieces.iter().enumerate() {
@@ -29,7 +30,7 @@ pub fn canvas(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Option<u32>>> {
             Piece::Gap(len) => canvas.resize(canvas.len().saturating_add(*len), None),
             Piece::Text(text) => {
                 let before_gap = matches!(pieces.get(index + 1), Some(Piece::Gap(_)));
-                let text = text.strip_suffix(' ').filter(|_| before_gap).unwrap_or(text);
+                let text = if before_gap { spaces(text).0 } else { text };
                 canvas.extend(tokenizer.encode(text).map_err(ModelError::from)?.into_iter().map(Some));
             }
         }

@@ -41,7 +41,7 @@ fn block_run(
     let noise = Noise::new(request.settings.seed, request.id);
     let sampler = request.settings.sampler.clone();
     let prompt = match &request.task {
-        Task::Continue(prompt) => prompt.as_slice(),
+        Task::Continue(prompt) => prompt.ids.as_slice(),
         Task::Infill(_) => &[],
     };
     let before = prompt.len() + written.len();
@@ -82,6 +82,10 @@ pub(crate) struct Job {
     plan: Option<(PassLayout, Plan)>,
     table: Table,
     stream: DecodeStream,
+    /// The space before the text stands in the prompt, and no text is written yet.
+    spaced: bool,
+    /// Bytes of that space that were written and are not in the text.
+    dropped: usize,
     stop: StopStrings,
     block: usize,
     block_size: usize,
@@ -117,7 +121,7 @@ impl Job {
         let (budget, block_size) = request.check(context, config.vocab)?;
         request.settings.compute.check(config)?;
         let (clean, canvas) = match &request.task {
-            Task::Continue(prompt) => (prompt.clone(), vec![None; block_size]),
+            Task::Continue(prompt) => (prompt.ids.clone(), vec![None; block_size]),
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
         };
         let pass = PREFILL.max(block_size) + block_size;
@@ -154,6 +158,8 @@ impl Job {
             plan: None,
             table: table.clone(),
             stream: tokenizer.decode_stream(),
+            spaced: matches!(&request.task, Task::Continue(prompt) if prompt.space),
+            dropped: 0,
             stop: StopStrings::new(&request.settings.stop, &request.task),
             block: 0,
             block_size,
@@ -405,13 +411,18 @@ impl Job {
             // A character that stays incomplete is part of the text, as it is when all ids are decoded at once.
             text.push_str(&self.stream.clone().finish());
         }
+        if self.spaced && !text.is_empty() {
+            self.spaced = false;
+            self.dropped = usize::from(text.starts_with(' '));
+            text.drain(..self.dropped);
+        }
         let (mut text, stopped) = self.stop.push(&text);
         if complete && !stopped {
             text.push_str(&self.stop.finish());
         }
         self.ids.extend_from_slice(written);
         self.text.push_str(&text);
-        while stopped && tokenizer.decode(&self.ids).len() > self.text.len() {
+        while stopped && tokenizer.decode(&self.ids).len() > self.dropped + self.text.len() {
             self.ids.pop();
         }
         events.push(Event::BlockCommitted {

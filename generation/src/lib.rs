@@ -15,6 +15,7 @@ mod job;
 mod overrides;
 mod part;
 mod pass;
+mod prompt;
 mod request;
 mod stop;
 
@@ -22,7 +23,8 @@ pub use compute::{Compute, PassCompute, RoutedCompute};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};
-pub use gaps::{GAP, canvas};
+pub use gaps::GAP;
 pub use job::prefill_passes;
 pub use overrides::Overrides;
+pub use prompt::{Prompt, apart, shown};
 pub use request::{Request, Settings, Suited, Task};

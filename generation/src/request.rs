@@ -4,7 +4,7 @@ use drdiff_attention::PlanKind;
 use drdiff_solver::{CommitSchedule, Process, SamplerConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Compute, Error, Result};
+use crate::{Compute, Error, Prompt, Result};
 
 /// Longest prompt, in tokens. Longer ones are almost surely a mistake.
 const MAX_PROMPT: usize = 1 << 20;
@@ -122,9 +122,10 @@ impl Default for Settings {
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Task {
-    /// Text after a prompt (token ids, possibly none), block after block.
-    Continue(Vec<u32>),
-    /// The `None` positions of a text whose other tokens are pinned on both sides, as one block.
+    /// Text after a prompt, block after block; [`Task::behind`] makes it of a text.
+    Continue(Prompt),
+    /// The `None` positions of a text whose other tokens are pinned on both sides, as one block; [`Task::within`] makes it of
+    /// a text.
     Infill(Vec<Option<u32>>),
 }
 

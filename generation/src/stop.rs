@@ -51,7 +51,7 @@ mod tests {
 
     fn read(stops: &[&str], pieces: &[&str]) -> (Vec<String>, bool, String) {
         let stops: Vec<String> = stops.iter().map(|stop| (*stop).to_owned()).collect();
-        let mut scanner = StopStrings::new(&stops, &Task::Continue(Vec::new()));
+        let mut scanner = StopStrings::new(&stops, &Task::Continue(Vec::new().into()));
         let mut given = Vec::new();
         for piece in pieces {
             let (text, stopped) = scanner.push(piece);

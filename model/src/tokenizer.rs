@@ -58,11 +58,12 @@ struct Shared {
 }
 
 impl Tokenizer {
-    /// Reads the content of a `tokenizer.json`.
+    /// Reads the content of a `tokenizer.json`; a byte order mark before it is no part of it.
     ///
     /// # Errors
     /// Bad JSON, a missing end-of-text token, or a tokenizer that does not give back every text.
     pub fn from_bytes(json: &[u8]) -> Result<Self, TokenizerError> {
+        let json = drdiff_files::without_mark(json);
         let mut bpe = tokenizers::Tokenizer::from_bytes(json).map_err(|e| TokenizerError::Format(e.to_string()))?;
         if bpe.get_normalizer().is_some() {
             return Err(TokenizerError::Lossy("it normalises the text".into()));

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use common::{Stories, line, names, options, story};
-use drdiff_training::data::{Corpus, DataError, PrepareOptions, Split, Stage, TokenizerChoice, prepare};
+use drdiff_training::data::{Corpus, DataError, PrepareOptions, Split, Stage, TokenizerChoice, documents, prepare};
 
 #[test]
 fn documents_come_back_by_tier_with_titles() {
@@ -208,6 +208,37 @@ fn bad_files_are_named_with_their_line() {
     assert!(refusal("x.jsonl.zst", b"not zstd at all").contains("line 1 of x.jsonl.zst"));
     assert!(refusal("x.jsonl", line("a", "A", "../up", "text").as_bytes()).contains("the tier \"../up\""));
     assert!(refusal("x.jsonl", line("a", "A", "tales", "").as_bytes()).contains("no document is left for training"));
+}
+
+#[test]
+fn marks_and_packing_are_told_from_the_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let texts = documents(&path)?.map(|document| Ok(document?.text));
+        texts.collect::<Result<Vec<String>, DataError>>()
+    };
+    let lines = "\u{feff}{\"text\": \"One\\r\\ntale\"}\r\n\r\n{\"text\": \"Two\"}\r\n".as_bytes();
+    let packed = zstd::encode_all(lines, 1).unwrap();
+    for (name, bytes) in [
+        ("a.jsonl", lines),
+        ("b.jsonl.zst", lines),
+        ("c.jsonl.gz", &packed),
+        ("d.ndjson", &packed),
+    ] {
+        assert_eq!(read(name, bytes).unwrap(), ["One\ntale", "Two"], "{name}");
+    }
+    let text = zstd::encode_all("\u{feff}One\r\ntale\r\n".as_bytes(), 1).unwrap();
+    assert_eq!(read("e.txt.zst", &text).unwrap(), ["One\ntale"]);
+
+    let told = |name: &str, bytes: &[u8]| read(name, bytes).unwrap_err().to_string();
+    assert!(told("f.txt", b"T\0h\0e\0").contains("iconv -f utf-16le -t utf-8"));
+    assert!(told("g.jsonl", b"\xff\xfe{\0").contains("iconv -f utf-16 -t utf-8"));
+    assert!(told("h.jsonl", b"[{\"text\": \"a\"}]").contains("jq -c .[]"));
+    assert!(told("i.jsonl", b"{\n\"text\": \"a\"\n}\n").contains("jq -c ."));
+    let cut = told("j.jsonl.zst", &packed[..packed.len() - 4]);
+    assert!(cut.contains("j.jsonl.zst") && cut.contains("cut or damaged"), "{cut}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) struct DataArgs {
 
 #[derive(Debug, Subcommand)]
 enum DataCommand {
-    /// Make token shards out of .txt, .jsonl and .jsonl.zst files
+    /// Make token shards out of .txt and .jsonl files, as they are or packed (.gz, .zst)
     Prepare(PrepareArgs),
     /// Write texts that say numbers and ask for them later, to learn retrieval from
     Recall(RecallArgs),
@@ -68,7 +68,7 @@ struct RecallArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 struct PrepareArgs {
-    /// Text to learn from: .txt, or .jsonl and .jsonl.zst with the fields text, title and tier
+    /// Text to learn from: .txt, or .jsonl with the fields text, title and tier; as they are or packed (.gz, .zst)
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder to write; it must not exist

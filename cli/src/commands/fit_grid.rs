@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use drdiff_files::{Output, begins_with};
+use drdiff_files::{Error, Output, begins_with, text};
 use drdiff_kernels::{DeviceKind, device};
 use drdiff_solver::{GridConfig, LearnedTime, PathMeasure, SamplerConfig, SolverConfig, Spacing, TimeGrid};
 use drdiff_training::data::text_windows;
@@ -33,7 +33,7 @@ const LEAST: usize = 48;
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub(crate) struct FitGridArgs {
-    /// Text to measure on: .txt, .jsonl or .jsonl.zst
+    /// Text to measure on: .txt or .jsonl, as they are or packed (.gz, .zst)
     #[arg(long, value_name = "FILE", required = true)]
     text: Vec<PathBuf>,
     /// Model to measure [default: the bundled one]
@@ -95,14 +95,17 @@ impl GridFile {
     /// If it is missing or no such file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = text::read(path).map_err(|error| {
+            let Error::File { source, .. } = error else {
+                return error.into();
+            };
             let names = Spacing::ALL
                 .iter()
                 .map(|spacing| spacing.name())
                 .collect::<Vec<_>>()
                 .join(", ");
             usage(format!(
-                "cannot read the grid {shown}: {error}; name a file of drdiff fit-grid, or one of {names}"
+                "cannot read the grid {shown}: {source}; name a file of drdiff fit-grid, or one of {names}"
             ))
         })?;
         serde_json::from_str(&text)

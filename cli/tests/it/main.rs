@@ -16,6 +16,7 @@ mod generate;
 mod infill;
 mod interrupt;
 mod outputs;
+mod reading;
 mod routing;
 mod sweep;
 mod train;

@@ -45,7 +45,7 @@ pub enum Error {
     },
     /// A folder that holds more than what is to be replaced.
     #[error("{folder} is not replaced, because {reason}; choose another folder, or remove it yourself", folder = .folder.display())]
-    Foreign {
+    ForeignFolder {
         /// The folder.
         folder: PathBuf,
         /// What it holds.
@@ -57,6 +57,16 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// A file of another kind than the one that is read there.
+    #[error("{name} is {what}; {remedy}")]
+    Foreign {
+        /// The file, or stdin.
+        name: String,
+        /// What it is.
+        what: String,
+        /// How to make of it what is wanted.
+        remedy: String,
+    },
 }
 
 impl Error {
@@ -66,6 +76,19 @@ impl Error {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// The refusal of `path`, where `-` stands for stdin, because it is `what`.
+    pub(crate) fn foreign(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let name = match path == Path::new("-") {
+            true => "stdin".to_owned(),
+            false => path.display().to_string(),
+        };
+        Self::Foreign {
+            name,
+            what: what.into(),
+            remedy: remedy.into(),
         }
     }
 }
@@ -83,6 +106,8 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::IsADirectory => "name a file",
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "choose another name",
         io::ErrorKind::Unsupported => "choose a folder on another file system",
+        // Not the system says so but what unpacks a file.
+        _ if error.raw_os_error().is_none() => "it is cut or damaged: fetch it again",
         _ => "run the same command again",
     }
 }

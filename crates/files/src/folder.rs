@@ -53,7 +53,7 @@ impl NewFolder {
     /// Refuses a folder that holds more than the files `own`, which the caller knows to be from this program.
     ///
     /// # Errors
-    /// [`Error::Foreign`] that names the first of the others, [`Error::File`] if the folder cannot be read.
+    /// [`Error::ForeignFolder`] that names the first of the others, [`Error::File`] if the folder cannot be read.
     pub fn require_only(folder: &Path, own: &[&str]) -> Result<()> {
         let wrong = || Error::file("read", folder);
         let mut others = Vec::new();
@@ -68,7 +68,7 @@ impl NewFolder {
         others.sort();
         match (others.first(), others.len()) {
             (None, _) => Ok(()),
-            (Some(first), count) => Err(Error::Foreign {
+            (Some(first), count) => Err(Error::ForeignFolder {
                 folder: folder.to_owned(),
                 reason: match count {
                     1 => format!("it holds `{first}`, which is not part of it"),

@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config, DTYPE};
+use drdiff_files::without_mark;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::{FeatureError, Features};
@@ -44,8 +45,10 @@ impl MiniLm {
             folder: folder.to_owned(),
             reason,
         };
-        let config: Config = serde_json::from_slice(&config).map_err(|e| wrong(format!("config.json: {e}")))?;
-        let mut tokenizer = Tokenizer::from_bytes(&words).map_err(|e| wrong(format!("tokenizer.json: {e}")))?;
+        let config: Config =
+            serde_json::from_slice(without_mark(&config)).map_err(|e| wrong(format!("config.json: {e}")))?;
+        let mut tokenizer =
+            Tokenizer::from_bytes(without_mark(&words)).map_err(|e| wrong(format!("tokenizer.json: {e}")))?;
         if tokenizer.get_vocab_size(true) > config.vocab_size || config.max_position_embeddings < READ {
             return Err(wrong("its vocabulary or its context does not fit".to_owned()));
         }

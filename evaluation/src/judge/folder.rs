@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
+use drdiff_files::without_mark;
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
@@ -95,7 +96,7 @@ pub(super) fn read(folder: &Path, device: &Device) -> std::result::Result<Parts,
         let path = folder.join(name);
         let bytes = fs::read(&path).map_err(|source| super::unreadable(&path, source))?;
         hasher.update(&bytes);
-        Ok(bytes)
+        Ok(without_mark(&bytes).to_vec())
     };
     let (config, words) = (bytes("config.json")?, bytes("tokenizer.json")?);
     let config: Config = serde_json::from_slice(&config).map_err(|e| wrong(format!("config.json: {e}")))?;

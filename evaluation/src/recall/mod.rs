@@ -189,7 +189,7 @@ fn write(
     let length = prompt.answer.len();
     engine.submit(Request {
         id,
-        task: Task::Continue(prompt.ids.clone()),
+        task: Task::Continue(prompt.ids.clone().into()),
         settings: Settings {
             tokens: length,
             block_size: length,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use drdiff_files::{Layout, Lines, text};
 use drdiff_generation::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use super::plan::Plan;
 pub struct SweepConfig {
     /// Prompts that every cell goes on from; none writes without a prompt.
     pub prompts: Vec<String>,
-    /// A file with one prompt a line, in place of `prompts`.
+    /// A file with one prompt a line, in place of `prompts`; it may be packed by gzip or zstd.
     pub prompt_file: Option<PathBuf>,
     /// Seeds that every cell uses.
     pub seeds: Vec<u64>,
@@ -23,8 +24,8 @@ pub struct SweepConfig {
     pub texts: usize,
     /// Texts that are written at once. Seconds of a text are its share of the passes it took part in.
     pub batch: usize,
-    /// A file with texts that people wrote, to compare entropy with: `.jsonl` or `.jsonl.zst` with one text a line under
-    /// the key `text`, or `.txt` with one text.
+    /// A file with texts that people wrote, to compare entropy with: `.jsonl` with one text a line under the key `text`, or
+    /// `.txt` with one text; both may be packed by gzip or zstd.
     pub reference: Option<PathBuf>,
     /// What all cells have in common; `settings.tokens` is the length of a text.
     pub settings: Settings,
@@ -84,7 +85,8 @@ impl SweepConfig {
     /// The prompts, from the file if one is named; one empty prompt if there is none.
     ///
     /// # Errors
-    /// [`SweepError::File`] if the file cannot be read, [`SweepError::Config`] if it holds no prompt.
+    /// [`SweepError::Files`] if the file cannot be read or is no text, [`SweepError::Config`] if it holds no prompt or has a
+    /// line that is none.
     pub fn read_prompts(&self) -> Result<Vec<String>> {
         let Some(path) = &self.prompt_file else {
             return Ok(match self.prompts.is_empty() {
@@ -92,16 +94,33 @@ impl SweepConfig {
                 false => self.prompts.clone(),
             });
         };
-        let text = std::fs::read_to_string(path).map_err(|source| SweepError::File {
+        let unreadable = |source| SweepError::File {
             action: "read",
             path: path.clone(),
             source,
-        })?;
-        let prompts: Vec<String> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .map(str::to_owned)
-            .collect();
+        };
+        let shown = path.display();
+        let mut lines = Lines::new(text::open(path)?);
+        match Layout::of(&mut lines).map_err(unreadable)? {
+            Layout::Json => {
+                return Err(SweepError::Config(format!(
+                    "{shown} holds JSON, and a sweep reads one prompt a line; take the prompts out with `jq -r .prompt`"
+                )));
+            }
+            layout => layout.check(path)?,
+        }
+        let mut prompts = Vec::new();
+        while let Some(line) = lines.read().map_err(unreadable)? {
+            if line.is_blank() {
+                continue;
+            }
+            prompts.push(line.content.map_err(|reason| {
+                let number = line.number;
+                SweepError::Config(format!(
+                    "line {number} of {shown} is no prompt: {reason}; correct or remove it"
+                ))
+            })?);
+        }
         if prompts.is_empty() {
             return Err(SweepError::Config(format!(
                 "{} holds no prompt; write one a line",

@@ -28,7 +28,7 @@ pub enum SweepError {
     /// The judge failed at a text.
     #[error("{0}; what is finished is kept")]
     Judge(String),
-    /// A file that cannot be written, or the lock.
+    /// A file that is not to be used, or the lock.
     #[error(transparent)]
     Files(#[from] drdiff_files::Error),
     /// The journal.

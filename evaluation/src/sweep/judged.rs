@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use drdiff_generation::apart;
 use drdiff_generation::batch::Journal;
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +77,8 @@ impl Judged {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let surprise = judge.read(&text.made_by.prompt, &text.text)?;
+            let (prompt, text_behind) = apart(&text.made_by.prompt, &text.text);
+            let surprise = judge.read(&prompt, &text_behind)?;
             journal.append(&Line {
                 judge: judge.hash().to_owned(),
                 key: text.key.clone(),

@@ -12,7 +12,7 @@ use crate::report::Reference;
 /// Documents that are read at most: enough to know a mean to a hundredth of a nat.
 pub(super) const DOCUMENTS: usize = 500;
 
-/// Entropy of the documents of a `.txt`, `.jsonl` or `.jsonl.zst` file, each cut to its first `tokens` tokens (see
+/// Entropy of the documents of a `.txt` or `.jsonl` file, packed or not, each cut to its first `tokens` tokens (see
 /// [`openings`]).
 ///
 /// # Errors

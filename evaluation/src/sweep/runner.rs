@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use drdiff_files::{FolderLock, make_folder};
 use drdiff_generation::batch::Journal;
-use drdiff_generation::{Engine, Event, Request, Settings, Task};
+use drdiff_generation::{Engine, Event, Prompt, Request, Settings, Task};
 
 use super::cell::Cell;
 use super::config::SweepConfig;
@@ -184,7 +184,7 @@ impl Runner {
             let made_by = self.made_by(cell, *slot, model);
             engine.submit(Request {
                 id: slot.request,
-                task: Task::Continue(engine.tokenizer().encode(&made_by.prompt)?),
+                task: Task::behind(&made_by.prompt, engine.tokenizer())?,
                 settings: made_by.settings,
             })?;
             open.push((*slot, 0.0));
@@ -255,7 +255,7 @@ fn warm_up(engine: &mut Engine, cell: &Cell) -> Result<()> {
     };
     engine.submit(Request {
         id: u64::MAX,
-        task: Task::Continue(Vec::new()),
+        task: Task::Continue(Prompt::default()),
         settings,
     })?;
     while !engine.is_idle() {

@@ -1,10 +1,9 @@
 //! Texts out of a file, whatever wrote them.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
-use drdiff_generation::batch::Lines;
+use drdiff_files::{Layout, Lines, plain, text};
+use drdiff_generation::apart;
 use drdiff_model::Tokenizer;
 use serde::Serialize;
 use serde_json::Value;
@@ -44,11 +43,12 @@ pub struct TextSet {
 
 impl TextSet {
     /// Reads a `.txt` file (one text), or JSON lines: records of `drdiff batch` in both of its forms, of `drdiff sweep`
-    /// (`texts.jsonl`), or any object with a string under `text` and perhaps one under `prompt`. A text whose gaps were filled goes on
+    /// (`texts.jsonl`), or any object with a string under `text` and perhaps one under `prompt`. Both may be packed by gzip or
+    /// zstd. Texts and prompts are cleaned as those that are written on, see [`apart`]. A text whose gaps were filled goes on
     /// from nothing, and so does a file; a record that has no prompt does not say what its text goes on from.
     ///
     /// # Errors
-    /// If the file cannot be read or holds no text at all.
+    /// If the file cannot be read, is no text, or holds none at all.
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable = |source| SweepError::File {
             action: "read",
@@ -59,14 +59,20 @@ impl TextSet {
             name: name_of(path),
             ..Self::default()
         };
-        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("txt")) {
+        let reader = text::open(path)?;
+        if is_one_text(path) {
             set.texts.push(Text {
                 prompt: Some(String::new()),
-                text: std::fs::read_to_string(path).map_err(unreadable)?,
+                text: plain(&text::whole(reader, path)?).into_owned(),
                 stop_reason: None,
             });
         } else {
-            let mut lines = Lines::new(BufReader::new(File::open(path).map_err(unreadable)?));
+            let mut lines = Lines::new(reader);
+            match Layout::of(&mut lines).map_err(unreadable)? {
+                // What is no JSON is told line by line.
+                Layout::Table => {}
+                layout => layout.check(path)?,
+            }
             while let Some(line) = lines.read().map_err(unreadable)? {
                 match line.content.and_then(|content| record(&content)) {
                     Ok(text) => set.texts.extend(text),
@@ -90,6 +96,18 @@ impl TextSet {
     }
 }
 
+/// Whether a file's name, without the ending of a packed one, says that it is one text.
+fn is_one_text(path: &Path) -> bool {
+    let packed = path.extension().is_some_and(|end| end == "gz" || end == "zst");
+    let name = if packed {
+        path.file_stem().map(Path::new)
+    } else {
+        Some(path)
+    };
+    let ending = name.and_then(Path::extension);
+    ending.is_some_and(|end| end.eq_ignore_ascii_case("txt"))
+}
+
 /// The text of a line; `None` of an empty one.
 fn record(line: &str) -> std::result::Result<Option<Text>, String> {
     if line.trim().is_empty() {
@@ -106,9 +124,11 @@ fn record(line: &str) -> std::result::Result<Option<Text>, String> {
     let prompt = [&value["prompt"], &value["made_by"]["prompt"], &beside["prompt"]];
     let filled = value["infill"].is_string() || beside["infill"].is_string();
     let reason = [&value["stop_reason"], &value["ended"], &beside["stop_reason"]];
+    let known = prompt.into_iter().find_map(string).or_else(|| filled.then(String::new));
+    let (prompt, text) = apart(known.as_deref().unwrap_or_default(), &text);
     Ok(Some(Text {
-        prompt: prompt.into_iter().find_map(string).or_else(|| filled.then(String::new)),
-        text,
+        prompt: known.is_some().then(|| prompt.into_owned()),
+        text: text.into_owned(),
         stop_reason: reason.into_iter().find_map(string),
     }))
 }
@@ -165,6 +185,35 @@ mod tests {
         assert_eq!(reasons, [Some("end"), Some("length"), None, Some("end"), None, None]);
         let bad: Vec<u64> = set.malformed.iter().map(|bad| bad.line).collect();
         assert_eq!(bad, [2, 7]);
+    }
+
+    #[test]
+    fn texts_are_read_as_they_were_written_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("texts.jsonl");
+        let line = "\u{feff}{\"prompt\": \"Once\\r\\n \", \"text\": \"upon\\r\\na\"}\r\n";
+        std::fs::write(&path, line).unwrap();
+        let set = TextSet::read(&path).unwrap();
+        let Text { prompt, text, .. } = &set.texts[0];
+        assert_eq!((prompt.as_str(), text.as_str()), ("Once\n", " upon\na"));
+        let path = dir.path().join("text.TXT.gz");
+        std::fs::write(&path, "\u{feff}One\r\ntext").unwrap();
+        assert_eq!(TextSet::read(&path).unwrap().texts[0].text, "One\ntext");
+    }
+
+    #[test]
+    fn files_that_hold_no_lines_of_records_are_refused_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("texts.jsonl");
+        for (bytes, words) in [
+            (&b"[{\"text\": \"a\"}]\n"[..], "jq -c .[]"),
+            (b"{\n\"text\": \"a\"\n}\n", "jq -c ."),
+            (b"\xff\xfe{\0", "iconv -f utf-16"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let told = TextSet::read(&path).unwrap_err().to_string();
+            assert!(told.contains(words), "{told}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub enum BatchError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A file that is not to be written.
+    /// A file that is not to be used.
     #[error(transparent)]
     Files(drdiff_files::Error),
     /// The output was removed under the job's hands.

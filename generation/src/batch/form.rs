@@ -1,12 +1,12 @@
 //! A request as it is read, and DrDiff's own form of it.
 
-use drdiff_model::{Error as ModelError, Tokenizer};
+use drdiff_model::Tokenizer;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::id::Fingerprint;
 use crate::overrides::unknown_key;
-use crate::{Overrides, Result, Task, canvas};
+use crate::{Overrides, Result, Task};
 
 /// What is to be written, as text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,10 +21,10 @@ pub(super) enum Wish {
 impl Wish {
     /// The wish in token ids.
     pub(super) fn task(&self, tokenizer: &Tokenizer) -> Result<Task> {
-        Ok(match self {
-            Self::Prompt(text) => Task::Continue(tokenizer.encode(text).map_err(ModelError::from)?),
-            Self::Infill(text) => Task::Infill(canvas(text, tokenizer)?),
-        })
+        match self {
+            Self::Prompt(text) => Task::behind(text, tokenizer),
+            Self::Infill(text) => Task::within(text, tokenizer),
+        }
     }
 }
 

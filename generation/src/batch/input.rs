@@ -1,19 +1,15 @@
 //! A file of requests, read line by line.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
+use drdiff_files::{Layout, Line, Lines, text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::form::Form;
-use super::lines::{Line, Lines};
 use super::{BatchError, openai};
-
-/// Bytes that are looked at to tell the format.
-const HEAD: usize = 1 << 16;
 
 /// How requests are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,27 +37,45 @@ impl InputFormat {
         }
     }
 
-    /// Tells the format from the beginning of a file and its name: lines that begin with `{` are JSON, and OpenAI's
-    /// have a `custom_id`. The first line that is whole JSON decides; without one, the first that looks like it.
-    fn detect(head: &[u8], name: &Path) -> Self {
-        let named_json = name
-            .extension()
-            .is_some_and(|ext| ext == "jsonl" || ext == "json" || ext == "ndjson");
-        let lines = || head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        let begins = |line: &[u8]| line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).starts_with(b"{");
-        let first = lines().find(|line| !line.is_empty());
-        if !named_json && !first.is_some_and(begins) {
-            return Self::Text;
+    /// Tells the format of lines that lie as `layout` says: OpenAI's JSON has a `custom_id`. The first line that is whole
+    /// JSON decides; without one, the first that looks like it.
+    fn detect(layout: Layout, lines: &mut Lines<text::Reader>) -> io::Result<Self> {
+        if layout != Layout::Json {
+            return Ok(Self::Text);
         }
-        let whole = lines().filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let has_id = match whole.into_iter().find(Value::is_object) {
-            Some(line) => line.get("custom_id").is_some() || line.get("body").is_some(),
-            None => lines()
-                .find(|line| begins(line))
-                .is_some_and(|line| line.windows(11).any(|word| word == b"\"custom_id\"")),
+        let whole = lines.find_ahead(|line| match serde_json::from_str(line) {
+            Ok(Value::Object(map)) => Some(map.contains_key("custom_id") || map.contains_key("body")),
+            _ => None,
+        })?;
+        let has_id = match whole {
+            Some(has_id) => has_id,
+            None => {
+                let first = lines.find_ahead(|line| line.starts_with('{').then(|| line.contains("\"custom_id\"")))?;
+                first.unwrap_or(false)
+            }
         };
-        if has_id { Self::OpenAi } else { Self::Drdiff }
+        Ok(if has_id { Self::OpenAi } else { Self::Drdiff })
     }
+}
+
+/// How the lines of `path` lie, of which `format` is known or not. A name that promises JSON or a table is believed where
+/// the content could be anything.
+fn layout(path: &Path, format: Option<InputFormat>, lines: &mut Lines<text::Reader>) -> io::Result<Layout> {
+    if format == Some(InputFormat::Text) {
+        return Ok(Layout::Plain);
+    }
+    let told = Layout::of(lines)?;
+    // Packed files have an ending behind their ending.
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    Ok(match told {
+        // Whoever says that the lines are JSON is told line by line which are not.
+        Layout::Plain | Layout::Table if format.is_some() => Layout::Json,
+        Layout::Plain | Layout::Table if ends(&[".jsonl", ".json", ".ndjson"]) => Layout::Json,
+        Layout::Plain if ends(&[".csv", ".tsv"]) => Layout::Table,
+        told => told,
+    })
 }
 
 /// One line of the file that is not blank.
@@ -78,7 +92,7 @@ pub(super) struct Item {
 /// Requests, read one at a time from a file or a pipe of any size.
 pub struct Input {
     path: std::path::PathBuf,
-    lines: Lines<Box<dyn BufRead + Send>>,
+    lines: Lines<text::Reader>,
     format: InputFormat,
     ignored: BTreeSet<String>,
 }
@@ -87,28 +101,34 @@ impl Input {
     /// Opens a file; `-` stands for `stdin`. Without a `format` it is told from the content.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// If the file cannot be read, or is no list of requests as a whole.
     pub fn open(path: &Path, format: Option<InputFormat>) -> Result<Self, BatchError> {
         if path == Path::new("-") {
             return Self::new(Box::new(io::stdin()), path, format);
         }
-        let file = File::open(path).map_err(BatchError::file("read", path))?;
-        Self::new(Box::new(file), path, format)
+        Self::of(text::open(path)?, path, format)
     }
 
     /// Reads requests from anything; `path` is for messages, and its ending helps to tell the format.
     ///
     /// # Errors
-    /// If nothing can be read.
+    /// As [`Input::open`].
     pub fn new(source: Box<dyn Read + Send>, path: &Path, format: Option<InputFormat>) -> Result<Self, BatchError> {
-        let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(HEAD, source));
+        Self::of(text::stream(source, path)?, path, format)
+    }
+
+    fn of(reader: text::Reader, path: &Path, format: Option<InputFormat>) -> Result<Self, BatchError> {
+        let mut lines = Lines::new(reader);
+        let unreadable = || BatchError::file("read", path);
+        let layout = layout(path, format, &mut lines).map_err(unreadable())?;
+        layout.check(path)?;
         let format = match format {
             Some(format) => format,
-            None => InputFormat::detect(reader.fill_buf().map_err(BatchError::file("read", path))?, path),
+            None => InputFormat::detect(layout, &mut lines).map_err(unreadable())?,
         };
         Ok(Self {
             path: path.to_owned(),
-            lines: Lines::new(reader),
+            lines,
             format,
             ignored: BTreeSet::new(),
         })
@@ -181,9 +201,39 @@ mod tests {
         assert_eq!(format("{\"custom_id\": \"a\"}\n", "-"), InputFormat::OpenAi);
         assert_eq!(format("{broken\n{\"custom_id\": \"a\"}\n", "-"), InputFormat::OpenAi);
         assert_eq!(format("broken\n{\"prompt\": \"a\"}\n", "a.jsonl"), InputFormat::Drdiff);
-        let long = format!("{{\"custom_id\": \"a\", \"body\": \"{}\"}}", "x".repeat(HEAD));
+        let long = format!("{{\"body\": \"{}\", \"custom_id\": \"a\"}}", "x".repeat(1 << 20));
         assert_eq!(format(&long, "-"), InputFormat::OpenAi);
+        assert_eq!(format("[Scene: a house]\n{Once}\n", "a.txt"), InputFormat::Text);
+        assert_eq!(format("{Once upon a time}\nThe\n", "a.txt"), InputFormat::Text);
         assert_eq!(format("", "-"), InputFormat::Text);
+    }
+
+    #[test]
+    fn what_is_no_list_of_requests_is_refused_as_a_whole() {
+        let told = |text: &str, name: &str, format| {
+            let source = io::Cursor::new(text.as_bytes().to_vec());
+            Input::new(Box::new(source), Path::new(name), format)
+                .err()
+                .map(|error| error.to_string())
+        };
+        let array = "[\n  {\"prompt\": \"a\"}\n]\n";
+        for (name, format) in [("a.json", None), ("a.txt", None), ("-", Some(InputFormat::Drdiff))] {
+            let told = told(array, name, format).unwrap();
+            assert!(told.contains("JSON array") && told.contains("jq -c .[]"), "{told}");
+        }
+        assert_eq!(told(array, "a.txt", Some(InputFormat::Text)), None);
+        assert!(
+            told("{\n\"prompt\": \"a\"\n}\n", "-", None)
+                .unwrap()
+                .contains("jq -c .")
+        );
+        assert!(told("id,prompt\n1,Once\n", "a.txt", None).unwrap().contains("table"));
+        assert!(told("Once\n", "a.csv", None).unwrap().contains("table"));
+        assert!(
+            told("T\0h\0e\0", "a.jsonl", None)
+                .unwrap()
+                .contains("iconv -f utf-16le")
+        );
     }
 
     #[test]

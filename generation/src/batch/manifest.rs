@@ -58,7 +58,7 @@ impl Manifest {
     /// [`BatchError::NoJob`] if there is none that this program can read.
     pub fn read(folder: &Path) -> Result<Self, BatchError> {
         let reason = match std::fs::read(folder.join(FILE)) {
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(bytes) => match serde_json::from_slice(drdiff_files::without_mark(&bytes)) {
                 Ok(manifest) => return Ok(manifest),
                 Err(e) => format!("{FILE} is not readable: {e}"),
             },

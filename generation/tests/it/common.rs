@@ -156,7 +156,7 @@ pub(crate) fn request(id: u64, prompt: &str, tokens: usize) -> Request {
     settings.sampler.steps = 4;
     Request {
         id,
-        task: Task::Continue(prompt.bytes().map(u32::from).collect()),
+        task: Task::Continue(prompt.bytes().map(u32::from).collect::<Vec<_>>().into()),
         settings,
     }
 }

@@ -129,7 +129,7 @@ fn a_text_goes_on_as_if_its_start_had_been_the_prompt() {
         let Task::Continue(prompt) = &mut rest.task else {
             unreachable!()
         };
-        prompt.extend(&ids[..16]);
+        prompt.ids.extend(&ids[..16]);
         rest.settings.tokens = 16;
         assert_eq!(write_one(network(), rest).ids, ids[16..], "{process}");
     }
@@ -218,7 +218,7 @@ fn an_incomplete_character_at_the_end_is_shown() {
 fn a_prompt_of_unknown_tokens_is_refused() {
     let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
     let vocab = engine.network().config().vocab;
-    let task = Task::Continue(vec![65, vocab as u32]);
+    let task = Task::Continue(vec![65, vocab as u32].into());
     let request = Request {
         id: 0,
         task,
@@ -242,12 +242,12 @@ fn impossible_requests_are_refused() {
         }
         assert!(engine.is_idle());
     };
-    let prompt = || Task::Continue(vec![65]);
+    let prompt = || Task::Continue(vec![65].into());
     refused(prompt(), 0, 8, ("a number of tokens", 0));
     refused(prompt(), 8, 0, ("a block size", 0));
     refused(prompt(), 100, CONTEXT + 1, ("a block", CONTEXT + 1));
     let long = (1 << 20) + 1;
-    refused(Task::Continue(vec![65; long]), 8, 8, ("a prompt", long));
+    refused(Task::Continue(vec![65; long].into()), 8, 8, ("a prompt", long));
     refused(Task::Infill(vec![Some(65); 3]), 8, 8, ("a gap length", 0));
     refused(
         Task::Infill(vec![None; CONTEXT + 1]),

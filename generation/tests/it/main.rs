@@ -9,6 +9,7 @@ mod engine;
 mod frequency;
 mod guidance;
 mod passes;
+mod prompt;
 mod retrieval;
 mod sparse;
 mod tree;

@@ -67,7 +67,7 @@ pub(crate) fn assert_goes_on(network: impl Fn() -> Network) {
     let Task::Continue(prompt) = &mut rest.task else {
         unreachable!()
     };
-    prompt.extend(&ids[..560]);
+    prompt.ids.extend(&ids[..560]);
     rest.settings.tokens = 80;
     assert_eq!(write_one(network(), rest).ids, ids[560..]);
 }

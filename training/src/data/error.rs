@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// No input at all.
-    #[error("no input files; name at least one .txt, .jsonl or .jsonl.zst file")]
+    #[error("no input files; name at least one .txt or .jsonl file")]
     NoFiles,
     /// A file that does not exist.
     #[error("{path} does not exist; check the path")]
@@ -15,7 +15,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A name that does not say how to read the file.
-    #[error("{path}: unknown kind of file; use .txt, .jsonl or .jsonl.zst")]
+    #[error("{path}: unknown kind of file; use .txt or .jsonl, as they are or packed (.gz, .zst)")]
     UnknownKind {
         /// The file.
         path: PathBuf,
@@ -26,14 +26,9 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// A .txt file that is not UTF-8.
-    #[error("{path} is not UTF-8 (byte {offset}); convert it, for example with `iconv -t utf-8`")]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// Offset of the first bad byte.
-        offset: usize,
-    },
+    /// A file that is no text in UTF-8, or has no text a line; a file or folder that cannot be written.
+    #[error(transparent)]
+    Files(drdiff_files::Error),
     /// A line of a .jsonl file that cannot be used.
     #[error("{reason} at line {line} of {path}; fix or remove the line")]
     Line {
@@ -123,9 +118,6 @@ pub enum DataError {
     /// The caller asked to stop; nothing was left behind.
     #[error("interrupted; nothing was written")]
     Interrupted,
-    /// A file or folder that cannot be written.
-    #[error(transparent)]
-    Files(#[from] drdiff_files::Error),
     /// The system refused to read or write.
     #[error("{path}: {source}")]
     Io {
@@ -134,6 +126,19 @@ pub enum DataError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl From<drdiff_files::Error> for DataError {
+    fn from(error: drdiff_files::Error) -> Self {
+        match error {
+            drdiff_files::Error::File {
+                action: "read",
+                path,
+                source,
+            } if source.raw_os_error().is_some() => Self::io(&path)(source),
+            other => Self::Files(other),
+        }
+    }
 }
 
 impl DataError {

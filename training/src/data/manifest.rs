@@ -139,13 +139,14 @@ impl Manifest {
         }
         let path = dir.join(MANIFEST);
         let json = std::fs::read(&path).map_err(DataError::io(&path))?;
+        let json = drdiff_files::without_mark(&json);
         let corrupt = |e: serde_json::Error| DataError::corrupt(&path, e.to_string());
-        let format: Format = serde_json::from_slice(&json).map_err(corrupt)?;
+        let format: Format = serde_json::from_slice(json).map_err(corrupt)?;
         if format.version != VERSION {
             let reason = format!("its version is {}, this program reads {VERSION}", format.version);
             return Err(DataError::corrupt(&path, reason));
         }
-        serde_json::from_slice(&json).map_err(corrupt)
+        serde_json::from_slice(json).map_err(corrupt)
     }
 
     /// Writes the manifest into `dir`.

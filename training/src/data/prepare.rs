@@ -170,7 +170,7 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
 
 /// Refuses to replace what is not a corpus folder of this program alone, or holds one of `inputs`.
 fn require_replaceable<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), DataError> {
-    let foreign = |reason: String| Error::Foreign {
+    let foreign = |reason: String| Error::ForeignFolder {
         folder: out.to_owned(),
         reason,
     };

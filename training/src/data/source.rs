@@ -1,18 +1,19 @@
-//! Documents out of `.txt`, `.jsonl` and `.jsonl.zst` files, one at a time.
+//! Documents out of `.txt` and `.jsonl` files, plain or packed, one at a time.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use drdiff_files::{Layout, Line, Lines, plain, text};
 use serde::Deserialize;
 
 use super::error::DataError;
 
 /// One document may be this long; it is held in memory whole.
 const DOCUMENT_LIMIT: u64 = 256 << 20;
-/// zstd files written with `--long=27` and up to `--ultra --long=31` refer this far back.
-const WINDOW_LOG_MAX: u32 = 31;
+/// JSON escapes at most six bytes for one.
+const LINE_LIMIT: usize = 6 * DOCUMENT_LIMIT as usize;
 
 /// One text with what is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +37,12 @@ struct Record {
     tier: Option<String>,
 }
 
-/// The documents of a `.txt` file (one), or of a `.jsonl` or `.jsonl.zst` file (one a line, under the key `text`).
+/// The documents of a `.txt` file (one), or of a `.jsonl` file (one a line, under the key `text`). Both may be packed by gzip
+/// or zstd, which is told from their content; an ending `.gz` or `.zst` is no part of the name.
 ///
 /// # Errors
-/// If the file has another ending or cannot be opened; each document may be an error of its own, and then is the last.
+/// If the file has another ending, is no text or cannot be opened; each document may be an error of its own, and then is
+/// the last.
 pub fn documents(path: &Path) -> Result<impl Iterator<Item = Result<Document, DataError>> + use<>, DataError> {
     let mut source = Some(Source::open(path)?);
     Ok(std::iter::from_fn(move || {
@@ -90,46 +93,47 @@ pub(super) struct Source {
     path: PathBuf,
     tally: Tally,
     kind: Kind,
-    line: u64,
     found: bool,
 }
 
 enum Kind {
-    Text(Option<Tallied>),
-    Lines(Box<dyn BufRead + Send>),
+    Text(Option<text::Reader>),
+    Lines(Lines<text::Reader>),
 }
 
 impl Source {
-    /// Opens `path`; its name decides how it is read.
+    /// Opens `path`; its name decides whether it is one text or a text a line.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let name = path
             .file_name()
             .map(|name| name.to_string_lossy().to_lowercase())
             .unwrap_or_default();
-        let tally = Tally::default();
-        let open = || {
-            let file = File::open(path).map_err(DataError::io(path))?;
-            Ok::<_, DataError>(Tallied {
-                file,
-                tally: tally.clone(),
-            })
-        };
-        let kind = if name.ends_with(".txt") {
-            Kind::Text(Some(open()?))
-        } else if name.ends_with(".jsonl") {
-            Kind::Lines(Box::new(BufReader::with_capacity(1 << 20, open()?)))
-        } else if name.ends_with(".jsonl.zst") {
-            let mut decoder = zstd::Decoder::new(open()?).map_err(DataError::io(path))?;
-            decoder.window_log_max(WINDOW_LOG_MAX).map_err(DataError::io(path))?;
-            Kind::Lines(Box::new(BufReader::with_capacity(1 << 20, decoder)))
-        } else {
+        let name = [".gz", ".zst"]
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending))
+            .unwrap_or(&name);
+        let is_text = name.ends_with(".txt");
+        if !is_text && !name.ends_with(".jsonl") && !name.ends_with(".ndjson") {
             return Err(DataError::UnknownKind { path: path.to_owned() });
+        }
+        let tally = Tally::default();
+        let file = Tallied {
+            file: File::open(path).map_err(DataError::io(path))?,
+            tally: tally.clone(),
+        };
+        let reader = text::stream(file, path)?;
+        let kind = if is_text {
+            Kind::Text(Some(reader))
+        } else {
+            let mut lines = Lines::at_most(reader, LINE_LIMIT);
+            let layout = Layout::of(&mut lines).map_err(|e| unreadable(path, 1, &e))?;
+            layout.check(path)?;
+            Kind::Lines(lines)
         };
         Ok(Self {
             path: path.to_owned(),
             tally,
             kind,
-            line: 0,
             found: false,
         })
     }
@@ -142,8 +146,8 @@ impl Source {
     /// The next document; `None` at the end of the file, an error if the file held none.
     pub(super) fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         let document = match &mut self.kind {
-            Kind::Text(file) => match file.take() {
-                Some(file) => Some(self.whole_file(file)?),
+            Kind::Text(reader) => match reader.take() {
+                Some(reader) => Some(self.whole_file(reader)?),
                 None => None,
             },
             Kind::Lines(_) => self.next_line()?,
@@ -157,17 +161,14 @@ impl Source {
         Ok(document)
     }
 
-    fn whole_file(&self, file: Tallied) -> Result<Document, DataError> {
+    fn whole_file(&self, reader: text::Reader) -> Result<Document, DataError> {
         let mut bytes = Vec::new();
-        file.take(DOCUMENT_LIMIT + 1)
+        reader
+            .take(DOCUMENT_LIMIT + 1)
             .read_to_end(&mut bytes)
             .map_err(DataError::io(&self.path))?;
         self.check_length(bytes.len())?;
-        let text = String::from_utf8(bytes).map_err(|e| DataError::NotUtf8 {
-            path: self.path.clone(),
-            offset: e.utf8_error().valid_up_to(),
-        })?;
-        let text = clean(&text);
+        let text = clean(&text::utf8(bytes, &self.path)?);
         if text.is_empty() {
             return Err(DataError::Empty {
                 path: self.path.clone(),
@@ -182,44 +183,30 @@ impl Source {
     }
 
     fn next_line(&mut self) -> Result<Option<Document>, DataError> {
-        let Kind::Lines(reader) = &mut self.kind else {
+        let Kind::Lines(lines) = &mut self.kind else {
             return Ok(None);
         };
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            self.line += 1;
-            // JSON escapes at most six bytes for one.
-            let count = reader
-                .take(6 * DOCUMENT_LIMIT)
-                .read_until(b'\n', &mut line)
-                .map_err(|e| line_error(&self.path, self.line, format!("unreadable data ({e})")))?;
-            if count == 0 {
-                return Ok(None);
+        let mut last = 0;
+        let Line { number, content } = loop {
+            match lines.read().map_err(|e| unreadable(&self.path, last + 1, &e))? {
+                None => return Ok(None),
+                Some(line) if line.is_blank() => last = line.number,
+                Some(line) => break line,
             }
-            if line.iter().any(|byte| !byte.is_ascii_whitespace()) {
-                break;
-            }
-        }
-        if let Err(e) = std::str::from_utf8(&line) {
-            return Err(line_error(
-                &self.path,
-                self.line,
-                format!("bytes that are not UTF-8 (byte {})", e.valid_up_to()),
-            ));
-        }
-        let record: Record = serde_json::from_slice(line.trim_ascii_end()).map_err(|e| {
+        };
+        let line = content.map_err(|reason| line_error(&self.path, number, reason))?;
+        let record: Record = serde_json::from_str(line.trim_end()).map_err(|e| {
             let what = if e.is_data() { "unusable record" } else { "broken JSON" };
             line_error(
                 &self.path,
-                self.line,
+                number,
                 format!("{what} (column {}: {})", e.column(), reason(&e)),
             )
         })?;
         self.check_length(record.text.len())?;
         let id = match record.id {
             Some(serde_json::Value::String(id)) => id,
-            Some(serde_json::Value::Null) | None => self.default_id(self.line),
+            Some(serde_json::Value::Null) | None => self.default_id(number),
             Some(other) => other.to_string(),
         };
         let title = record
@@ -262,6 +249,10 @@ fn line_error(path: &Path, line: u64, reason: String) -> DataError {
     }
 }
 
+fn unreadable(path: &Path, line: u64, error: &std::io::Error) -> DataError {
+    line_error(path, line, format!("unreadable data ({error})"))
+}
+
 /// serde_json's own words without its position, which counts from the start of the line and is given already.
 fn reason(error: &serde_json::Error) -> String {
     let message = error.to_string();
@@ -270,10 +261,5 @@ fn reason(error: &serde_json::Error) -> String {
 
 /// Text as it is tokenised: no byte order mark, `\n` line ends, no blank space around it.
 fn clean(text: &str) -> String {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.contains('\r') {
-        text.replace("\r\n", "\n").replace('\r', "\n")
-    } else {
-        text.to_owned()
-    }
+    plain(text).trim().to_owned()
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
+use drdiff_generation::{Engine, Event, Output, Prompt, Request, Settings, Task};
 
 use super::args::Common;
 use super::clock::{Clock, Timing};
@@ -93,7 +93,7 @@ pub(super) fn run(args: &GenerateArgs, report: &mut Report) -> Result<()> {
         clock: &clock,
     };
     report.add(bench.load_row(load_ms))?;
-    let prompt = tokenizer.encode(&args.prompt)?;
+    let prompt = Prompt::new(&args.prompt, &tokenizer)?;
     let mut engine = Engine::new(network, tokenizer, 1)?;
     for setting in &args.settings {
         let mut settings: Settings = resolve(None, &[])?.value;
@@ -165,7 +165,7 @@ impl Bench<'_> {
 fn write(engine: &mut Engine, prompt: &[u32], settings: &Settings) -> Result<Output> {
     engine.submit(Request {
         id: 0,
-        task: Task::Continue(prompt.to_vec()),
+        task: Task::Continue(prompt.to_vec().into()),
         settings: settings.clone(),
     })?;
     loop {

@@ -38,7 +38,7 @@ pub(crate) struct EvalArgs {
     /// Change the model's attention or context for this measurement, such as attention.plan=tree
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
-    /// Held-out text to measure the model on: .txt, .jsonl or .jsonl.zst
+    /// Held-out text to measure the model on: .txt or .jsonl, as they are or packed (.gz, .zst)
     #[arg(long, value_name = "FILE")]
     pub(super) text: Vec<PathBuf>,
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = at_least_one(), help = format!(
@@ -101,7 +101,7 @@ pub(crate) struct EvalArgs {
     /// Folder of all-MiniLM-L6-v2, for distances to the human text
     #[arg(long, value_name = "FOLDER", requires = "human")]
     pub(super) features: Option<PathBuf>,
-    /// Text that the model learned from, to find what was copied: .txt, .jsonl or .jsonl.zst
+    /// Text that the model learned from, to find what was copied: .txt or .jsonl, as they are or packed (.gz, .zst)
     #[arg(long, value_name = "FILE")]
     pub(super) training_text: Vec<PathBuf>,
     /// Where the model computes: cpu, cuda or cuda:N

@@ -26,7 +26,7 @@ Ctrl-C ends after the current pass, keeps the text so far and exits with 75.
 pub(crate) struct GenerateArgs {
     /// Text to go on from; "" writes without one, and without PROMPT it is read from stdin
     pub(super) prompt: Option<String>,
-    /// Read the prompt from a file (- is stdin); a final line break is not part of it
+    /// Read the prompt from a file (- is stdin), packed or not; a final line break is not part of it
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "prompt")]
     pub(super) file: Option<PathBuf>,
     #[arg(

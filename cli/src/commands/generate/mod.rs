@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use drdiff_files::Output;
-use drdiff_generation::{Engine, Event, Request, Settings, Task, canvas};
+use drdiff_generation::{Engine, Event, Request, Settings, Task, shown};
 use drdiff_kernels::device;
 
 pub(crate) use args::GenerateArgs;
@@ -49,8 +49,8 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
 
     let setup = setup(&args, &source, &prompt, settings);
     let task = match args.infill {
-        true => Task::Infill(canvas(&prompt, &tokenizer)?),
-        false => Task::Continue(tokenizer.encode(&prompt)?),
+        true => Task::within(&prompt, &tokenizer)?,
+        false => Task::behind(&prompt, &tokenizer)?,
     };
     let mut engine = Engine::new(network, tokenizer, 1)?;
     engine.show_predictions(args.watch || args.trace.is_some());
@@ -74,7 +74,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     engine.show_experts(explanation.is_some());
 
     if !args.infill && !args.no_echo {
-        view.text(&prompt)?;
+        view.text(&shown(&prompt))?;
     }
     let mut writing = Writing {
         engine,

@@ -1,9 +1,10 @@
 //! Where the prompt comes from.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use anyhow::Result;
+use drdiff_files::{Error, text};
 
 use super::GenerateArgs;
 use crate::exit::usage;
@@ -15,8 +16,11 @@ pub(super) fn read(args: &GenerateArgs) -> Result<String> {
         (Some(prompt), _) => Ok(prompt.clone()),
         (None, Some(path)) if path != Path::new("-") => {
             let shown = path.display();
-            let bytes = std::fs::read(path).map_err(|e| usage(format!("cannot read the prompt {shown}: {e}")))?;
-            text(bytes, &shown.to_string(), "write a prompt into it, or leave -f out")
+            let text = text::read(path).map_err(|error| match error {
+                Error::File { source, .. } => usage(format!("cannot read the prompt {shown}: {source}")),
+                error => error.into(),
+            })?;
+            given(text, &shown.to_string(), "write a prompt into it, or leave -f out")
         }
         (None, None) if io::stdin().is_terminal() => {
             if args.infill {
@@ -29,29 +33,22 @@ pub(super) fn read(args: &GenerateArgs) -> Result<String> {
             Ok(String::new())
         }
         _ => {
-            let mut bytes = Vec::new();
-            io::stdin()
-                .lock()
-                .read_to_end(&mut bytes)
-                .map_err(|e| usage(format!("cannot read stdin: {e}")))?;
-            text(bytes, "stdin", "give a prompt, or \"\" to write without one")
+            let stdin = Path::new("-");
+            let text = text::stream(io::stdin(), stdin).and_then(|reader| text::whole(reader, stdin));
+            let text = text.map_err(|error| match error {
+                Error::File { source, .. } => usage(format!("cannot read stdin: {source}")),
+                error => error.into(),
+            })?;
+            given(text, "stdin", "give a prompt, or \"\" to write without one")
         }
     }
 }
 
 /// Text without its final line break, which editors and `echo` add and nobody means.
-fn text(bytes: Vec<u8>, name: &str, remedy: &str) -> Result<String> {
-    let mut text = String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        usage(format!(
-            "{name} is not UTF-8 (byte {offset}); convert it, for example with `iconv -t utf-8`"
-        ))
-    })?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
+fn given(mut text: String, name: &str, remedy: &str) -> Result<String> {
+    let ends = ["\r\n", "\n", "\r"];
+    if let Some(end) = ends.iter().find(|end| text.ends_with(**end)) {
+        text.truncate(text.len() - end.len());
     }
     if text.is_empty() {
         return Err(usage(format!("{name} is empty; {remedy}")));
@@ -65,10 +62,10 @@ mod tests {
 
     #[test]
     fn one_final_line_break_is_dropped() {
-        let read = |bytes: &[u8]| text(bytes.to_vec(), "stdin", "").map_err(|e| e.to_string());
-        assert_eq!(read(b"a\n\n").unwrap(), "a\n");
-        assert_eq!(read(b"a\r\n").unwrap(), "a");
-        assert!(read(b"\n").unwrap_err().contains("empty"));
-        assert!(read(b"ab\xff").unwrap_err().contains("byte 2"));
+        let read = |text: &str| given(text.to_owned(), "stdin", "").map_err(|e| e.to_string());
+        assert_eq!(read("a\n\n").unwrap(), "a\n");
+        assert_eq!(read("a\r\n").unwrap(), "a");
+        assert_eq!(read("a\r").unwrap(), "a");
+        assert!(read("\n").unwrap_err().contains("empty"));
     }
 }

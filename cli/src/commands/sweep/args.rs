@@ -36,7 +36,7 @@ pub(crate) struct SweepArgs {
     /// ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,
-    /// Human text to compare entropy with: .jsonl, .jsonl.zst or .txt
+    /// Human text to compare entropy with: .jsonl or .txt, as they are or packed (.gz, .zst)
     #[arg(long, value_name = "FILE")]
     pub(super) reference: Option<PathBuf>,
     /// Folder of all-MiniLM-L6-v2, for distances of cells with 20 texts or more to the reference

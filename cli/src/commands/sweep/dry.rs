@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use drdiff_evaluation::sweep::{Plan, descriptions};
+use drdiff_generation::Prompt;
 
 use super::models::Model;
 use crate::exit::Exit;
@@ -39,7 +40,7 @@ pub(super) fn passes(plan: &Plan, index: usize, models: &[Model], prompts: &[Str
     let cell = &plan.cells[index];
     let model = models.iter().find(|model| model.id.name == cell.model);
     let lengths = prompts.iter().map(|prompt| match model {
-        Some(model) => Ok(model.engine.tokenizer().encode(prompt)?.len()),
+        Some(model) => Ok(Prompt::new(prompt, model.engine.tokenizer())?.len()),
         None => Ok(0),
     });
     let lengths: Vec<usize> = lengths.collect::<Result<_>>()?;
