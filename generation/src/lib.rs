@@ -17,6 +17,7 @@ mod part;
 mod pass;
 mod request;
 mod stop;
+mod values;
 
 pub use compute::{Compute, PassCompute, RoutedCompute};
 pub use engine::Engine;

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Result};
 
-/// Longest prompt, in tokens. Longer ones are almost surely a mistake.
-const MAX_PROMPT: usize = 1 << 20;
+/// Longest prompt and longest text to write or to fill, in tokens. Longer ones are almost surely a mistake.
+pub(crate) const LONGEST: usize = 1 << 20;
+
+/// Most steps for a block. More are almost surely a mistake, and would never end.
+const MOST_STEPS: usize = 1 << 16;
 
 /// How a text is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +46,24 @@ impl Settings {
     pub fn enough_steps(block_size: usize) -> usize {
         let steps = if block_size > 128 { 16 } else { 8 };
         steps.min(block_size.max(1))
+    }
+
+    /// Checks that each step of a block can write a token of it. With soft levels more steps than tokens have a use.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn check_steps(&self) -> Result<()> {
+        let (steps, block) = (self.sampler.steps, self.block_size);
+        let most = block.saturating_add(self.sampler.corrections);
+        if self.sampler.process.is_soft() || steps <= most {
+            return Ok(());
+        }
+        Err(Error::Length {
+            what: "a number of steps",
+            asked: steps,
+            problem: format!("is more than a block of {block} tokens can use, of which each step writes at least one"),
+            remedy: format!("ask for at most {most}, or choose larger blocks"),
+        })
     }
 
     /// What suits these steps.
@@ -134,6 +155,15 @@ impl Request {
         if self.settings.stop.iter().any(String::is_empty) {
             return Err(Error::EmptyStop);
         }
+        let steps = self.settings.sampler.steps;
+        if steps > MOST_STEPS {
+            return Err(Error::Length {
+                what: "a number of steps",
+                asked: steps,
+                problem: format!("is larger than the limit of {MOST_STEPS}"),
+                remedy: "ask for fewer".to_owned(),
+            });
+        }
         let zero = |what| Error::Length {
             what,
             asked: 0,
@@ -168,11 +198,19 @@ impl Request {
                 if block_size == 0 {
                     return Err(zero("a block size"));
                 }
-                if prompt.len() > MAX_PROMPT {
+                if tokens > LONGEST {
+                    return Err(Error::Length {
+                        what: "a number of tokens",
+                        asked: tokens,
+                        problem: format!("is larger than the limit of {LONGEST}"),
+                        remedy: "ask for fewer, and go on from the end of that text".to_owned(),
+                    });
+                }
+                if prompt.len() > LONGEST {
                     return Err(Error::Length {
                         what: "a prompt",
                         asked: prompt.len(),
-                        problem: format!("tokens is longer than the limit of {MAX_PROMPT}"),
+                        problem: format!("tokens is longer than the limit of {LONGEST}"),
                         remedy: "give its last part".to_owned(),
                     });
                 }
@@ -200,6 +238,24 @@ mod tests {
     fn larger_blocks_take_more_steps_and_none_more_than_tokens() {
         let steps = [1, 4, 8, 32, 128, 256, 1024].map(Settings::enough_steps);
         assert_eq!(steps, [1, 4, 8, 8, 8, 16, 16]);
+    }
+
+    #[test]
+    fn a_block_has_a_token_for_each_step_unless_it_is_soft() {
+        let mut settings = Settings {
+            block_size: 8,
+            ..Settings::default()
+        };
+        settings.sampler.steps = 8;
+        settings.check_steps().unwrap();
+        settings.sampler.steps = 9;
+        let error = settings.check_steps().unwrap_err().to_string();
+        assert!(error.contains("ask for at most 8, or"), "{error}");
+        settings.sampler.corrections = 1;
+        settings.check_steps().unwrap();
+        settings.sampler.steps = 99;
+        settings.sampler.process = Process::Gaussian;
+        settings.check_steps().unwrap();
     }
 
     #[test]

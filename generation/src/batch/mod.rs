@@ -17,6 +17,7 @@ mod lock;
 mod manifest;
 mod merge;
 mod openai;
+mod outline;
 mod record;
 mod run;
 mod shard;

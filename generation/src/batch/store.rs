@@ -44,8 +44,8 @@ impl Store {
     /// Opens or begins `shard` of the job in `folder`. With `retry`, requests that failed are due again.
     ///
     /// # Errors
-    /// If another process works on the shard, if the folder was begun with something else than `manifest`, or if its
-    /// files cannot be read or written.
+    /// If another process works on the shard, if the folder was begun with something else than `manifest`, if its finished part
+    /// was changed, or if its files cannot be read or written.
     pub fn open(folder: &Path, manifest: Manifest, shard: Shard, retry: bool) -> Result<Self> {
         fs::create_dir_all(folder).map_err(BatchError::file("make the folder", folder))?;
         let paths = Paths::new(folder, shard);
@@ -103,6 +103,7 @@ impl Store {
         while line()
             && let Some(item) = input.next()?
         {
+            input.note_unused(&item, &self.manifest.settings);
             match self.ledger.judge(item) {
                 Verdict::Foreign => {}
                 Verdict::Due(_) => survey.due += 1,
@@ -175,6 +176,7 @@ impl Store {
             device: manifest.device,
         };
         paths.write_done(&done)?;
+        paths.forget_reopened()?;
         Ok(done)
     }
 }
