@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use drdiff_model::ModelConfig;
 use drdiff_routing::{ComputeReport, RouterKind, RoutingConfig};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Error, Result};
 
@@ -14,8 +15,7 @@ use crate::{Error, Result};
 const STEPS: f64 = 16.0;
 
 /// Share of the routed experts' full compute that a text may spend.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Compute {
     /// This share, above 0 and at most 1.
     Share(f64),
@@ -31,31 +31,45 @@ impl Default for Compute {
     }
 }
 
-/// A share as a number, or `auto`.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Share(f64),
-    Name(String),
-}
-
-impl TryFrom<Written> for Compute {
-    type Error = String;
-
-    fn try_from(written: Written) -> std::result::Result<Self, String> {
-        match written {
-            Written::Share(share) => Ok(Self::Share(share)),
-            Written::Name(name) => name.parse(),
+impl Serialize for Compute {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Share(share) => to.serialize_f64(*share),
+            Self::Auto => to.serialize_str("auto"),
         }
     }
 }
 
-impl From<Compute> for Written {
-    fn from(compute: Compute) -> Self {
-        match compute {
-            Compute::Share(share) => Self::Share(share),
-            Compute::Auto => Self::Name("auto".to_owned()),
-        }
+impl<'de> Deserialize<'de> for Compute {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        from.deserialize_any(Written)
+    }
+}
+
+/// Reads a share as a number, or `auto`.
+struct Written;
+
+impl Visitor<'_> for Written {
+    type Value = Compute;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or \"auto\",")
+    }
+
+    fn visit_f64<E: de::Error>(self, share: f64) -> std::result::Result<Compute, E> {
+        Ok(Compute::Share(share))
+    }
+
+    fn visit_u64<E: de::Error>(self, share: u64) -> std::result::Result<Compute, E> {
+        Ok(Compute::Share(share as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, share: i64) -> std::result::Result<Compute, E> {
+        Ok(Compute::Share(share as f64))
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> std::result::Result<Compute, E> {
+        name.parse().map_err(E::custom)
     }
 }
 

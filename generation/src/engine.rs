@@ -115,7 +115,21 @@ impl Engine {
         }
         // Texts that bring equally much to the pass lie side by side, where one call of attention serves them.
         self.active.sort_by_key(Job::lengths);
-        let parts = self.active.iter_mut().map(Job::part).collect::<Result<Vec<_>>>()?;
+        let mut parts = Vec::with_capacity(self.active.len());
+        self.active.retain_mut(|job| match job.part() {
+            Ok(part) => {
+                parts.push(part);
+                true
+            }
+            Err(error) => {
+                let request = job.request.id;
+                events.push(Event::Failed { request, error });
+                false
+            }
+        });
+        if parts.is_empty() {
+            return Ok(events);
+        }
         let mut report = match self.shows_experts {
             true => ComputeReport::by_row(),
             false => ComputeReport::default(),

@@ -1,6 +1,9 @@
 //! What can go wrong while writing text.
 
-use drdiff_attention::PlanKind;
+use drdiff_attention::{Error as AttentionError, PlanKind};
+use drdiff_model::Error as ModelError;
+
+use crate::Overrides;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -109,25 +112,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the request is to blame, so that others can still be served.
-    pub(crate) fn is_of_request(&self) -> bool {
+    /// Whether the request is to blame, so that others can still be served: all that is said of lengths, names and numbers. A
+    /// model, a device or a disk that fails would fail for the others too; so would an attention plan that the request has not
+    /// named in its `overrides`.
+    pub(crate) fn is_of_request(&self, overrides: &Overrides) -> bool {
         match self {
-            Self::Length { .. }
-            | Self::UnknownToken { .. }
-            | Self::EmptyGap
-            | Self::NoGap
-            | Self::Nul
-            | Self::EmptyStop
-            | Self::StyleGuidance(_)
-            | Self::Compute(_) => true,
-            Self::Solver(error) => matches!(
-                error,
-                drdiff_solver::Error::UnknownName { .. }
-                    | drdiff_solver::Error::OutOfRange { .. }
-                    | drdiff_solver::Error::FixedOrder { .. }
-            ),
-            Self::Model(drdiff_model::Error::Tokenizer(_)) => true,
-            _ => false,
+            Self::Vocabulary { .. } | Self::Batch(_) | Self::Kernels(_) | Self::Tensor(_) => false,
+            Self::Plan { .. } => overrides.attention.is_some(),
+            Self::Model(ModelError::Attention(error)) | Self::Attention(error) => match error {
+                AttentionError::Kernels(_) | AttentionError::Tensor(_) => false,
+                AttentionError::BlockSize { .. }
+                | AttentionError::TreeBlocks { .. }
+                | AttentionError::CacheFull { .. } => true,
+                _ => overrides.attention.is_some(),
+            },
+            Self::Model(error) => matches!(error, ModelError::Tokenizer(_)),
+            _ => true,
         }
     }
 }

@@ -3,6 +3,7 @@
 use drdiff_model::{Error as ModelError, Tokenizer};
 
 use crate::prompt::spaces;
+use crate::request::LONGEST;
 use crate::{Error, Result};
 
 /// Tokens of a gap that names no length.
@@ -20,14 +21,28 @@ enum Piece<'a> {
 /// (`[[a link]]`) stays text. Spaces before a gap belong to it, as those at the end of a prompt do to what comes behind it.
 ///
 /// # Errors
-/// [`Error::EmptyGap`], [`Error::NoGap`], or if the text cannot be encoded.
+/// [`Error::EmptyGap`], [`Error::NoGap`], [`Error::Length`] if the gaps are longer than any text, or if the text cannot be encoded.
 pub(crate) fn canvas(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Option<u32>>> {
     let mut canvas = Vec::new();
     let pieces = pieces(text);
+    let gaps = pieces.iter().map(|piece| match piece {
+        Piece::Gap(len) => *len,
+        Piece::Text(_) => 0,
+    });
+    // Not even their memory is asked for.
+    let open = gaps.fold(0, usize::saturating_add);
+    if open > LONGEST {
+        return Err(Error::Length {
+            what: "gaps",
+            asked: open,
+            problem: format!("tokens together are longer than the limit of {LONGEST}"),
+            remedy: "make them shorter, or fill them part by part".to_owned(),
+        });
+    }
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Gap(0) => return Err(Error::EmptyGap),
-            Piece::Gap(len) => canvas.resize(canvas.len().saturating_add(*len), None),
+            Piece::Gap(len) => canvas.resize(canvas.len() + len, None),
             Piece::Text(text) => {
                 let before_gap = matches!(pieces.get(index + 1), Some(Piece::Gap(_)));
                 let text = if before_gap { spaces(text).0 } else { text };

@@ -18,6 +18,7 @@ mod pass;
 mod prompt;
 mod request;
 mod stop;
+mod values;
 
 pub use compute::{Compute, PassCompute, RoutedCompute};
 pub use engine::Engine;

@@ -5,6 +5,7 @@ use drdiff_solver::{CommitSchedule, Process, SolverName, choose_solver};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::values::{tidy, words};
 use crate::{Compute, Result, Settings};
 
 /// The settings that flags and requests may name; `None` leaves one as it is.
@@ -86,20 +87,48 @@ impl Overrides {
         "stop",
     ];
 
-    /// Reads settings from JSON.
+    /// Reads settings from JSON: a null is as good as absent, `8.0` is 8, and one string stands for a list of one.
     ///
     /// # Errors
     /// In words, which key is unknown (and what it may stand for) or holds a value of the wrong kind.
     pub fn from_json(map: Map<String, Value>) -> std::result::Result<Self, String> {
+        let mut map = tidy(map);
+        if let Some(stop) = map.get_mut("stop").filter(|stop| stop.is_string()) {
+            *stop = Value::Array(vec![stop.take()]);
+        }
         // Key by key, since an error of serde does not tell which one it was.
         for (key, value) in &map {
             if !Self::KEYS.contains(&key.as_str()) {
                 return Err(unknown_key(key, &Self::KEYS));
             }
             let one = Map::from_iter([(key.clone(), value.clone())]);
-            serde_json::from_value::<Self>(Value::Object(one)).map_err(|e| format!("`{key}`: {e}"))?;
+            serde_json::from_value::<Self>(Value::Object(one)).map_err(|e| format!("`{key}`: {}", words(&e)))?;
         }
-        serde_json::from_value(Value::Object(map)).map_err(|e| e.to_string())
+        serde_json::from_value(Value::Object(map)).map_err(|e| words(&e))
+    }
+
+    /// Settings that a text with gaps does not read, and the first of them that this names.
+    pub(crate) fn beside_gaps(&self) -> Option<&'static str> {
+        let named = [
+            ("tokens", self.tokens.is_some()),
+            ("block_size", self.block_size.is_some()),
+            ("stop", self.stop.is_some()),
+            ("stop_at_end", self.stop_at_end.is_some()),
+            ("style_guidance", self.style_guidance.is_some()),
+        ];
+        named.into_iter().find_map(|(key, named)| named.then_some(key))
+    }
+
+    /// Settings named here that the process of `settings` does not read, with that process.
+    pub(crate) fn beside_process(&self, settings: &Settings) -> impl Iterator<Item = String> + use<> {
+        let process = self.process.unwrap_or(settings.sampler.process);
+        let named = match process {
+            Process::Absorbing => vec![("solver", self.solver.is_some()), ("order", self.order.is_some())],
+            Process::Gaussian => vec![("commit", self.commit.is_some())],
+            Process::SoftAbsorbing | Process::Hybrid => Vec::new(),
+        };
+        let named = named.into_iter().filter(|(_, named)| *named);
+        named.map(move |(key, _)| format!("{key} (of the process {process})"))
     }
 
     /// `base` with these settings changed. The numbers are checked when a request is submitted.
@@ -140,22 +169,33 @@ impl Overrides {
 
 /// Commit schedules by the names that the command line takes, such as `entropy-bound:0.2`, or as configuration.
 mod schedule {
+    use std::fmt;
+
     use drdiff_solver::CommitSchedule;
-    use serde::de::Error;
+    use serde::de::value::MapAccessDeserializer;
+    use serde::de::{Error, MapAccess, Visitor};
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Name(String),
-        Config(CommitSchedule),
+    struct Written;
+
+    impl<'de> Visitor<'de> for Written {
+        type Value = CommitSchedule;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the name of a schedule, or an object with its `type`,")
+        }
+
+        fn visit_str<E: Error>(self, name: &str) -> Result<CommitSchedule, E> {
+            name.parse().map_err(E::custom)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CommitSchedule, A::Error> {
+            CommitSchedule::deserialize(MapAccessDeserializer::new(map))
+        }
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CommitSchedule>, D::Error> {
-        match Written::deserialize(from)? {
-            Written::Name(name) => name.parse().map(Some).map_err(D::Error::custom),
-            Written::Config(schedule) => Ok(Some(schedule)),
-        }
+        from.deserialize_any(Written).map(Some)
     }
 
     pub(super) fn serialize<S: Serializer>(schedule: &Option<CommitSchedule>, to: S) -> Result<S::Ok, S::Error> {
@@ -239,7 +279,7 @@ mod tests {
         assert!(
             read(json!({ "steps": "four" }))
                 .unwrap_err()
-                .contains("`steps`: invalid type")
+                .contains("`steps`: a whole number is wanted, not \"four\"")
         );
         assert!(
             read(json!({ "process": "gausian" }))

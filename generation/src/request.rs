@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Prompt, Result};
 
-/// Longest prompt, in tokens. Longer ones are almost surely a mistake.
-const MAX_PROMPT: usize = 1 << 20;
+/// Longest prompt and longest text to write or to fill, in tokens. Longer ones are almost surely a mistake.
+pub(crate) const LONGEST: usize = 1 << 20;
+
+/// Most steps for a block. More are almost surely a mistake, and would never end.
+const MOST_STEPS: usize = 1 << 16;
 
 /// How a text is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,6 +154,15 @@ impl Request {
         if self.settings.stop.iter().any(String::is_empty) {
             return Err(Error::EmptyStop);
         }
+        let steps = self.settings.sampler.steps;
+        if steps > MOST_STEPS {
+            return Err(Error::Length {
+                what: "a number of steps",
+                asked: steps,
+                problem: format!("is larger than the limit of {MOST_STEPS}"),
+                remedy: "ask for fewer".to_owned(),
+            });
+        }
         let zero = |what| Error::Length {
             what,
             asked: 0,
@@ -186,11 +198,19 @@ impl Request {
                     return Err(zero("a block size"));
                 }
                 self.settings.check_steps()?;
-                if prompt.len() > MAX_PROMPT {
+                if tokens > LONGEST {
+                    return Err(Error::Length {
+                        what: "a number of tokens",
+                        asked: tokens,
+                        problem: format!("is larger than the limit of {LONGEST}"),
+                        remedy: "ask for fewer, and go on from the end of that text".to_owned(),
+                    });
+                }
+                if prompt.len() > LONGEST {
                     return Err(Error::Length {
                         what: "a prompt",
                         asked: prompt.len(),
-                        problem: format!("tokens is longer than the limit of {MAX_PROMPT}"),
+                        problem: format!("tokens is longer than the limit of {LONGEST}"),
                         remedy: "give its last part".to_owned(),
                     });
                 }

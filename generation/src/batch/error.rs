@@ -77,16 +77,40 @@ pub enum BatchError {
     Shard(String),
     /// A part was changed after it was done.
     #[error(
-        "{path} was changed after it was done ({found} bytes, {wanted} in its marker, or another hash); put back the file, or remove it and its .done file to have it made again",
-        path = .path.display()
+        "{path} was changed after it was done ({found} bytes, {wanted} in its marker, or another hash); put back the file, or remove it and {marker} to have it made again",
+        path = .path.display(), marker = name(.marker)
     )]
     NotWhole {
         /// The part.
         path: PathBuf,
+        /// Its marker.
+        marker: PathBuf,
         /// Its size in bytes.
         found: u64,
         /// Its size when it was done.
         wanted: u64,
+    },
+    /// A part that was done is not there.
+    #[error(
+        "{path} is missing and its marker is there; put back the file, or remove {marker} to have it made again",
+        path = .path.display(), marker = name(.marker)
+    )]
+    Missing {
+        /// The part.
+        path: PathBuf,
+        /// Its marker.
+        marker: PathBuf,
+    },
+    /// A marker that cannot be read.
+    #[error(
+        "the marker {path} is damaged ({reason}); put back the file, or remove it and its part to have that made again",
+        path = .path.display()
+    )]
+    Marker {
+        /// The marker.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Parts that are not complete cannot be put together.
     #[error("{missing} of {shards} shards are not done (the first is {first}); run them to their end before merging")]
@@ -150,6 +174,11 @@ impl From<drdiff_files::Error> for BatchError {
             other => Self::Files(other),
         }
     }
+}
+
+/// The name of a file that lies beside another one that is told with its folder.
+fn name(path: &Path) -> std::path::Display<'_> {
+    Path::new(path.file_name().unwrap_or_default()).display()
 }
 
 /// What a user can do about an error of the system.

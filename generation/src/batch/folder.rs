@@ -4,7 +4,7 @@
 //! records there are and what their hash is, so whoever sees the marker sees the whole.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -73,19 +73,12 @@ impl Paths {
 
     /// Reads the marker, if there is one.
     pub(super) fn read_done(&self) -> Result<Option<Done>, BatchError> {
-        let path = self.done();
-        match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(BatchError::file("read", &path)(e)),
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(done) => Ok(Some(done)),
-                Err(e) => Err(BatchError::Broken {
-                    path,
-                    line: e.line(),
-                    reason: e.to_string(),
-                }),
-            },
-        }
+        read_marker(&self.done())
+    }
+
+    /// Reads the marker that the shard had before it was opened to more records, if it had one.
+    pub(super) fn read_reopened(&self) -> Result<Option<Done>, BatchError> {
+        read_marker(&partial(&self.done()))
     }
 
     /// Writes the marker.
@@ -98,20 +91,81 @@ impl Paths {
         Ok(drdiff_files::write(&path, (json + "\n").as_bytes())?)
     }
 
-    /// Makes a shard that may have been done open to more records.
+    /// Makes a shard that may have been done open to more records. Its marker becomes one of the growing files, and tells how the
+    /// part has to begin until there is a new one.
+    ///
+    /// # Errors
+    /// If the part is not what its marker says.
     pub(super) fn reopen(&self) -> Result<(), BatchError> {
-        drdiff_files::remove(&self.done())?;
-        for path in [self.part(), self.errors()] {
-            let growing = partial(&path);
-            if path.exists() {
-                // A job has one or the other; both are somebody's copy, and either may be the one to keep.
-                if growing.exists() {
-                    return Err(BatchError::Both { path });
-                }
-                drdiff_files::rename(&path, &growing)?;
-            }
+        self.check()?;
+        let files = [self.part(), self.errors()];
+        // A job has one or the other; both are somebody's copy, and either may be the one to keep.
+        if let Some(path) = files.iter().find(|path| path.exists() && partial(path).exists()) {
+            return Err(BatchError::Both { path: path.clone() });
+        }
+        let begun = [self.done()].into_iter().chain(files);
+        for path in begun.filter(|path| path.exists()) {
+            drdiff_files::rename(&path, &partial(&path))?;
         }
         Ok(())
+    }
+
+    /// Compares the part with its marker: all of it, or as much as was there when the shard was opened again.
+    ///
+    /// # Errors
+    /// [`BatchError::NotWhole`] if it was changed, [`BatchError::Missing`] if it is not there.
+    pub(super) fn check(&self) -> Result<(), BatchError> {
+        if let Some(done) = self.read_done()? {
+            return require(&self.part(), &self.done(), &done, hash(&self.part()));
+        }
+        let Some(before) = self.read_reopened()? else {
+            return Ok(());
+        };
+        let growing = partial(&self.part());
+        // The part may have its name already, or still, when the job is ended while it renames.
+        let part = if growing.exists() { growing } else { self.part() };
+        require(&part, &partial(&self.done()), &before, hash_of(&part, before.bytes))
+    }
+
+    /// Takes the marker of before away, which a new one replaces.
+    pub(super) fn forget_reopened(&self) -> Result<(), BatchError> {
+        Ok(drdiff_files::remove(&partial(&self.done()))?)
+    }
+}
+
+fn read_marker(path: &Path) -> Result<Option<Done>, BatchError> {
+    match fs::read(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(BatchError::file("read", path)(e)),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| BatchError::Marker {
+                path: path.to_owned(),
+                reason: e.to_string(),
+            }),
+    }
+}
+
+/// Refuses a `part` whose size and hash are not those of its marker.
+fn require(
+    part: &Path,
+    marker: &Path,
+    done: &Done,
+    found: Result<(u64, String), BatchError>,
+) -> Result<(), BatchError> {
+    match found {
+        Ok((bytes, blake3)) if (bytes, &blake3) == (done.bytes, &done.blake3) => Ok(()),
+        Ok((bytes, _)) => Err(BatchError::NotWhole {
+            path: part.to_owned(),
+            marker: marker.to_owned(),
+            found: bytes,
+            wanted: done.bytes,
+        }),
+        Err(BatchError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(BatchError::Missing {
+            path: part.to_owned(),
+            marker: marker.to_owned(),
+        }),
+        Err(error) => Err(error),
     }
 }
 
@@ -141,8 +195,13 @@ pub(super) fn partial(path: &Path) -> PathBuf {
 
 /// Size and blake3 of a file, read piece by piece.
 pub(super) fn hash(path: &Path) -> Result<(u64, String), BatchError> {
+    hash_of(path, u64::MAX)
+}
+
+/// Size and blake3 of the first `bytes` bytes of a file, or of all if there are fewer.
+fn hash_of(path: &Path, bytes: u64) -> Result<(u64, String), BatchError> {
     let mut hasher = blake3::Hasher::new();
-    let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+    let read = File::open(path).and_then(|file| io::copy(&mut file.take(bytes), &mut hasher));
     let bytes = read.map_err(BatchError::file("read", path))?;
     Ok((bytes, hasher.finalize().to_hex().to_string()))
 }

@@ -1,11 +1,16 @@
 //! A request as it is read, and DrDiff's own form of it.
 
+use std::collections::BTreeSet;
+
 use drdiff_model::Tokenizer;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::id::Fingerprint;
+use super::input::InputFormat;
+use super::{openai, outline};
 use crate::overrides::unknown_key;
+use crate::values::{tidied, tidy};
 use crate::{Overrides, Result, Task};
 
 /// What is to be written, as text.
@@ -45,7 +50,51 @@ pub(super) struct Form {
     pub(super) endpoint: Endpoint,
 }
 
+/// A line that is no usable request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unusable {
+    /// The id that the line names all the same.
+    pub(super) id: Option<String>,
+    /// What is wrong, in a sentence.
+    pub(super) reason: String,
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self { id: None, reason }
+    }
+}
+
 impl Form {
+    /// Reads a line. Fields of OpenAI's lines without a meaning here are added to `ignored`.
+    pub(super) fn read(line: &str, format: InputFormat, ignored: &mut BTreeSet<String>) -> Result<Self, Unusable> {
+        let key = match format {
+            InputFormat::Text => return Ok(Self::prompt(line.to_owned())),
+            InputFormat::Drdiff => "id",
+            InputFormat::OpenAi => "custom_id",
+        };
+        let map = match serde_json::from_str(line) {
+            Ok(Value::Object(map)) => tidy(map),
+            Ok(_) => {
+                return Err("the line is JSON, but no object; write {\"prompt\": …}"
+                    .to_owned()
+                    .into());
+            }
+            Err(error) => {
+                return Err(Unusable {
+                    id: outline::value_of(line, key).and_then(|value| id(value).ok()),
+                    reason: no_json(line, &error),
+                });
+            }
+        };
+        let named = map.get(key).cloned().and_then(|value| id(value).ok());
+        let form = match format {
+            InputFormat::OpenAi => openai::read(map, ignored),
+            _ => Self::drdiff(map),
+        };
+        form.map_err(|reason| Unusable { id: named, reason })
+    }
+
     /// A prompt and nothing else.
     pub(super) fn prompt(text: String) -> Self {
         Self {
@@ -76,10 +125,16 @@ impl Form {
         if let Some(key) = map.keys().find(|key| !Overrides::KEYS.contains(&key.as_str())) {
             return Err(unknown_key(key, &keys()));
         }
+        let overrides = Overrides::from_json(map)?;
+        if let (Wish::Infill(_), Some(key)) = (&wish, overrides.beside_gaps()) {
+            return Err(format!(
+                "`{key}` has no meaning beside `infill`, whose gaps say how much is written; leave it out"
+            ));
+        }
         Ok(Self {
             id,
             wish,
-            overrides: Overrides::from_json(map)?,
+            overrides,
             endpoint: Endpoint::Completions,
         })
     }
@@ -87,10 +142,30 @@ impl Form {
 
 /// The id of a line: text, or a whole number for convenience.
 pub(super) fn id(value: Value) -> Result<String, String> {
-    match value {
+    match tidied(value) {
         Value::String(id) if !id.is_empty() => Ok(id),
         Value::Number(id) if id.is_u64() || id.is_i64() => Ok(id.to_string()),
         _ => Err("the id must be text that is not empty, or a whole number".to_owned()),
+    }
+}
+
+/// What to say about a line that is not JSON: where, and which word of a programming language stands there.
+fn no_json(line: &str, error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let told = told.split(" at line ").next().unwrap_or_default();
+    let at = error.column();
+    if told.contains("recursion limit") {
+        return "the line has values within values beyond all measure; a request is an object with a few fields"
+            .to_owned();
+    }
+    let from = line.get(at.saturating_sub(1)..).unwrap_or_default();
+    let sign = from.strip_prefix('-').unwrap_or(from);
+    let word = &sign[..sign.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(sign.len())];
+    match word {
+        "NaN" | "Infinity" | "None" => {
+            format!("the line is not JSON: {word} at column {at}; write null, or leave the field out")
+        }
+        _ => format!("the line is not JSON: {told} at column {at}"),
     }
 }
 
@@ -116,11 +191,60 @@ mod tests {
 
     use super::*;
 
+    fn line(line: &str, format: InputFormat) -> Result<Form, Unusable> {
+        Form::read(line, format, &mut BTreeSet::new())
+    }
+
     fn read(value: Value) -> Result<Form, String> {
-        match value {
-            Value::Object(map) => Form::drdiff(map),
-            _ => unreachable!("the tests give objects"),
+        line(&value.to_string(), InputFormat::Drdiff).map_err(|unusable| unusable.reason)
+    }
+
+    #[test]
+    fn nulls_are_absent_and_numbers_without_fraction_whole() {
+        let form = read(json!({
+            "id": null, "prompt": "a", "infill": null, "tokens": 8.0, "stop": null, "commit": null, "compute": 1.0,
+        }));
+        assert_eq!(form, read(json!({ "prompt": "a", "tokens": 8, "compute": 1 })));
+        assert_eq!(
+            read(json!({ "id": 7.0, "prompt": "a" })).unwrap().id.as_deref(),
+            Some("7")
+        );
+        let seed = 9_007_199_254_740_993_u64;
+        assert_eq!(
+            read(json!({ "prompt": "a", "seed": seed })).unwrap().overrides.seed,
+            Some(seed)
+        );
+        assert!(read(json!({ "prompt": null })).unwrap_err().contains("give one"));
+    }
+
+    #[test]
+    fn unusable_lines_keep_their_id() {
+        let of = |text: &str, format| line(text, format).unwrap_err();
+        for text in [
+            r#"{"id": "a", "promt": "x"}"#,
+            r#"{"id": "a", "prompt": "x", "tokens": -1}"#,
+            r#"{"id": "a", "prompt": "x", "seed": NaN}"#,
+            r#"{"id": "a", "prompt": "x", "seed": 1e400}"#,
+        ] {
+            assert_eq!(of(text, InputFormat::Drdiff).id.as_deref(), Some("a"), "{text}");
+            let theirs = text.replace("\"id\"", "\"custom_id\"");
+            assert_eq!(of(&theirs, InputFormat::OpenAi).id.as_deref(), Some("a"), "{theirs}");
         }
+        assert_eq!(
+            of(r#"{"id": 7.0, "n": 1}"#, InputFormat::Drdiff).id.as_deref(),
+            Some("7")
+        );
+        assert_eq!(
+            of(r#"{"id": 7.0, "n": NaN}"#, InputFormat::Drdiff).id.as_deref(),
+            Some("7")
+        );
+        assert_eq!(of(r#"{"id": true, "prompt": "x"}"#, InputFormat::Drdiff).id, None);
+        assert_eq!(of(r#"{"id": "half""#, InputFormat::Drdiff).id, None);
+        let told = of(r#"{"id": "a", "seed": NaN}"#, InputFormat::Drdiff).reason;
+        assert_eq!(
+            told,
+            "the line is not JSON: NaN at column 21; write null, or leave the field out"
+        );
     }
 
     #[test]
@@ -150,10 +274,32 @@ mod tests {
             (json!({ "prompt": "a", "infill": "b" }), "exclude each other"),
             (json!({ "prompt": ["a"] }), "must be text"),
             (json!({ "prompt": "a", "id": "" }), "the id must be text"),
+            (json!({ "prompt": "a", "id": 7.5 }), "the id must be text"),
             (
                 json!({ "prompt": "a", "temperature": "hot" }),
-                "`temperature`: invalid type",
+                "`temperature`: a number is wanted, not \"hot\"",
             ),
+            (
+                json!({ "prompt": "a", "tokens": 8.5 }),
+                "`tokens`: a whole number is wanted, not 8.5",
+            ),
+            (
+                json!({ "prompt": "a", "commit": 3 }),
+                "`commit`: the name of a schedule",
+            ),
+            (
+                json!({ "prompt": "a", "commit": { "type": "margins" } }),
+                "unknown name `margins`",
+            ),
+            (
+                json!({ "prompt": "a", "compute": true }),
+                "`compute`: a number, or \"auto\", is wanted, not true",
+            ),
+            (
+                json!({ "infill": "a [[3]]", "stop": "b" }),
+                "`stop` has no meaning beside `infill`",
+            ),
+            (json!({ "infill": "a [[3]]", "tokens": 8 }), "`tokens` has no meaning"),
             (json!({}), "neither `prompt` nor `infill`; give one"),
         ] {
             let error = read(value).unwrap_err();

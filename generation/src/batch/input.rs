@@ -8,8 +8,9 @@ use drdiff_files::{Layout, Line, Lines, text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::form::Form;
-use super::{BatchError, openai};
+use super::BatchError;
+use super::form::{Form, Unusable};
+use crate::Settings;
 
 /// How requests are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +87,7 @@ pub(super) struct Item {
     /// The line itself, as far as it is text.
     pub(super) text: String,
     /// The request, or why it is none.
-    pub(super) form: Result<Form, String>,
+    pub(super) form: Result<Form, Unusable>,
 }
 
 /// Requests, read one at a time from a file or a pipe of any size.
@@ -145,6 +146,13 @@ impl Input {
         self.ignored.iter().map(String::as_str)
     }
 
+    /// Notes which settings of a request have no meaning in a job of these `settings`.
+    pub(super) fn note_unused(&mut self, item: &Item, settings: &Settings) {
+        if let Ok(form) = &item.form {
+            self.ignored.extend(form.overrides.beside_process(settings));
+        }
+    }
+
     /// The next line that is not blank; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Item>, BatchError> {
         loop {
@@ -156,28 +164,16 @@ impl Input {
                 Ok(text) if text.trim().is_empty() => continue,
                 Ok(text) => Item {
                     line: number,
-                    form: self.parse(&text),
+                    form: Form::read(&text, self.format, &mut self.ignored),
                     text,
                 },
                 Err(reason) => Item {
                     line: number,
                     text: String::new(),
-                    form: Err(reason),
+                    form: Err(reason.into()),
                 },
             };
             return Ok(Some(item));
-        }
-    }
-
-    fn parse(&mut self, text: &str) -> Result<Form, String> {
-        if self.format == InputFormat::Text {
-            return Ok(Form::prompt(text.to_owned()));
-        }
-        match serde_json::from_str(text) {
-            Ok(Value::Object(map)) if self.format == InputFormat::OpenAi => openai::read(map, &mut self.ignored),
-            Ok(Value::Object(map)) => Form::drdiff(map),
-            Ok(_) => Err("the line is JSON, but no object; write {\"prompt\": …}".to_owned()),
-            Err(e) => Err(format!("the line is not JSON: {e}")),
         }
     }
 }
@@ -244,8 +240,8 @@ mod tests {
             items.push((item.line, item.form.map(|form| form.wish)));
         }
         assert_eq!(items[0], (1, Ok(Wish::Prompt("a".into()))));
-        assert!(items[1].0 == 3 && items[1].1.as_ref().unwrap_err().contains("no object"));
-        assert!(items[2].0 == 4 && items[2].1.as_ref().unwrap_err().contains("not JSON"));
+        assert!(items[1].0 == 3 && items[1].1.as_ref().unwrap_err().reason.contains("no object"));
+        assert!(items[2].0 == 4 && items[2].1.as_ref().unwrap_err().reason.contains("not JSON"));
         assert_eq!(items[3], (5, Ok(Wish::Prompt("b".into()))));
     }
 }

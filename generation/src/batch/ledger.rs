@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::form::Form;
+use super::form::{Form, Unusable, Wish};
 use super::id::{Fingerprint, Key};
 use super::input::Item;
 use super::shard::Shard;
+use crate::{Result, Settings};
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,18 @@ pub(super) struct Due {
     pub(super) fingerprint: Fingerprint,
     pub(super) line: u64,
     pub(super) form: Form,
+}
+
+impl Due {
+    /// The settings of the job, changed as the request says.
+    pub(super) fn settings(&self, job: &Settings) -> Result<Settings> {
+        let settings = self.form.overrides.apply(job)?;
+        // What the job asks for serves many requests; what one asks for itself is meant.
+        if self.form.overrides.steps.is_some() && matches!(self.form.wish, Wish::Prompt(_)) {
+            settings.check_steps()?;
+        }
+        Ok(settings)
+    }
 }
 
 /// What is to be done with a line.
@@ -118,22 +131,39 @@ impl Ledger {
         self.reading += 1;
     }
 
+    /// Takes in that the line of a request is not usable now: what became of it as another line is no longer so, unless that is a
+    /// text, and further lines of its id are copies.
+    fn met_unusable(&mut self, key: Key) {
+        let reading = self.reading;
+        let entry = self.entries.entry(key.identity).or_insert(Entry {
+            fingerprint: Fingerprint(0),
+            state: State::Met,
+            reading,
+        });
+        entry.reading = reading;
+        if entry.state == State::Failed {
+            entry.state = State::Met;
+        }
+    }
+
     /// Judges the next line of the input.
     pub(super) fn judge(&mut self, item: Item) -> Verdict {
         let Item { line, text, form } = item;
         let form = match form {
             Ok(form) => form,
-            Err(reason) => {
-                let key = Key::of(if text.is_empty() { &reason } else { &text });
-                return if self.shard.owns(key) {
-                    Verdict::Refused {
-                        line,
-                        id: None,
-                        fault: Fault::Malformed,
-                        reason,
-                    }
-                } else {
-                    Verdict::Foreign
+            Err(Unusable { id, reason }) => {
+                let key = Key::of(id.as_ref().unwrap_or(if text.is_empty() { &reason } else { &text }));
+                if !self.shard.owns(key) {
+                    return Verdict::Foreign;
+                }
+                if id.is_some() {
+                    self.met_unusable(key);
+                }
+                return Verdict::Refused {
+                    line,
+                    id,
+                    fault: Fault::Malformed,
+                    reason,
                 };
             }
         };

@@ -15,6 +15,7 @@ mod ledger;
 mod manifest;
 mod merge;
 mod openai;
+mod outline;
 mod record;
 mod run;
 mod shard;

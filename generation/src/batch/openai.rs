@@ -13,7 +13,7 @@ use crate::Overrides;
 /// Fields of a body that change nothing here, and that nobody has to be told about.
 const HARMLESS: [&str; 5] = ["model", "user", "metadata", "stream", "store"];
 
-/// Reads a line. Body fields without a meaning here are added to `ignored`.
+/// Reads a line that is [tidy](crate::values::tidy). Fields without a meaning here are added to `ignored`.
 pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) -> Result<Form, String> {
     let id = id(map
         .remove("custom_id")
@@ -26,7 +26,9 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
     let Some(Value::Object(mut body)) = map.remove("body") else {
         return Err("there is no `body` that is an object; put the request there".to_owned());
     };
-    let endpoint = match map.remove("url") {
+    let url = map.remove("url");
+    ignored.extend(map.into_iter().map(|(key, _)| key));
+    let endpoint = match url {
         None if body.contains_key("messages") => Endpoint::Chat,
         None => Endpoint::Completions,
         Some(url) => match url.as_str().unwrap_or_default() {
@@ -49,7 +51,7 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
     for part in ["suffix", "tools"] {
         let asked = body
             .remove(part)
-            .filter(|value| !value.is_null() && *value != Value::Array(Vec::new()));
+            .filter(|value| *value != Value::Array(Vec::new()) && *value != Value::String(String::new()));
         if asked.is_some() {
             return Err(format!(
                 "`{part}` cannot be served; use a line of DrDiff's own form with `infill` for gaps, or leave it out"
@@ -57,7 +59,7 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
         }
     }
     let overrides = overrides(&mut body)?;
-    body.retain(|key, value| !HARMLESS.contains(&key.as_str()) && !value.is_null());
+    body.retain(|key, _| !HARMLESS.contains(&key.as_str()));
     ignored.extend(body.into_iter().map(|(key, _)| key));
     Ok(Form {
         id: Some(id),
@@ -79,21 +81,19 @@ fn overrides(body: &mut Map<String, Value>) -> Result<Overrides, String> {
         ("seed", "seed"),
         ("stop", "stop"),
     ] {
-        let Some(value) = body.remove(theirs).filter(|value| !value.is_null()) else {
+        let Some(value) = body.remove(theirs) else {
             continue;
-        };
-        // One string stands for a list of one.
-        let value = match value {
-            Value::String(stop) if ours == "stop" => Value::Array(vec![Value::String(stop)]),
-            value => value,
         };
         // Here the error can still name the field as it was written.
         Overrides::from_json(Map::from_iter([(ours.to_owned(), value.clone())]))
             .map_err(|e| e.replacen(&format!("`{ours}`"), &format!("`{theirs}`"), 1))?;
-        settings.insert(ours.to_owned(), value);
+        let other = settings.insert(ours.to_owned(), value.clone());
+        if other.is_some_and(|other| other != value) {
+            return Err("`max_tokens` and `max_completion_tokens` contradict each other; give one".to_owned());
+        }
     }
     match body.remove("diffusion") {
-        None | Some(Value::Null) => {}
+        None => {}
         Some(Value::Object(map)) => settings.extend(map),
         Some(_) => return Err("`diffusion` must be an object with settings such as `steps`".to_owned()),
     }
@@ -143,11 +143,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::values::tidy;
 
     fn line(body: Value) -> Result<(Form, Vec<String>), String> {
         let mut ignored = BTreeSet::new();
         let line = json!({ "custom_id": "r1", "method": "POST", "body": body });
-        let form = read(line.as_object().unwrap().clone(), &mut ignored)?;
+        let form = read(tidy(line.as_object().unwrap().clone()), &mut ignored)?;
         Ok((form, ignored.into_iter().collect()))
     }
 
@@ -176,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn nulls_are_absent() {
+        let (form, ignored) = line(json!({
+            "prompt": null, "messages": [{ "content": "a" }], "n": 1.0, "stop": null, "tools": [], "suffix": "",
+            "max_tokens": 8.0, "max_completion_tokens": 8, "logprobs": null, "diffusion": { "steps": null },
+        }))
+        .unwrap();
+        assert_eq!((form.endpoint, form.overrides.tokens), (Endpoint::Chat, Some(8)));
+        assert_eq!((form.overrides.steps, ignored), (None, Vec::new()));
+        let mut ignored = BTreeSet::new();
+        let line = json!({ "custom_id": "a", "body": { "prompt": "x" }, "max_tokens": 3 });
+        read(line.as_object().unwrap().clone(), &mut ignored).unwrap();
+        assert_eq!(Vec::from_iter(ignored), ["max_tokens"]);
+    }
+
+    #[test]
     fn chats_become_one_text() {
         let parts = json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }]);
         let (form, _) = line(json!({ "messages": [
@@ -198,13 +214,17 @@ mod tests {
             (json!({ "prompt": "a", "suffix": "b" }), "`suffix`"),
             (
                 json!({ "prompt": "a", "max_tokens": -1 }),
-                "`max_tokens`: invalid value",
+                "`max_tokens`: a whole number from 0 to 18446744073709551615 without a point is wanted, not -1",
             ),
             (
                 json!({ "prompt": "a", "diffusion": { "step": 3 } }),
                 "did you mean `steps`?",
             ),
             (json!({ "prompt": "a", "diffusion": 3 }), "must be an object"),
+            (
+                json!({ "prompt": "a", "max_tokens": 3, "max_completion_tokens": 4 }),
+                "contradict each other",
+            ),
             (json!({ "messages": [] }), "empty"),
             (
                 json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),

@@ -157,6 +157,7 @@ impl Job {
             self.ended = true;
             return Ok(None);
         };
+        self.input.note_unused(&item, &self.store.manifest().settings);
         match self.store.ledger.judge(item) {
             Verdict::Due(due) => return Ok(Some(due)),
             Verdict::Foreign => {}
@@ -178,9 +179,7 @@ impl Job {
     fn submit(&mut self, due: Box<Due>) -> Result<()> {
         let engine = self.engine.as_mut().ok_or(BatchError::InputChanged)?;
         let submitted = due
-            .form
-            .overrides
-            .apply(&self.store.manifest().settings)
+            .settings(&self.store.manifest().settings)
             .and_then(|settings| Ok((due.form.wish.task(engine.tokenizer())?, settings)))
             .and_then(|(task, settings)| {
                 let prompt_tokens = match &task {
@@ -205,7 +204,7 @@ impl Job {
                 self.active.insert(active.due.key.noise, active);
                 Ok(())
             }
-            Err(error) if error.is_of_request() => self.failed(&due, error.to_string()),
+            Err(error) if error.is_of_request(&due.form.overrides) => self.failed(&due, error.to_string()),
             Err(error) => Err(error),
         }
     }

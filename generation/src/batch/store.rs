@@ -45,8 +45,8 @@ impl Store {
     /// Opens or begins `shard` of the job in `folder`. With `retry`, requests that failed are due again.
     ///
     /// # Errors
-    /// If another process works on the shard, if the folder was begun with something else than `manifest`, or if its
-    /// files cannot be read or written.
+    /// If another process works on the shard, if the folder was begun with something else than `manifest`, if its finished part
+    /// was changed, or if its files cannot be read or written.
     pub fn open(folder: &Path, manifest: Manifest, shard: Shard, retry: bool) -> Result<Self> {
         drdiff_files::make_folder(folder).map_err(BatchError::from)?;
         let paths = Paths::new(folder, shard);
@@ -104,6 +104,7 @@ impl Store {
         while line()
             && let Some(item) = input.next()?
         {
+            input.note_unused(&item, &self.manifest.settings);
             match self.ledger.judge(item) {
                 Verdict::Foreign => {}
                 Verdict::Due(_) => survey.due += 1,
@@ -176,6 +177,7 @@ impl Store {
             device: manifest.device,
         };
         paths.write_done(&done)?;
+        paths.forget_reopened()?;
         Ok(done)
     }
 }

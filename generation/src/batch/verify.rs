@@ -1,12 +1,13 @@
 //! Whether a folder holds what it should: every request once, and nothing damaged.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::failures::Failure;
-use super::folder::{Done, Paths, hash, partial};
-use super::id::Key;
+use super::folder::{Paths, partial};
+use super::id::{Fingerprint, Key};
 use super::input::Input;
 use super::ledger::{Fault, Ledger, State, Verdict};
 use super::manifest::Manifest;
@@ -44,6 +45,13 @@ impl Verified {
     }
 }
 
+/// What the files of a job say of its requests.
+struct Requests {
+    ledger: Ledger,
+    /// Ids of lines that were no usable requests.
+    refused: HashSet<u128>,
+}
+
 /// Checks the job in `folder`: markers against counts and hashes, every record readable, in the right shard and there
 /// once; and where an `input` is given, that each of its requests has a text or a failure.
 ///
@@ -55,17 +63,20 @@ pub fn verify(folder: &Path, input: Option<&mut Input>) -> Result<Verified> {
         shards: manifest.shards,
         ..Verified::default()
     };
-    // Without shards of its own, so that it holds all requests.
-    let mut ledger = Ledger::new(Shard::WHOLE, false);
+    let mut requests = Requests {
+        // Without shards of its own, so that it holds all requests.
+        ledger: Ledger::new(Shard::WHOLE, false),
+        refused: HashSet::new(),
+    };
     for index in 0..manifest.shards {
         let shard = Shard::new(index, manifest.shards)?;
-        one(&Paths::new(folder, shard), shard, &mut ledger, &mut found)?;
+        one(&Paths::new(folder, shard), shard, &mut requests, &mut found)?;
     }
     if let Some(input) = input {
-        ledger.begin();
+        requests.ledger.begin();
         while let Some(item) = input.next()? {
             let line = item.line;
-            match ledger.judge(item) {
+            match requests.ledger.judge(item) {
                 Verdict::Due(due) => found.problem(format!("the request `{}` (line {line}) has no record", due.id)),
                 Verdict::Refused {
                     id: Some(id),
@@ -74,6 +85,13 @@ pub fn verify(folder: &Path, input: Option<&mut Input>) -> Result<Verified> {
                 } => found.problem(format!(
                     "the request `{id}` (line {line}) is not what its record was made for"
                 )),
+                Verdict::Refused {
+                    id: Some(id),
+                    fault: Fault::Malformed,
+                    ..
+                } if !requests.refused.contains(&Key::of(&id).identity) => {
+                    found.problem(format!("the request `{id}` (line {line}) has no record"));
+                }
                 _ => {}
             }
         }
@@ -81,27 +99,30 @@ pub fn verify(folder: &Path, input: Option<&mut Input>) -> Result<Verified> {
     Ok(found)
 }
 
-fn one(paths: &Paths, shard: Shard, ledger: &mut Ledger, found: &mut Verified) -> Result<(), BatchError> {
-    let done = paths.read_done()?;
+fn one(paths: &Paths, shard: Shard, requests: &mut Requests, found: &mut Verified) -> Result<(), BatchError> {
+    let whole = paths.check();
+    report(whole, found)?;
+    let done = paths.read_done().ok().flatten();
     let (part, errors) = match &done {
         Some(_) => (paths.part(), paths.errors()),
         None => (partial(&paths.part()), partial(&paths.errors())),
     };
     match &done {
-        Some(done) => {
-            found.shards_done += 1;
-            if let Err(error) = require_whole(&part, done) {
-                found.problem(error.to_string());
-            }
-        }
+        Some(_) => found.shards_done += 1,
         None => found.problem(format!("the shard {shard} is not done; run it to its end")),
     }
-    let mut failed = 0;
-    let read = Journal::read(&errors, |failure: Failure| {
-        if let (Fault::Failed, Some(id)) = (failure.fault, &failure.id) {
-            let print = failure.fingerprint.as_deref().and_then(super::id::Fingerprint::parse);
-            ledger.note(Key::of(id), print.unwrap_or(super::id::Fingerprint(0)), State::Failed);
+    let (mut failed, mut refused) = (0, 0);
+    let read = Journal::read(&errors, |failure: Failure| match (failure.fault, &failure.id) {
+        (Fault::Failed, Some(id)) => {
+            let print = failure.fingerprint.as_deref().and_then(Fingerprint::parse);
+            requests
+                .ledger
+                .note(Key::of(id), print.unwrap_or(Fingerprint(0)), State::Failed);
             failed += 1;
+        }
+        (_, id) => {
+            requests.refused.extend(id.as_deref().map(|id| Key::of(id).identity));
+            refused += 1;
         }
     });
     report(read, found)?;
@@ -113,10 +134,10 @@ fn one(paths: &Paths, shard: Shard, ledger: &mut Ledger, found: &mut Verified) -
         if !shard.owns(key) {
             wrong.push(format!("the record `{}` does not belong to the shard {shard}", kept.id));
         }
-        if ledger.state(key) == Some(State::Done) {
+        if requests.ledger.state(key) == Some(State::Done) {
             wrong.push(format!("the request `{}` has two records", kept.id));
         }
-        ledger.note(key, kept.fingerprint, State::Done);
+        requests.ledger.note(key, kept.fingerprint, State::Done);
     });
     wrong.into_iter().for_each(|sentence| found.problem(sentence));
     report(read, found)?;
@@ -133,6 +154,12 @@ fn one(paths: &Paths, shard: Shard, ledger: &mut Ledger, found: &mut Verified) -
                 done.failed
             ));
         }
+        if done.refused != refused {
+            found.problem(format!(
+                "the shard {shard} has {refused} lines that are no requests, and its marker says {}",
+                done.refused
+            ));
+        }
     }
     found.records += records;
     found.failed += failed;
@@ -140,26 +167,18 @@ fn one(paths: &Paths, shard: Shard, ledger: &mut Ledger, found: &mut Verified) -
 }
 
 /// A damaged file is a problem, one that cannot be read is an error.
-fn report(read: Result<bool, BatchError>, found: &mut Verified) -> Result<(), BatchError> {
+fn report<T>(read: Result<T, BatchError>, found: &mut Verified) -> Result<(), BatchError> {
     match read {
         Ok(_) => Ok(()),
-        Err(error @ BatchError::Broken { .. }) => {
+        Err(
+            error @ (BatchError::Broken { .. }
+            | BatchError::NotWhole { .. }
+            | BatchError::Missing { .. }
+            | BatchError::Marker { .. }),
+        ) => {
             found.problem(error.to_string());
             Ok(())
         }
         Err(error) => Err(error),
     }
-}
-
-/// Refuses a part that is not what its marker says.
-pub(super) fn require_whole(part: &Path, done: &Done) -> Result<(), BatchError> {
-    let (bytes, blake3) = hash(part)?;
-    if (bytes, &blake3) == (done.bytes, &done.blake3) {
-        return Ok(());
-    }
-    Err(BatchError::NotWhole {
-        path: part.to_owned(),
-        found: bytes,
-        wanted: done.bytes,
-    })
 }

@@ -14,7 +14,7 @@ use drdiff_generation::{Engine, Error, Settings, StopReason};
 use serde_json::{Value, json};
 
 /// Twenty requests with prompts and lengths of their own; one without an id.
-fn requests() -> Vec<String> {
+pub(crate) fn requests() -> Vec<String> {
     let line = |n: usize| {
         let prompt = "The cat sat. ".repeat(n % 4);
         match n {
@@ -25,12 +25,12 @@ fn requests() -> Vec<String> {
     (0..20).map(|n| line(n).to_string()).collect()
 }
 
-fn input(lines: &[String]) -> Input {
+pub(crate) fn input(lines: &[String]) -> Input {
     let bytes = lines.join("\n").into_bytes();
     Input::new(Box::new(io::Cursor::new(bytes)), Path::new("-"), None).unwrap()
 }
 
-fn manifest(shards: usize, lines: &[String]) -> Manifest {
+pub(crate) fn manifest(shards: usize, lines: &[String]) -> Manifest {
     Manifest {
         version: "1".into(),
         commit: "c".into(),
@@ -45,18 +45,18 @@ fn manifest(shards: usize, lines: &[String]) -> Manifest {
     }
 }
 
-fn open(dir: &Path, shard: Shard, lines: &[String], retry: bool) -> Result<Store, Box<Error>> {
+pub(crate) fn open(dir: &Path, shard: Shard, lines: &[String], retry: bool) -> Result<Store, Box<Error>> {
     Store::open(dir, manifest(shard.count(), lines), shard, retry).map_err(Box::new)
 }
 
-fn job(dir: &Path, shard: Shard, lines: &[String], window: usize, retry: bool) -> Job {
+pub(crate) fn job(dir: &Path, shard: Shard, lines: &[String], window: usize, retry: bool) -> Job {
     let store = open(dir, shard, lines, retry).unwrap();
     let engine = Engine::new(network(), tokenizer(), window).unwrap();
     Job::new(store, input(lines), Some(engine), window)
 }
 
 /// Runs a shard to its end.
-fn run(dir: &Path, shard: Shard, lines: &[String], window: usize) -> Tally {
+pub(crate) fn run(dir: &Path, shard: Shard, lines: &[String], window: usize) -> Tally {
     let mut job = job(dir, shard, lines, window, false);
     while job.step().unwrap() {}
     let tally = job.tally();
@@ -65,7 +65,7 @@ fn run(dir: &Path, shard: Shard, lines: &[String], window: usize) -> Tally {
 }
 
 /// Records by id, without what they cost in time.
-fn records(dir: &Path) -> BTreeMap<String, Value> {
+pub(crate) fn records(dir: &Path) -> BTreeMap<String, Value> {
     let mut records = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -5,9 +5,12 @@
 mod batch;
 mod common;
 mod compute;
+mod edited;
 mod engine;
 mod frequency;
+mod fuzz_lines;
 mod guidance;
+mod own_lines;
 mod passes;
 mod prompt;
 mod retrieval;
