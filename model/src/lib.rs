@@ -4,10 +4,12 @@
 //! answers with more evidence, so logits are `<y + g, e(x)> + b(x)` and no noise clock is needed.
 
 mod block;
+mod bpe_file;
 mod checkpoint;
 mod config;
 mod cost;
 mod error;
+mod finite;
 mod gguf;
 mod head;
 mod input;
@@ -16,18 +18,24 @@ mod long_text;
 mod network;
 mod noise_embedding;
 mod retrieval;
+mod safetensors;
+mod sizes;
 mod tables;
 mod tokenizer;
 
+pub use bpe_file::check_bpe;
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint};
 pub use config::ModelConfig;
 pub use cost::Rows;
 pub use error::{Error, Result};
-pub use gguf::{MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as};
+pub use gguf::{
+    GgufHeader, GgufList, GgufValue, MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as,
+};
 pub use head::read_head;
 pub use input::{Input, LastPrediction, Soft};
 pub use load::{Loading, build, require_fit};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
+pub use safetensors::TensorFile;
 pub use tables::Tables;
 pub use tokenizer::{DecodeStream, END_OF_TEXT, Tokenizer, TokenizerError, paragraphs};
