@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::output::complain;
 
 /// How long a command that looks at the flag may take to end by itself.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_millis(1200);
 
 static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// Whether the command looks at the flag.

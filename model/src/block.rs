@@ -33,6 +33,8 @@ impl Norm {
     /// The stream with what was added to it last, and the norm of that. `features` are those of the noise level.
     fn forward(&self, stream: &Stream, features: Option<&Value>) -> Result<(Value, Value)> {
         let Stream { x, branch } = stream;
+        // Every half of a layer begins here.
+        x.proceed()?;
         let (Some(modulation), Some(features)) = (&self.modulation, features) else {
             return Ok(match branch {
                 Some(Branch { delta, gate: None }) => x.residual_norm(delta, &self.gain, self.eps)?,

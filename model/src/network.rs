@@ -409,7 +409,6 @@ impl Network {
             beside,
         } = place;
         for layer in layers {
-            stream.x.proceed()?;
             if let Some(gain) = layer.checked_sub(1).and_then(|layer| self.skips.get(layer)) {
                 stream.x = stream.x.add(&input.rms_norm(gain, self.config.norm_eps)?)?;
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use drdiff_files::whole;
+use drdiff_files::{Whole, whole};
 use serde::Serialize;
 
 use crate::state::saved_step;
@@ -112,9 +112,8 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
     let begins = trainer.step < total || !was_measured(&run.dir.join(LOG_FILE), total);
     // Text that cannot be read is told before the first step.
     let measures = begins && trainer.unmeasured()?.is_none();
-    // Whoever asks this loop to end waits until it has saved what it learned.
-    let _whole = whole();
-    let mut unsaved = None;
+    // The last step that is not saved yet; whoever ends the program waits until it is.
+    let mut unsaved: Option<(StepOutput, Whole)> = None;
     let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
     let mut outcome = Outcome::Finished;
     while trainer.step < total {
@@ -138,7 +137,7 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
         if saves || due(trainer.config.log_every, step) {
             report(Event::Steps(watch.read(trainer, &output, run.dir)?))?;
         }
-        unsaved = Some(output);
+        unsaved = Some((output, whole()));
         // First, so that nothing is lost where measuring fails.
         if saves {
             report(save(trainer, run)?)?;
@@ -158,7 +157,7 @@ pub fn run(trainer: &mut Trainer<'_>, run: &Run<'_>, observe: &mut dyn FnMut(&Ev
             break;
         }
     }
-    if let Some(output) = unsaved {
+    if let Some((output, _whole)) = unsaved {
         if watch.steps > 0 {
             report(Event::Steps(watch.read(trainer, &output, run.dir)?))?;
         }

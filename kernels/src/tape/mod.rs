@@ -85,7 +85,7 @@ impl Tape {
         Self::default()
     }
 
-    /// An empty tape whose pass fails with [`Error::Stopped`] soon after `stop` is set: between the layers of a network, and
+    /// An empty tape whose pass fails with [`Error::Stopped`] soon after `stop` is set: between the halves of its layers, and
     /// between the operations on the way back. A long pass can so be given up, and nothing was learned from it.
     #[must_use]
     pub fn until(stop: Arc<AtomicBool>) -> Self {

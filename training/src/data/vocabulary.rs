@@ -17,9 +17,9 @@ use super::error::DataError;
 /// engine), keeps `\n\n` in one piece, splits digits, and does not read `'the` as `'t` + `he`.
 const UNITS: &str = r"'(?:s|t|re|ve|m|ll|d)\b| ?\p{L}+| ?\p{N}|\n+| ?[^\s\p{L}\p{N}]+|[^\S\n]+";
 
-/// A unit is counted in pieces of so many characters, a few hundred bytes: no word is longer, and the time that the merges take
-/// grows with the square of a piece. What is learned are merges alone, so texts are encoded in whole units as before.
-const PIECES: &str = r"(?s).{1,256}";
+/// A unit is counted in pieces of at most so many characters, a few hundred bytes: no word is longer, and the time that the
+/// merges take grows with the square of a piece. What is learned are merges alone, so texts are encoded in whole units.
+const PIECE: usize = 256;
 
 /// Trains a vocabulary of `size` ids: the end-of-text token, the 256 bytes, then merges by frequency.
 ///
@@ -34,10 +34,16 @@ pub(super) fn train(paragraphs: impl Iterator<Item = Box<str>> + Send, size: usi
         let pattern = SplitPattern::Regex(pattern.into());
         Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(failed)
     };
-    let (units, pieces) = (split(UNITS)?, split(PIECES)?);
+    let units = split(UNITS)?;
+    let paragraphs: Vec<Box<str>> = paragraphs.collect();
 
     let mut bpe = tokenizers::Tokenizer::new(BPE::default());
-    let counted = vec![units.clone().into(), pieces.into(), byte_level.into()];
+    let mut counted = vec![units.clone().into()];
+    // Cutting costs time, and changes nothing where all units are short.
+    if paragraphs.iter().any(|paragraph| may_have_long_unit(paragraph)) {
+        counted.push(split(&format!("(?s).{{1,{PIECE}}}"))?.into());
+    }
+    counted.push(byte_level.into());
     bpe.with_pre_tokenizer(Some(Sequence::new(counted)));
     bpe.with_decoder(Some(byte_level));
     let mut trainer: TrainerWrapper = BpeTrainerBuilder::new()
@@ -48,10 +54,21 @@ pub(super) fn train(paragraphs: impl Iterator<Item = Box<str>> + Send, size: usi
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect::<HashSet<char>>())
         .build()
         .into();
-    bpe.train(&mut trainer, paragraphs).map_err(failed)?;
+    bpe.train(&mut trainer, paragraphs.into_iter()).map_err(failed)?;
     bpe.with_pre_tokenizer(Some(Sequence::new(vec![units.into(), byte_level.into()])));
     let json = bpe.to_string(false).map_err(failed)?;
     Ok(Tokenizer::from_bytes(json.as_bytes())?)
+}
+
+/// Whether some unit may be longer than a piece: all of a unit is blank, or nothing behind its first character.
+fn may_have_long_unit(paragraph: &str) -> bool {
+    let (mut run, mut blank) = (0, false);
+    paragraph.chars().any(|c| {
+        let same = c.is_whitespace() == blank;
+        run = if same { run + 1 } else { 1 };
+        blank = c.is_whitespace();
+        run >= PIECE
+    })
 }
 
 #[cfg(test)]
@@ -71,6 +88,16 @@ mod tests {
         let ids = tokenizer.encode(&long).unwrap();
         assert_eq!(tokenizer.decode(&ids), long);
         let longest = ids.iter().map(|id| tokenizer.bytes_of(*id).len()).max().unwrap();
-        assert!((2..=256).contains(&longest), "{longest}");
+        assert!((2..=PIECE).contains(&longest), "{longest}");
+    }
+
+    #[test]
+    fn only_long_runs_are_cut() {
+        let words = "four words of text ".repeat(1000);
+        assert!(!may_have_long_unit(&words) && !may_have_long_unit(""));
+        for unit in ["a", "-", " ", "\n", "語"] {
+            assert!(may_have_long_unit(&format!("{words}{}", unit.repeat(PIECE))));
+            assert!(!may_have_long_unit(&unit.repeat(PIECE - 1)));
+        }
     }
 }
