@@ -14,7 +14,7 @@ pub mod text;
 pub use error::Error;
 pub use layout::Layout;
 pub use lines::{Line, Lines};
-pub use plain::{plain, without_mark};
+pub use plain::{line_ends, plain, without_mark};
 
 /// What can go wrong is an [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
