@@ -1,5 +1,7 @@
 //! Stop strings: a text ends before the first of them.
 
+use drdiff_files::line_ends;
+
 use crate::Task;
 
 /// Looks for stop strings in a text that grows. What may be the beginning of one is held back, so that text which
@@ -12,7 +14,8 @@ pub(crate) struct StopStrings {
 impl StopStrings {
     pub(crate) fn new(stops: &[String], task: &Task) -> Self {
         let stops = match task {
-            Task::Continue(_) => stops.to_vec(),
+            // Models write no other line ends.
+            Task::Continue(_) => stops.iter().map(|stop| line_ends(stop).into_owned()).collect(),
             Task::Infill(_) => Vec::new(),
         };
         Self {
@@ -68,6 +71,11 @@ mod tests {
         let (given, stopped, rest) = read(&["\n\n", "END"], &["a\n", "b\n", "\nc"]);
         assert_eq!((given.concat().as_str(), stopped, rest.as_str()), ("a\nb", true, ""));
         assert_eq!(given[0], "a");
+    }
+
+    #[test]
+    fn line_ends_of_windows_stop_at_those_of_the_text() {
+        assert_eq!(read(&["\r\n\r\n"], &["a\n", "\nb"]).0.concat(), "a");
     }
 
     #[test]

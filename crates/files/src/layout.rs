@@ -136,8 +136,7 @@ fn array<R: BufRead>(lines: &mut Lines<R>, first: &str) -> io::Result<Layout> {
     let holds_records = seen.contains(['"', '{']);
     let is_array = match state {
         // Numbers in brackets, such as a footnote's, may stand before text.
-        Json::Whole => holds_records || nth(lines, 1)?.is_none(),
-        Json::Open => holds_records || nth(lines, 1)?.is_none(),
+        Json::Whole | Json::Open => holds_records || nth(lines, 1)?.is_none(),
         // Broken behind its first lines, or at once where no prose begins so.
         Json::Broken if seen.contains('\n') => holds_records,
         Json::Broken => inside
@@ -199,14 +198,14 @@ fn nth<R: BufRead>(lines: &mut Lines<R>, index: usize) -> io::Result<Option<Stri
 /// Whether a line names the columns of a table of requests.
 fn is_header(line: &str) -> bool {
     let split = |sign: char| line.split(sign).map(|name| name.trim_matches('"')).collect::<Vec<_>>();
-    let is_name = |name: &&str| {
+    let is_name = |name: &str| {
         let mut signs = name.chars();
         !name.is_empty() && signs.all(|sign| sign.is_alphanumeric() || sign == '_')
     };
     let names = [',', ';', '\t'].map(split);
     let mut tables = names
         .iter()
-        .filter(|names| names.len() > 1 && names.iter().all(|name| is_name(&name)));
+        .filter(|names| names.len() > 1 && names.iter().all(|name| is_name(name)));
     tables.any(|names| {
         names
             .iter()

@@ -28,7 +28,7 @@ pub use lines::{Line, Lines};
 pub use lock::FolderLock;
 pub use output::{Output, Writer, write};
 pub use place::{apart, same};
-pub use plain::{plain, without_mark};
+pub use plain::{line_ends, plain, without_mark};
 pub use small::{begins_with, create_new, grow, make_folder, remove, rename, sync_folder};
 
 /// What can go wrong is an [`Error`].

@@ -8,7 +8,12 @@ use crate::kind::MARK;
 /// models learn from and what they go on from is made so.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    line_ends(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// A text with `\n` for each line end, which may be `\r\n` or `\r`.
+#[must_use]
+pub fn line_ends(text: &str) -> Cow<'_, str> {
     match text.contains('\r') {
         true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
         false => Cow::Borrowed(text),
