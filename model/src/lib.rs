@@ -28,4 +28,7 @@ pub use load::{Loading, build};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
 pub use tables::Tables;
-pub use tokenizer::{DecodeStream, END_OF_TEXT, Tokenizer, TokenizerError, paragraphs};
+pub use tokenizer::{
+    ChatTemplate, DecodeStream, END_OF_TEXT, GgufMetadata, Message, OWN_UNITS, Tokenizer, TokenizerError,
+    TokenizerFiles, paragraphs,
+};

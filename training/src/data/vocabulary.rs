@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use drdiff_model::{END_OF_TEXT, Tokenizer};
+use drdiff_model::{END_OF_TEXT, OWN_UNITS, Tokenizer};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -11,11 +11,6 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use super::error::DataError;
-
-/// Units that merges never cross: contractions, words with their leading space, single digits, runs of line ends, runs
-/// of punctuation, other blank space. Unlike GPT-2's pattern it has no look-ahead (which would cost a backtracking
-/// engine), keeps `\n\n` in one piece, splits digits, and does not read `'the` as `'t` + `he`.
-const UNITS: &str = r"'(?:s|t|re|ve|m|ll|d)\b| ?\p{L}+| ?\p{N}|\n+| ?[^\s\p{L}\p{N}]+|[^\S\n]+";
 
 /// Trains a vocabulary of `size` ids: the end-of-text token, the 256 bytes, then merges by frequency.
 ///
@@ -27,7 +22,7 @@ pub(super) fn train(paragraphs: impl Iterator<Item = Box<str>> + Send, size: usi
     let failed = |e: tokenizers::Error| DataError::Train(e.to_string());
     let byte_level = ByteLevel::new(false, false, false);
     let units = Split::new(
-        SplitPattern::Regex(UNITS.into()),
+        SplitPattern::Regex(OWN_UNITS.into()),
         SplitDelimiterBehavior::Isolated,
         false,
     )
