@@ -91,15 +91,23 @@ fn texts_are_those_of_the_original() {
         for case in golden["cases"].as_array().unwrap() {
             let messages: Vec<Message> = serde_json::from_value(case["messages"].clone()).unwrap();
             let options = case["options"].as_object().unwrap().clone();
-            let template = options
-                .into_iter()
-                .fold(plain.clone(), |template, (name, value)| template.with_option(name, value));
+            let template = options.into_iter().fold(plain.clone(), |template, (name, value)| {
+                template.with_option(name, value)
+            });
             let prompt = case["prompt"].as_bool().unwrap();
             let written = template.render_text(&messages, prompt).ok();
             assert_eq!(written.as_deref(), case["text"].as_str(), "{} {case}", path.display());
             let Some(text) = written else { continue };
-            if messages.iter().all(|one| !SPECIALS.iter().any(|name| one.content.contains(name))) {
-                assert_eq!(template.render(&messages, prompt).unwrap(), parsed(&text), "{} {case}", path.display());
+            if messages
+                .iter()
+                .all(|one| !SPECIALS.iter().any(|name| one.content.contains(name)))
+            {
+                assert_eq!(
+                    template.render(&messages, prompt).unwrap(),
+                    parsed(&text),
+                    "{} {case}",
+                    path.display()
+                );
             }
             seen += 1;
         }
@@ -139,7 +147,10 @@ fn markup_in_messages_stays_text() {
     assert_eq!(ids, "<|im_end|>".bytes().map(u32::from).collect::<Vec<_>>());
     // A role may make markup, as in Phi-3, and blanks behind such a token may belong to it.
     let made = template("{% for m in messages %}{{ '<|' + m.role + '|>\\n' + m.content }}{% endfor %}");
-    assert_eq!(made.render(&[Message::new("user", "\n a")], false).unwrap(), [264, u32::from(b'a')]);
+    assert_eq!(
+        made.render(&[Message::new("user", "\n a")], false).unwrap(),
+        [264, u32::from(b'a')]
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Tokenizers of other people's models: the ids of the Python package `tokenizers`, from a folder and from GGUF metadata.
 //!
 //! `words/*.json` hold small tokenizers that the package trained with the patterns of GPT-2, Llama 3 and Qwen2, texts,
-//! and the ids that it gives them. `words/smollm2-ids.json` holds ids of SmolLM2's own vocabulary from the same package.
+//! and the ids that it gives them. `words/real-ids.json` holds texts, their ids in the vocabulary of SmolLM2 from the same
+//! package, and their ids in that of Gemma 3 from the package `sentencepiece`.
 
 use std::collections::HashMap;
 
@@ -38,7 +39,11 @@ fn gguf(file: &Value, pre: &str) -> HashMap<String, Entry> {
         .collect();
     for token in file["added_tokens"].as_array().unwrap() {
         let kind = if token["special"] == true { 3 } else { 4 };
-        tokens.push((token["id"].as_u64().unwrap(), token["content"].as_str().unwrap().to_owned(), kind));
+        tokens.push((
+            token["id"].as_u64().unwrap(),
+            token["content"].as_str().unwrap().to_owned(),
+            kind,
+        ));
     }
     tokens.sort();
     tokens.push((0, "[PAD]".into(), 5));
@@ -60,13 +65,21 @@ fn gguf(file: &Value, pre: &str) -> HashMap<String, Entry> {
         ("tokenizer.ggml.eos_token_id".into(), id(end)),
         (
             "tokenizer.ggml.tokens".into(),
-            Entry::Array(tokens.iter().map(|(_, token, _)| Entry::String(token.clone())).collect()),
+            Entry::Array(
+                tokens
+                    .iter()
+                    .map(|(_, token, _)| Entry::String(token.clone()))
+                    .collect(),
+            ),
         ),
         (
             "tokenizer.ggml.token_type".into(),
             Entry::Array(tokens.iter().map(|(.., kind)| Entry::I32(*kind)).collect()),
         ),
-        ("tokenizer.ggml.merges".into(), Entry::Array(merges.map(Entry::String).collect())),
+        (
+            "tokenizer.ggml.merges".into(),
+            Entry::Array(merges.map(Entry::String).collect()),
+        ),
     ])
 }
 
@@ -79,13 +92,28 @@ fn ids_are_those_of_the_original() {
         for (text, ids) in pairs(&golden["texts"]) {
             assert_eq!(folder.encode(text).unwrap(), ids, "{name}: {text:?}");
             assert_eq!(file.encode(text).unwrap(), ids, "{name} of a GGUF file: {text:?}");
-            assert_eq!(folder.decode(&ids), folder.normal_form(text).unwrap(), "{name}: {text:?}");
+            assert_eq!(
+                folder.decode(&ids),
+                folder.normal_form(text).unwrap(),
+                "{name}: {text:?}"
+            );
             assert_eq!(file.decode(&ids), folder.decode(&ids));
         }
         assert_eq!(file.vocab_size(), folder.vocab_size());
         // What was made of the metadata can be stored and read again.
         let stored = Tokenizer::from_bytes(file.json()).unwrap();
         assert_eq!((stored.hash(), stored.end_of_text()), (file.hash(), file.end_of_text()));
+        let stored = Tokenizer::from_files(&file.files()).unwrap();
+        let roles = |one: &Tokenizer| {
+            (
+                one.end_of_text(),
+                one.stop_tokens().to_vec(),
+                one.start(),
+                one.adds_start(),
+                one.mask(),
+            )
+        };
+        assert_eq!(roles(&stored), roles(&file));
     }
 }
 
@@ -113,32 +141,52 @@ fn roles_come_from_names_then_files() {
     let special = |name: &str| llama.special(name).unwrap();
     assert_eq!(llama.end_of_text(), special("<|end_of_text|>"));
     assert_eq!(llama.stop_tokens(), [special("<|end_of_text|>"), special("<|eot_id|>")]);
-    assert_eq!((llama.start(), llama.adds_start()), (Some(special("<|begin_of_text|>")), true));
+    assert_eq!(
+        (llama.start(), llama.adds_start()),
+        (Some(special("<|begin_of_text|>")), true)
+    );
     assert_eq!(llama.mask(), None);
 
     let qwen = tokenizer("qwen2");
-    let (end, turn) = (qwen.special("<|endoftext|>").unwrap(), qwen.special("<|im_end|>").unwrap());
+    let (end, turn) = (
+        qwen.special("<|endoftext|>").unwrap(),
+        qwen.special("<|im_end|>").unwrap(),
+    );
     assert_eq!((qwen.end_of_text(), qwen.stop_tokens()), (end, &[end, turn][..]));
     assert_eq!((qwen.start(), qwen.adds_start()), (None, false));
 
     let mut files = TokenizerFiles {
         tokenizer_json: qwen.json().to_vec(),
-        tokenizer_config: Some(json!({ "bos_token": null, "eos_token": { "content": "<|im_end|>" } }).to_string().into()),
-        generation_config: Some(json!({ "eos_token_id": [turn, end, 3, 99_999], "bos_token_id": end }).to_string().into()),
+        tokenizer_config: Some(
+            json!({ "bos_token": null, "eos_token": { "content": "<|im_end|>" } })
+                .to_string()
+                .into(),
+        ),
+        generation_config: Some(
+            json!({ "eos_token_id": [turn, end, 3, 99_999], "bos_token_id": end })
+                .to_string()
+                .into(),
+        ),
         config: Some(json!({ "eos_token_id": turn, "mask_token_id": 7 }).to_string().into()),
         ..TokenizerFiles::default()
     };
     let told = Tokenizer::from_files(&files).unwrap();
     assert_eq!((told.end_of_text(), told.stop_tokens()), (end, &[3, end, turn][..]));
     assert_eq!((told.start(), told.mask()), (None, Some(7)));
-    files.tokenizer_config =
-        Some(json!({ "bos_token": "<|im_start|>", "add_bos_token": true, "mask_token": "<think>" }).to_string().into());
+    files.tokenizer_config = Some(
+        json!({ "bos_token": "<|im_start|>", "add_bos_token": true, "mask_token": "<think>" })
+            .to_string()
+            .into(),
+    );
     files.config = None;
     let told = Tokenizer::from_files(&files).unwrap();
     assert_eq!((told.start(), told.adds_start()), (told.special("<|im_start|>"), true));
     assert_eq!(told.mask(), told.encode("<think>").unwrap().first().copied());
     files.generation_config = Some(b"{".to_vec());
-    assert!(matches!(Tokenizer::from_files(&files), Err(TokenizerError::Beside { .. })));
+    assert!(matches!(
+        Tokenizer::from_files(&files),
+        Err(TokenizerError::Beside { .. })
+    ));
 
     let golden = golden("llama-bpe");
     let file = Tokenizer::from_gguf(&gguf(&golden["tokenizer"], "llama-bpe")).unwrap();
@@ -162,20 +210,46 @@ fn other_kinds_are_refused_by_name() {
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut file = golden("qwen2")["tokenizer"].clone();
         change(&mut file);
-        Tokenizer::from_bytes(file.to_string().as_bytes()).unwrap_err().to_string()
+        Tokenizer::from_bytes(file.to_string().as_bytes())
+            .unwrap_err()
+            .to_string()
     };
     let cases: [(&dyn Fn(&mut Value), &str); 11] = [
         (&|file| file["normalizer"] = json!({ "type": "NFKC" }), "NFKC"),
-        (&|file| file["model"]["type"] = "WordPiece".into(), "its model is WordPiece"),
+        (
+            &|file| file["model"]["type"] = "WordPiece".into(),
+            "its model is WordPiece",
+        ),
         (&|file| file["model"]["dropout"] = json!(0.1), "dropout"),
-        (&|file| file["model"]["continuing_subword_prefix"] = "##".into(), "continuing_subword_prefix"),
+        (
+            &|file| file["model"]["continuing_subword_prefix"] = "##".into(),
+            "continuing_subword_prefix",
+        ),
         (&|file| file["model"]["merges"][0] = json!(["a", "zz"]), "has no entry"),
-        (&|file| file["model"]["vocab"]["a"] = json!(u32::MAX), "is not a number below"),
-        (&|file| file["model"]["vocab"]["a"] = json!(5), "two entries have the id 5"),
-        (&|file| file["added_tokens"][0]["id"] = json!(9), "does not follow the ids"),
-        (&|file| file["added_tokens"][3]["lstrip"] = json!(true), "swallows blanks"),
-        (&|file| file["pre_tokenizer"] = json!({ "type": "Whitespace" }), "\"Whitespace\""),
-        (&|file| file["pre_tokenizer"] = json!({ "type": "Metaspace" }), "a space before every text"),
+        (
+            &|file| file["model"]["vocab"]["a"] = json!(u32::MAX),
+            "is not a number below",
+        ),
+        (
+            &|file| file["model"]["vocab"]["a"] = json!(5),
+            "two entries have the id 5",
+        ),
+        (
+            &|file| file["added_tokens"][0]["id"] = json!(9),
+            "does not follow the ids",
+        ),
+        (
+            &|file| file["added_tokens"][3]["lstrip"] = json!(true),
+            "swallows blanks",
+        ),
+        (
+            &|file| file["pre_tokenizer"] = json!({ "type": "Whitespace" }),
+            "\"Whitespace\"",
+        ),
+        (
+            &|file| file["pre_tokenizer"] = json!({ "type": "Metaspace" }),
+            "a space before every text",
+        ),
     ];
     for (change, reason) in cases {
         let told = changed(change);
@@ -201,13 +275,25 @@ fn other_kinds_are_refused_by_name() {
 
 /// A SentencePiece vocabulary as a GGUF file holds it: bytes, pieces with scores, and the marks of a text.
 fn pieces() -> HashMap<String, Entry> {
-    let mut tokens: Vec<(String, f32, i32)> =
-        [("<pad>", 3), ("<eos>", 3), ("<bos>", 3), ("<unk>", 2), ("<start_of_turn>", 3), ("<end_of_turn>", 3), ("<b>", 4)]
-            .map(|(token, kind)| (token.to_owned(), 0.0, kind))
-            .into();
+    let mut tokens: Vec<(String, f32, i32)> = [
+        ("<pad>", 3),
+        ("<eos>", 3),
+        ("<bos>", 3),
+        ("<unk>", 2),
+        ("<start_of_turn>", 3),
+        ("<end_of_turn>", 3),
+        ("<b>", 4),
+    ]
+    .map(|(token, kind)| (token.to_owned(), 0.0, kind))
+    .into();
     tokens.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), 0.0, 6)));
     let pieces = ["▁", "a", "b", "c", "ab", "bc", "▁a", "▁▁", "abc", "é"];
-    tokens.extend(pieces.iter().zip(0..).map(|(piece, rank)| ((*piece).to_owned(), -(rank as f32), 1)));
+    tokens.extend(
+        pieces
+            .iter()
+            .zip(0..)
+            .map(|(piece, rank)| ((*piece).to_owned(), -(rank as f32), 1)),
+    );
     let list = |entries: Vec<Entry>| Entry::Array(entries);
     HashMap::from([
         ("tokenizer.ggml.model".into(), Entry::String("llama".into())),
@@ -215,9 +301,18 @@ fn pieces() -> HashMap<String, Entry> {
         ("tokenizer.ggml.bos_token_id".into(), Entry::U32(2)),
         ("tokenizer.ggml.eos_token_id".into(), Entry::U32(1)),
         ("tokenizer.ggml.eot_token_id".into(), Entry::U32(5)),
-        ("tokenizer.ggml.tokens".into(), list(tokens.iter().map(|(token, ..)| Entry::String(token.clone())).collect())),
-        ("tokenizer.ggml.scores".into(), list(tokens.iter().map(|(_, score, _)| Entry::F32(*score)).collect())),
-        ("tokenizer.ggml.token_type".into(), list(tokens.iter().map(|(.., kind)| Entry::I32(*kind)).collect())),
+        (
+            "tokenizer.ggml.tokens".into(),
+            list(tokens.iter().map(|(token, ..)| Entry::String(token.clone())).collect()),
+        ),
+        (
+            "tokenizer.ggml.scores".into(),
+            list(tokens.iter().map(|(_, score, _)| Entry::F32(*score)).collect()),
+        ),
+        (
+            "tokenizer.ggml.token_type".into(),
+            list(tokens.iter().map(|(.., kind)| Entry::I32(*kind)).collect()),
+        ),
     ])
 }
 
@@ -226,7 +321,9 @@ fn sentencepiece_merges_by_score() {
     let tokenizer = Tokenizer::from_gguf(&pieces()).unwrap();
     let spelled = |text: &str| {
         let ids = tokenizer.encode(text).unwrap();
-        ids.iter().map(|id| String::from_utf8_lossy(tokenizer.bytes_of(*id)).into_owned()).collect::<Vec<_>>()
+        ids.iter()
+            .map(|id| String::from_utf8_lossy(tokenizer.bytes_of(*id)).into_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(spelled("abc"), ["abc"]);
     assert_eq!(spelled("bbc a"), ["b", "bc", " a"]);
@@ -238,21 +335,37 @@ fn sentencepiece_merges_by_score() {
     assert_eq!((tokenizer.start(), tokenizer.adds_start()), (Some(2), true));
 }
 
+/// The GGUF file that an environment variable names; a note if there is none.
+fn named_by(variable: &str) -> Option<Content> {
+    let Some(path) = std::env::var_os(variable) else {
+        let note = format!("skipped: {variable} does not name a GGUF file\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
+        return None;
+    };
+    let file = std::fs::File::open(path).unwrap();
+    Some(Content::read(&mut std::io::BufReader::new(file)).unwrap())
+}
+
+/// The ids of column `column` of `real-ids.json`.
+fn check_real_ids(tokenizer: &Tokenizer, column: usize) {
+    let rows = golden("real-ids");
+    for row in rows.as_array().unwrap() {
+        let text = row[0].as_str().unwrap();
+        let ids: Vec<u32> = serde_json::from_value(row[column].clone()).unwrap();
+        assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text:?}");
+        assert_eq!(tokenizer.decode(&ids), text);
+    }
+}
+
 /// SmolLM2's vocabulary against the Python package `tokenizers`, with single digits and GPT-2's pattern as the original
 /// has them. The texts hold no character that the vocabulary lacks.
 #[test]
 fn smollm2_has_the_ids_of_the_original() {
-    let Some(path) = std::env::var_os("DRDIFF_SMOLLM2") else {
-        let mut note = std::io::stderr();
-        let _ = std::io::Write::write_all(&mut note, b"skipped: DRDIFF_SMOLLM2 does not name the GGUF file of SmolLM2\n");
+    let Some(content) = named_by("DRDIFF_SMOLLM2") else {
         return;
     };
-    let content = Content::read(&mut std::io::BufReader::new(std::fs::File::open(path).unwrap())).unwrap();
     let tokenizer = Tokenizer::from_gguf(&content.metadata).unwrap();
-    for (text, ids) in pairs(&golden("smollm2-ids")) {
-        assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text:?}");
-        assert_eq!(tokenizer.decode(&ids), text);
-    }
+    check_real_ids(&tokenizer, 1);
     assert_eq!(tokenizer.vocab_size(), 49_152);
     assert_eq!((tokenizer.end_of_text(), tokenizer.stop_tokens()), (0, &[0, 2][..]));
     assert_eq!((tokenizer.start(), tokenizer.adds_start()), (Some(1), false));
@@ -264,7 +377,27 @@ fn smollm2_has_the_ids_of_the_original() {
     let ids = template.render(&messages, true).unwrap();
     assert_eq!(ids.iter().filter(|id| **id == 2).count(), 2);
     assert_eq!(ids.iter().filter(|id| **id == 1).count(), 3);
-    assert!(template.render_text(&messages, true).unwrap().ends_with("user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n"));
+    assert!(
+        template
+            .render_text(&messages, true)
+            .unwrap()
+            .ends_with("user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n")
+    );
+}
+
+/// Gemma 3's vocabulary against `sentencepiece`; the head of the file is enough.
+#[test]
+fn gemma_has_the_ids_of_the_original() {
+    let Some(content) = named_by("DRDIFF_GEMMA3") else {
+        return;
+    };
+    let tokenizer = Tokenizer::from_gguf(&content.metadata).unwrap();
+    check_real_ids(&tokenizer, 2);
+    assert_eq!(tokenizer.vocab_size(), 262_144);
+    assert_eq!(
+        (tokenizer.end_of_text(), tokenizer.start(), tokenizer.adds_start()),
+        (1, Some(2), true)
+    );
 }
 
 proptest! {

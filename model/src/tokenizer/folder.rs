@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::roles::Told;
 use super::{Tokenizer, TokenizerError};
@@ -128,6 +128,32 @@ impl Tokenizer {
     /// As [`Tokenizer::from_bytes`], and for a file beside it that is not JSON.
     pub fn from_files(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
         Self::build(&files.tokenizer_json, |id_of| files.told(id_of))
+    }
+
+    /// The files that give this tokenizer back, to be stored beside a model's weights; without `config.json` and the
+    /// chat template.
+    pub fn files(&self) -> TokenizerFiles {
+        let roles = &self.shared.roles;
+        let mut config: Map<String, Value> = roles
+            .names
+            .iter()
+            .map(|(role, token)| (role.clone(), json!(token)))
+            .collect();
+        let ends = [("bos_token", roles.start), ("eos_token", Some(roles.end_of_text))];
+        for (role, id) in ends {
+            let token = id.and_then(|id| self.shared.bpe.id_to_token(id));
+            if let (Some(token), None) = (token, config.get(role)) {
+                config.insert(role.to_owned(), json!(token));
+            }
+        }
+        config.insert("add_bos_token".to_owned(), json!(roles.adds_start));
+        let generation = json!({ "eos_token_id": roles.stops, "mask_token_id": roles.mask });
+        TokenizerFiles {
+            tokenizer_json: self.json().to_vec(),
+            tokenizer_config: Some(Value::Object(config).to_string().into()),
+            generation_config: Some(generation.to_string().into()),
+            ..TokenizerFiles::default()
+        }
     }
 }
 

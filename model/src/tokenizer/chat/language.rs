@@ -36,8 +36,8 @@ pub(super) fn environment(source: &str) -> Result<Environment<'static>, Tokenize
 
 /// Sets what `strftime_now` tells.
 pub(super) fn set_time(environment: &mut Environment<'static>, seconds: i64) {
-    environment.add_function("strftime_now", move |form: &str| {
-        date::strftime(seconds, form).map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
+    environment.add_function("strftime_now", move |form: String| {
+        date::strftime(seconds, &form).map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
     });
 }
 

@@ -149,6 +149,6 @@ impl ChatTemplate {
         }
         context.insert("messages", Value::from_serialize(&messages));
         context.insert("add_generation_prompt", Value::from(prompt));
-        language::render(&self.environment, Value::from_iter(context))
+        language::render(&self.environment, Value::from_pairs(context))
     }
 }
