@@ -5,6 +5,8 @@
 //! the same unless they hold markup. In what it writes, special tokens are found as they stand, and the private character
 //! is then taken out of the rest.
 
+use std::collections::BTreeSet;
+
 use tokenizers::AddedToken;
 
 /// Characters that no text uses: a plane for private use.
@@ -19,6 +21,8 @@ const SUSPICIOUS: usize = 3;
 pub(super) struct Guard<'a> {
     /// Longest first.
     tokens: Vec<&'a (u32, AddedToken)>,
+    /// Characters that tokens begin with: few, while there may be thousands of tokens.
+    firsts: BTreeSet<char>,
     mark: char,
 }
 
@@ -46,7 +50,14 @@ impl<'a> Guard<'a> {
             .filter(|(_, token)| token.content.chars().nth(1).is_some())
             .collect();
         tokens.sort_by(|a, b| b.1.content.len().cmp(&a.1.content.len()).then_with(|| a.0.cmp(&b.0)));
-        Some(Self { tokens, mark })
+        let firsts = tokens.iter().filter_map(|(_, token)| token.content.chars().next());
+        Some(Self {
+            firsts: firsts
+                .flat_map(|c| [c, c.to_ascii_lowercase(), c.to_ascii_uppercase()])
+                .collect(),
+            tokens,
+            mark,
+        })
     }
 
     /// `text` with a mark in all that looks like markup.
@@ -54,10 +65,11 @@ impl<'a> Guard<'a> {
         let mut marked = String::with_capacity(text.len());
         for (at, c) in text.char_indices() {
             marked.push(c);
-            if self
-                .tokens
-                .iter()
-                .any(|(_, token)| looks_like(&text[at..], &token.content))
+            if self.firsts.contains(&c)
+                && self
+                    .tokens
+                    .iter()
+                    .any(|(_, token)| looks_like(&text[at..], &token.content))
             {
                 marked.push(self.mark);
             }
@@ -80,10 +92,12 @@ impl<'a> Guard<'a> {
             }
         };
         while let Some(c) = text[at..].chars().next() {
-            let found = self
-                .tokens
-                .iter()
-                .find(|(_, token)| text[at..].starts_with(&token.content));
+            let mut tokens = self.tokens.iter();
+            let found = if self.firsts.contains(&c) {
+                tokens.find(|(_, token)| text[at..].starts_with(&token.content))
+            } else {
+                None
+            };
             let Some((id, token)) = found else {
                 at += c.len_utf8();
                 continue;
