@@ -99,16 +99,16 @@ mod tests {
 
     fn written(value: serde_json::Value, indent: Option<usize>) -> String {
         let mut out = String::new();
-        write(&mut out, &Value::from_serialize(&value), indent, 0).unwrap();
+        write(&mut out, &Value::from(minijinja::value::Serde(&value)), indent, 0).unwrap();
         out
     }
 
     #[test]
     fn as_python_writes_it() {
-        let value = serde_json::json!({ "b": [1, 2.5, true, null, {}], "a": "é\"\\\n<>&'\u{1}" });
+        let value = serde_json::json!({ "a": "é\"\\\n<>&'\u{1}", "b": [1, 2.5, true, null, {}] });
         assert_eq!(
             written(value.clone(), None),
-            r#"{"b": [1, 2.5, true, null, {}], "a": "é\"\\\n<>&'\u0001"}"#
+            r#"{"a": "é\"\\\n<>&'\u0001", "b": [1, 2.5, true, null, {}]}"#
         );
         assert_eq!(
             written(serde_json::json!([1, { "a": [] }]), Some(2)),

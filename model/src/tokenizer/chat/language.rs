@@ -97,13 +97,15 @@ fn without_generation(source: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use minijinja::value::Serde;
+
     use super::*;
 
     fn written(source: &str) -> Result<String, String> {
         let environment = environment(source).map_err(|e| e.to_string())?;
         render(
             &environment,
-            Value::from_serialize(serde_json::json!({ "a": [1, 2], "n": null })),
+            Value::from(Serde(serde_json::json!({ "a": [1, 2], "n": null }))),
         )
         .map_err(|e| e.to_string())
     }

@@ -10,6 +10,7 @@ mod language;
 
 use std::collections::BTreeMap;
 
+use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 
 use super::{GgufMetadata, Tokenizer, TokenizerError, TokenizerFiles};
@@ -145,9 +146,9 @@ impl ChatTemplate {
         context.insert("tools", Value::from(()));
         context.insert("documents", Value::from(()));
         for (name, value) in &self.options {
-            context.insert(name, Value::from_serialize(value));
+            context.insert(name, Value::from(Serde(value)));
         }
-        context.insert("messages", Value::from_serialize(&messages));
+        context.insert("messages", Value::from(Serde(&messages)));
         context.insert("add_generation_prompt", Value::from(prompt));
         language::render(&self.environment, Value::from_pairs(context))
     }
