@@ -1,6 +1,7 @@
 //! The language of templates: Jinja with what Hugging Face adds to it.
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -27,6 +28,11 @@ pub(super) fn environment(source: &str) -> Result<Environment<'static>, Tokenize
         Err(Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{message}")))
     });
     environment.add_filter("tojson", json::tojson);
+    // As in Python: none cannot be walked through, and texts and mappings are sequences.
+    environment.add_test("iterable", |value: Value| !value.is_none() && value.try_iter().is_ok());
+    environment.add_test("sequence", |value: Value| {
+        matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+    });
     set_time(&mut environment, date::DEFAULT);
     environment
         .add_template_owned(NAME, without_generation(source))
@@ -114,6 +120,10 @@ mod tests {
     fn what_hugging_face_adds() {
         assert_eq!(written("{{ strftime_now('%d %b %Y') }}").unwrap(), "26 Jul 2024");
         assert_eq!(written("{{ a | tojson }}{{ n }}{{ true }}").unwrap(), "[1, 2]NoneTrue");
+        assert_eq!(
+            written("{{ n is iterable }}{{ a is iterable }}{{ 'a' is sequence }}").unwrap(),
+            "FalseTrueTrue"
+        );
         assert_eq!(written("x{%- generation -%} y {%- endgeneration %}z").unwrap(), "xyz");
         assert_eq!(
             written("{{ ' a'.strip() + 'b.c'.split('.')[-1] }}{{ missing }}").unwrap(),
