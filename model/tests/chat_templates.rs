@@ -4,6 +4,8 @@
 //! language, conversations, and the text that `apply_chat_template` writes for them on 26 July 2024; `null` where it
 //! refuses.
 
+#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
+
 use drdiff_model::{ChatTemplate, Message, Tokenizer, TokenizerError, TokenizerFiles};
 use serde_json::{Map, Value, json};
 

@@ -4,6 +4,8 @@
 //! `words/real-ids.json` holds texts, their ids in the vocabulary of SmolLM2 from the Python package `tokenizers`, and
 //! their ids in that of Gemma 3 from the package `sentencepiece`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
+
 use candle_core::quantized::gguf_file::Content;
 use drdiff_model::{ChatTemplate, Message, Tokenizer};
 use serde_json::Value;
