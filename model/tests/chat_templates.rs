@@ -183,16 +183,3 @@ fn dates_are_told_on_request() {
     assert_eq!(template.render_text(&[], true).unwrap(), "2024-07-26");
     assert_eq!(template.with_time(0).render_text(&[], true).unwrap(), "1970-01-01");
 }
-
-/// The small folders of masked diffusion models hold a template and ids of a conversation that the originals give.
-#[test]
-fn turns_of_llada_and_dream() {
-    let llada = "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' + (m['content'] | trim) + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
-    let messages = [Message::new("user", "Hi, é? "), Message::new("assistant", "Yes.")];
-    let written = template(llada).render_text(&messages, true).unwrap();
-    assert_eq!(
-        written,
-        "<BOS><|start_header_id|>user<|end_header_id|>\n\nHi, é?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nYes.<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
-    );
-    assert_eq!(template(llada).render(&messages, true).unwrap(), parsed(&written));
-}

@@ -215,7 +215,8 @@ fn other_kinds_are_refused_by_name() {
             .unwrap_err()
             .to_string()
     };
-    let cases: [(&dyn Fn(&mut Value), &str); 11] = [
+    type Case<'a> = (&'a dyn Fn(&mut Value), &'a str);
+    let cases: [Case<'_>; 11] = [
         (&|file| file["normalizer"] = json!({ "type": "NFKC" }), "NFKC"),
         (
             &|file| file["model"]["type"] = "WordPiece".into(),
