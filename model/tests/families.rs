@@ -1,8 +1,6 @@
 //! Tokenizers and templates of masked diffusion models: small folders of the families LLaDA, Dream, SDAR, Fast-dLLM v2
 //! and A2D, with ids that the Python libraries give.
 
-#![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
-
 use drdiff_model::{ChatTemplate, Message, Tokenizer, TokenizerFiles};
 use serde_json::Value;
 
