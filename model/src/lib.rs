@@ -4,7 +4,6 @@
 //! answers with more evidence, so logits are `<y + g, e(x)> + b(x)` and no noise clock is needed.
 
 mod block;
-mod bpe_file;
 mod checkpoint;
 mod config;
 mod cost;
@@ -23,7 +22,6 @@ mod sizes;
 mod tables;
 mod tokenizer;
 
-pub use bpe_file::check_bpe;
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint};
 pub use config::ModelConfig;
 pub use cost::Rows;
@@ -38,4 +36,7 @@ pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
 pub use safetensors::TensorFile;
 pub use tables::Tables;
-pub use tokenizer::{DecodeStream, END_OF_TEXT, Tokenizer, TokenizerError, paragraphs};
+pub use tokenizer::{
+    ChatTemplate, DecodeStream, END_OF_TEXT, GgufMetadata, Message, OWN_UNITS, Tokenizer, TokenizerError,
+    TokenizerFiles, check_bpe, paragraphs,
+};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use drdiff_model::{END_OF_TEXT, Tokenizer};
+use drdiff_model::{END_OF_TEXT, OWN_UNITS, Tokenizer};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -11,11 +11,6 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use super::error::DataError;
-
-/// Units that merges never cross: contractions, words with their leading space, single digits, runs of line ends, runs
-/// of punctuation, other blank space. Unlike GPT-2's pattern it has no look-ahead (which would cost a backtracking
-/// engine), keeps `\n\n` in one piece, splits digits, and does not read `'the` as `'t` + `he`.
-const UNITS: &str = r"'(?:s|t|re|ve|m|ll|d)\b| ?\p{L}+| ?\p{N}|\n+| ?[^\s\p{L}\p{N}]+|[^\S\n]+";
 
 /// A unit is counted in pieces of at most so many characters, a few hundred bytes: no word is longer, and the time that the
 /// merges take grows with the square of a piece. What is learned are merges alone, so texts are encoded in whole units.
@@ -34,7 +29,7 @@ pub(super) fn train(paragraphs: impl Iterator<Item = Box<str>> + Send, size: usi
         let pattern = SplitPattern::Regex(pattern.into());
         Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(failed)
     };
-    let units = split(UNITS)?;
+    let units = split(OWN_UNITS)?;
     let paragraphs: Vec<Box<str>> = paragraphs.collect();
 
     let mut bpe = tokenizers::Tokenizer::new(BPE::default());
