@@ -43,7 +43,7 @@ impl Engine {
             return Err(Error::Vocabulary { has, needs });
         }
         let rows = network
-            .unit_embeddings()?
+            .head_rows()?
             .to_dtype(DType::F32)?
             .flatten_all()?
             .to_vec1::<f32>()?;
