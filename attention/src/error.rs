@@ -20,6 +20,14 @@ pub enum Error {
         /// Positions that this pass would need.
         needed: usize,
     },
+    /// Memory for keys and values that the system does not give.
+    #[error(
+        "the system gives no {megabytes} MB of memory for the keys and values of a layer; end other programs, or lower the model's `context` with `--set`"
+    )]
+    Memory {
+        /// Size of what was asked for.
+        megabytes: usize,
+    },
     /// A plan for another pass than the cache's next one.
     #[error("a pass behind {planned} positions was planned where the cache holds {committed}; plan each pass anew")]
     OtherPass {

@@ -230,6 +230,7 @@ fn of_model(error: &ModelError) -> Exit {
 fn of_attention(error: &AttentionError) -> Exit {
     match error {
         AttentionError::LengthAdaptive(_)
+        | AttentionError::Memory { .. }
         | AttentionError::Tree(_)
         | AttentionError::Layer { .. }
         | AttentionError::TreeBlocks { .. }

@@ -4,6 +4,9 @@ mod folder;
 mod gguf;
 mod llama;
 mod own;
+mod plain;
+mod settings;
+mod unused;
 mod vocabulary;
 
 use std::path::Path;
@@ -67,7 +70,7 @@ impl LlamaJudge {
     /// Reads weights and vocabulary from one GGUF file, or from a folder as Hugging Face keeps models, to compute on `device`.
     ///
     /// # Errors
-    /// If a file cannot be read, is no Llama, or has no byte-level BPE vocabulary.
+    /// If a file cannot be read, is no Llama, would be read wrongly, or has no byte-level BPE vocabulary.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let Parts {
             hash,
@@ -78,6 +81,10 @@ impl LlamaJudge {
             true => folder::read(path, device)?,
             false => gguf::read(path, device)?,
         };
+        let ids = tokenizer.get_vocab(true).into_values().chain([start]);
+        if ids.max().is_some_and(|id| id as usize >= network.vocab()) {
+            return Err(unfit(path, "its vocabulary has more tokens than its network"));
+        }
         Ok(Self {
             name: name_of(path),
             hash,

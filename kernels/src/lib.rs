@@ -22,7 +22,7 @@ mod cuda;
 
 pub use device::{DeviceKind, device, peak_memory, reset_peak_memory};
 pub use error::{Error, Result};
-pub use mapped::MappedFile;
+pub use mapped::{MappedFile, has_room};
 pub use muon::{MuonSlot, MuonStep, muon, orthogonalise};
 pub use ops::{
     Attention, AttentionPass, CrossEntropy, Rotary, SoftTarget, categorical, embedding, entropy_shares, fill_runs,

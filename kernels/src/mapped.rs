@@ -5,6 +5,16 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
+/// Memory of so many bytes is asked for before it is taken; of less, a failure would be no surprise.
+const LARGE: usize = 1 << 26;
+
+/// Whether the system would give this process so much memory. What the standard library allocates ends the process where the
+/// system gives none, so large sizes that come from outside are asked for first; less than 64 MiB is taken for granted.
+#[must_use]
+pub fn has_room(bytes: usize) -> bool {
+    bytes < LARGE || memmap2::MmapMut::map_anon(bytes).is_ok()
+}
+
 /// The bytes of a file, brought in by the system as they are touched.
 ///
 /// The file must not shrink while it is mapped: a read beyond its new end would end the process. Files that are

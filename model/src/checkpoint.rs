@@ -6,10 +6,9 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use drdiff_kernels::Loaded;
-use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ModelConfig, Result};
+use crate::{Error, ModelConfig, Result, TensorFile, sizes};
 
 /// Key of the header entry that holds [`Metadata`] as JSON.
 pub(crate) const METADATA_KEY: &str = "drdiff";
@@ -87,32 +86,28 @@ pub fn save_checkpoint(path: &Path, metadata: &Metadata, tensors: &[(String, Ten
     write_atomically(path, &bytes)
 }
 
-/// Reads a checkpoint's bytes; `path` is for messages only.
+/// Reads a checkpoint's bytes; `path` is for messages only. Tensors keep the type that they have in the file.
 ///
 /// # Errors
-/// If the bytes are truncated, damaged, or not a checkpoint of this program, or if a number is not finite.
+/// If the bytes are truncated, damaged, or not a checkpoint of this program, if the sizes that the header names are not those of
+/// the tensors, or if a tensor holds anything but finite floating-point numbers.
 pub fn read_checkpoint(bytes: &[u8], path: &Path, device: &Device) -> Result<Checkpoint> {
     let corrupt = |reason: String| Error::Corrupt {
         path: path.to_owned(),
         expected: "checkpoint",
         reason,
     };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| corrupt(e.to_string()))?;
-    let json = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+    let file = TensorFile::read(bytes).map_err(corrupt)?;
+    let json = file.get(METADATA_KEY);
     let json = json.ok_or_else(|| corrupt(format!("its header has no `{METADATA_KEY}` entry")))?;
-    let metadata = serde_json::from_str(json).map_err(|e| corrupt(format!("its header is not readable: {e}")))?;
+    let metadata: Metadata =
+        serde_json::from_str(json).map_err(|e| corrupt(format!("its header is not readable: {e}")))?;
+    sizes::check(&metadata.config, path, &file.shapes().collect())?;
     let mut tensors = BTreeMap::new();
-    for (name, tensor) in candle_core::safetensors::load_buffer(bytes, device).map_err(|e| corrupt(e.to_string()))? {
-        // The sum is finite only if every number is (or, absurdly, if infinities were to cancel, which they cannot).
-        let sum = tensor
-            .to_dtype(candle_core::DType::F32)?
-            .abs()?
-            .sum_all()?
-            .to_scalar::<f32>()?;
-        if !sum.is_finite() {
-            return Err(corrupt(format!("`{name}` holds numbers that are not finite")));
+    for (name, _) in file.shapes() {
+        if let Some(tensor) = file.tensor(name, device).map_err(corrupt)? {
+            tensors.insert(name.to_owned(), Loaded::Dense(tensor));
         }
-        tensors.insert(name, Loaded::Dense(tensor));
     }
     Ok(Checkpoint { metadata, tensors })
 }

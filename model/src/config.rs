@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, RopeScaling};
 
+/// The most that a width or a count may be: products of three of them can still be counted.
+const MOST: usize = 1 << 20;
+/// The most tokens of a vocabulary, and positions of a training sequence.
+const MOST_LONG: usize = 1 << 24;
+
 /// Everything that decides the names and shapes of a network's tensors, and the lengths it was made for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,20 +147,37 @@ impl ModelConfig {
     /// # Errors
     /// Names the first thing that is impossible.
     pub fn validate(&self) -> Result<()> {
+        let routing = &self.routing;
         let sizes = [
-            ("vocab", self.vocab),
-            ("width", self.width),
-            ("embed", self.embed),
-            ("layers", self.layers),
-            ("heads", self.heads),
-            ("kv_heads", self.kv_heads),
-            ("hidden", self.hidden),
-            ("context", self.context),
+            ("vocab", self.vocab, MOST_LONG),
+            ("width", self.width, MOST),
+            ("embed", self.embed, MOST),
+            ("layers", self.layers, MOST),
+            ("heads", self.heads, MOST),
+            ("kv_heads", self.kv_heads, MOST),
+            ("head_dim", self.head_dim, MOST),
+            ("hidden", self.hidden, MOST),
+            ("context", self.context, MOST_LONG),
         ];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+        if let Some((name, ..)) = sizes.iter().find(|(_, size, _)| *size == 0) {
             return Err(Error::Config(format!("`{name}` is 0")));
         }
-        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
+        let others = [
+            ("routing.experts", routing.experts, MOST),
+            ("routing.expert_hidden", routing.expert_hidden, MOST),
+            ("attention.neighbours", self.attention.neighbours, MOST),
+        ];
+        if let Some((name, size, most)) = sizes.iter().chain(&others).find(|(_, size, most)| size > most) {
+            return Err(Error::Config(format!("`{name}` is {size}, and {most} is the most")));
+        }
+        for (name, value, least) in [("rope_base", self.rope_base, 1.0), ("norm_eps", self.norm_eps, 0.0)] {
+            if !(value.is_finite() && value >= least) {
+                return Err(Error::Config(format!(
+                    "`{name}` is {value}; give a number from {least} on"
+                )));
+            }
+        }
+        if !self.head_dim.is_multiple_of(2) {
             return Err(Error::Config(format!(
                 "`head_dim` is {}, and rotary positions need an even one",
                 self.head_dim

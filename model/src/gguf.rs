@@ -1,16 +1,23 @@
 //! Small weights for CPUs: GGUF with the large matrices in 8 or about 4.5 bits.
 
+mod bytes;
+mod format;
+mod header;
+mod metadata;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Cursor};
+use std::io::Cursor;
 use std::path::Path;
 
-use candle_core::quantized::gguf_file::{self, Content, Value};
+use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
-use drdiff_kernels::{Loaded, rms_norm};
+use drdiff_kernels::{Loaded, MappedFile, rms_norm};
 
-use crate::{Checkpoint, Error, Metadata, Result, write_atomically};
+pub use header::GgufHeader;
+pub use metadata::{GgufList, GgufValue};
+
+use crate::{Checkpoint, Error, Metadata, Result, sizes, write_atomically};
 
 const METADATA_KEY: &str = "drdiff.metadata";
 /// The name of the table of the vocabulary.
@@ -88,36 +95,40 @@ pub fn save_gguf_as(
 /// Whether a file is GGUF of this program; only its head is read.
 #[must_use]
 pub fn is_own_gguf(path: &Path) -> bool {
-    let head = File::open(path).map(BufReader::new);
-    head.is_ok_and(|mut file| Content::read(&mut file).is_ok_and(|content| content.metadata.contains_key(METADATA_KEY)))
+    let Ok(bytes) = MappedFile::open(path) else {
+        return false;
+    };
+    GgufHeader::read(&bytes).is_ok_and(|header| header.get(METADATA_KEY).is_some())
 }
 
 /// Reads GGUF bytes; `path` is for messages only. Tensors come dequantised on a GPU, as they are on a CPU.
 ///
 /// # Errors
-/// If the bytes are truncated or not a model of this program.
+/// If the bytes are truncated or not a model of this program, if the sizes that the head names are not those of the tensors,
+/// or if a number is not finite.
 pub fn read_gguf(bytes: &[u8], path: &Path, device: &Device) -> Result<Checkpoint> {
     let corrupt = |reason: String| Error::Corrupt {
         path: path.to_owned(),
         expected: "GGUF model",
         reason,
     };
-    let mut reader = Cursor::new(bytes);
-    let content = Content::read(&mut reader).map_err(|e| corrupt(e.to_string()))?;
-    let json = content.metadata.get(METADATA_KEY).and_then(|v| v.to_string().ok());
+    let header = GgufHeader::read(bytes).map_err(corrupt)?;
+    let entry = header.get(METADATA_KEY);
+    let json = entry.and_then(|value| value.as_text());
     let json = json.ok_or_else(|| corrupt(format!("it has no `{METADATA_KEY}` entry, so it is not a DrDiff model")))?;
     let metadata: Metadata = serde_json::from_str(json).map_err(|e| corrupt(e.to_string()))?;
+    sizes::check(&metadata.config, path, &header.shapes().collect())?;
     let mut tensors = BTreeMap::new();
-    for name in content.tensor_infos.keys() {
-        let tensor = content
-            .tensor(&mut reader, name, &Device::Cpu)
-            .map_err(|e| corrupt(format!("`{name}`: {e}")))?;
-        let loaded = if device.is_cpu() && tensor.dtype() != GgmlDType::F32 {
-            Loaded::Quantized(tensor)
-        } else {
-            Loaded::Dense(tensor.dequantize(&Device::Cpu)?.to_device(device)?)
+    for (name, _) in header.shapes() {
+        let Some(loaded) = header.tensor(name).map_err(corrupt)? else {
+            continue;
         };
-        tensors.insert(name.clone(), loaded);
+        let loaded = match loaded {
+            Loaded::Quantized(tensor) if device.is_cpu() => Loaded::Quantized(tensor),
+            Loaded::Quantized(tensor) => Loaded::Dense(tensor.dequantize(&Device::Cpu)?.to_device(device)?),
+            Loaded::Dense(tensor) => Loaded::Dense(tensor.to_device(device)?),
+        };
+        tensors.insert(name.to_owned(), loaded);
     }
     Ok(Checkpoint { metadata, tensors })
 }

@@ -4,11 +4,13 @@
 //! answers with more evidence, so logits are `<y + g, e(x)> + b(x)` and no noise clock is needed.
 
 mod block;
+mod bpe_file;
 mod checkpoint;
 mod config;
 mod cost;
 mod ends;
 mod error;
+mod finite;
 mod gguf;
 mod import;
 mod input;
@@ -18,19 +20,23 @@ mod network;
 mod noise_embedding;
 mod retrieval;
 mod rope_scaling;
+mod safetensors;
+mod sizes;
 mod tables;
 mod tokenizer;
 
+pub use bpe_file::check_bpe;
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint, write_atomically};
 pub use config::{Head, Mask, ModelConfig};
 pub use cost::Rows;
 pub use error::{Error, Result};
-pub use gguf::{MatrixFormat, is_own_gguf, read_gguf, save_gguf, save_gguf_as};
+pub use gguf::{GgufHeader, GgufList, GgufValue, MatrixFormat, is_own_gguf, read_gguf, save_gguf, save_gguf_as};
 pub use import::{Imported, import_folder, import_gguf};
 pub use input::{Input, LastPrediction, Soft};
 pub use load::{Loading, build};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
 pub use rope_scaling::RopeScaling;
+pub use safetensors::TensorFile;
 pub use tables::Tables;
 pub use tokenizer::{DecodeStream, END_OF_TEXT, Tokenizer, TokenizerError, paragraphs};

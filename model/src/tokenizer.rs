@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::check_bpe;
+
 /// Name of the token that ends a document.
 pub const END_OF_TEXT: &str = "<|end|>";
 
@@ -63,6 +65,7 @@ impl Tokenizer {
     /// # Errors
     /// Bad JSON, a missing end-of-text token, or a tokenizer that does not give back every text.
     pub fn from_bytes(json: &[u8]) -> Result<Self, TokenizerError> {
+        check_bpe(json)?;
         let mut bpe = tokenizers::Tokenizer::from_bytes(json).map_err(|e| TokenizerError::Format(e.to_string()))?;
         if bpe.get_normalizer().is_some() {
             return Err(TokenizerError::Lossy("it normalises the text".into()));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use drdiff_kernels::Loaded;
 use drdiff_model::{Checkpoint, Metadata, load_checkpoint, save_checkpoint};
 
@@ -93,7 +93,7 @@ impl<'c> Trainer<'c> {
         }
         let mut trainer = Trainer::begin(config, corpus, None, device)?;
         let mut take = |name: &str, dims: &[usize]| match tensors.remove(name) {
-            Some(Loaded::Dense(tensor)) if tensor.dims() == dims => Ok(tensor),
+            Some(Loaded::Dense(tensor)) if tensor.dims() == dims => Ok(tensor.to_dtype(DType::F32)?),
             Some(_) => Err(foreign(&format!("`{name}` has another shape"))),
             None => Err(foreign(&format!("it has no `{name}`"))),
         };

@@ -9,7 +9,7 @@ mod window;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Shape, Tensor};
-use drdiff_kernels::TilePlan;
+use drdiff_kernels::{TilePlan, has_room};
 
 use crate::retrieval::{Choices, Chunks, Retrieval, Units};
 use crate::tree::{CausalRule, Nodes};
@@ -39,8 +39,20 @@ pub struct CacheShape<'a> {
 impl CacheShape<'_> {
     /// Zeros of this size for keys and values of each layer.
     fn memory(&self, size: impl Into<Shape>) -> Result<Vec<(Tensor, Tensor)>> {
-        let size = size.into();
-        let zeros = || Tensor::zeros(&size, self.dtype, self.device);
+        let size: Shape = size.into();
+        let numbers = size
+            .dims()
+            .iter()
+            .try_fold(1_usize, |product, dim| product.checked_mul(*dim));
+        let bytes = numbers.and_then(|numbers| numbers.checked_mul(self.dtype.size_in_bytes()));
+        let bytes = bytes.unwrap_or(usize::MAX);
+        let zeros = || {
+            if self.device.is_cpu() && !has_room(bytes) {
+                let megabytes = bytes / 1_000_000;
+                return Err(Error::Memory { megabytes });
+            }
+            Ok(Tensor::zeros(&size, self.dtype, self.device)?)
+        };
         (0..self.layers).map(|_| Ok((zeros()?, zeros()?))).collect()
     }
 }

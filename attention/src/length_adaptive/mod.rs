@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+/// The most that a number of a plan may be: more than any text has positions, and few enough to be multiplied.
+pub(crate) const FARTHEST: usize = 1 << 24;
+
 /// Cells at equal distances from each other, to both sides of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +73,21 @@ impl LengthAdaptive {
     /// Names the first that does not.
     pub fn validate(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::LengthAdaptive(what));
+        let numbers = [self.dense, self.cell, self.band, self.globals];
+        let of_rings = self.rings.iter().flat_map(|ring| [ring.from, ring.rate, ring.cells]);
+        let far: usize = self
+            .rings
+            .iter()
+            .map(|ring| ring.rate.saturating_mul(ring.cells))
+            .fold(0, usize::saturating_add);
+        if let Some(number) = numbers
+            .into_iter()
+            .chain(of_rings)
+            .chain([far])
+            .find(|number| *number > FARTHEST)
+        {
+            return wrong(format!("a number of {number}; give at most {FARTHEST}"));
+        }
         if self.cell == 0 || !self.cell.is_multiple_of(TILE) {
             return wrong(format!("a cell of {} positions; give a multiple of {TILE}", self.cell));
         }

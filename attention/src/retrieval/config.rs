@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CHUNK, band};
+use crate::length_adaptive::FARTHEST;
 use crate::{Error, LengthAdaptive, Result};
 
 /// How a network attends: a band of neighbours in every layer, and retrieved chunks in some.
@@ -51,6 +52,13 @@ impl Retrieval {
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return wrong(format!("`{name}` 0; give at least 1"));
+        }
+        if let Some((name, size)) = sizes
+            .iter()
+            .chain(&[("local", self.local)])
+            .find(|(_, size)| *size > FARTHEST)
+        {
+            return wrong(format!("`{name}` {size}; give at most {FARTHEST}"));
         }
         if self.together == 0 || !CHUNK.is_multiple_of(self.together) {
             return wrong(format!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use drdiff_kernels::{KeyCode, QueryCode, TILE, TilePlan, Visibility};
 
+use crate::length_adaptive::FARTHEST;
 use crate::{Error, Result};
 
 /// A tree over `len` positions in order, and the plan of its exact part.
@@ -139,6 +140,7 @@ pub(crate) fn check(branching: &[usize], near: usize) -> Result<()> {
     let problem = match branching {
         [] => "no `branching`; give at least one number, such as 64".to_owned(),
         _ if branching.iter().any(|count| *count < 2) => "a `branching` below 2".to_owned(),
+        _ if branching.iter().any(|count| *count > FARTHEST) => format!("a `branching` above {FARTHEST}"),
         [leaf, ..] if near > 0 && !leaf.is_multiple_of(TILE) => {
             format!("`near` neighbours of nodes of {leaf} positions; choose a multiple of {TILE}, or `near` 0")
         }

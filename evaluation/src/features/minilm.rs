@@ -56,6 +56,9 @@ impl MiniLm {
         };
         tokenizer.with_padding(None);
         tokenizer.with_truncation(Some(cut)).map_err(|e| wrong(e.to_string()))?;
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
+            return Err(wrong("its heads cannot share its width".to_owned()));
+        }
         let weights = VarBuilder::from_buffered_safetensors(weights, DTYPE, &Device::Cpu);
         let network = weights.and_then(|weights| BertModel::load(weights, &config));
         Ok(Self {

@@ -1,67 +1,43 @@
 //! A judge in one GGUF file, weights and vocabulary.
 
-use std::fs::File;
-use std::io::Seek;
 use std::path::Path;
 
-use candle_core::quantized::gguf_file::Content;
-use candle_core::{Device, Result};
+use candle_core::{DType, Device, Tensor};
+use drdiff_kernels::{Loaded, MappedFile};
+use drdiff_model::GgufHeader;
 
-use super::llama::{Llama, Pairs, Sizes, Weight};
-use super::vocabulary;
-use super::{Parts, first_line};
+use super::llama::{Llama, Weight};
+use super::{Parts, first_line, settings, unused, vocabulary};
 use crate::sweep::SweepError;
 
 /// Reads the file.
-pub(super) fn read(path: &Path, device: &Device) -> std::result::Result<Parts, SweepError> {
+pub(super) fn read(path: &Path, device: &Device) -> Result<Parts, SweepError> {
     let wrong = |reason: String| super::unfit(path, &reason);
-    let unreadable = |source| super::unreadable(path, source);
-    let mut file = File::open(path).map_err(unreadable)?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&mut file).map_err(unreadable)?;
-    file.rewind().map_err(unreadable)?;
-    let content = Content::read(&mut file).map_err(|e| wrong(first_line(&e)))?;
-    let (tokenizer, start) = vocabulary::read(&content).map_err(wrong)?;
-    let network = network(&content, &mut file, device).map_err(|e| wrong(first_line(&e)))?;
+    let bytes = MappedFile::open(path).map_err(|source| super::unreadable(path, source))?;
+    let header = GgufHeader::read(&bytes).map_err(wrong)?;
+    let sizes = settings::read(&header).map_err(wrong)?;
+    let names = header.shapes().map(|(name, _)| name);
+    let used = || Weight::all(sizes.layers).map(name).collect();
+    unused::refuse(names, sizes.layers, used).map_err(wrong)?;
+    let (tokenizer, start) = vocabulary::read(&header).map_err(wrong)?;
+    let network = Llama::new(&sizes, |weight| single(&header, &name(weight), device)).map_err(wrong)?;
     Ok(Parts {
-        hash: hasher.finalize().to_hex().to_string(),
+        hash: blake3::hash(&bytes).to_hex().to_string(),
         network,
         tokenizer,
         start,
     })
 }
 
-fn network(content: &Content, file: &mut File, device: &Device) -> Result<Llama> {
-    let number = |key: &str| match content.metadata.get(key) {
-        Some(value) => value.to_u32().map(|value| value as usize),
-        None => candle_core::bail!("it has no `{key}`"),
+/// A tensor in f32 on the device.
+fn single(header: &GgufHeader<'_>, name: &str, device: &Device) -> Result<Option<Tensor>, String> {
+    let tensor = match header.tensor(name)? {
+        None => return Ok(None),
+        Some(Loaded::Dense(tensor)) => tensor.to_dtype(DType::F32),
+        Some(Loaded::Quantized(tensor)) => tensor.dequantize(&Device::Cpu),
     };
-    let float = |key: &str| content.metadata.get(key).and_then(|value| value.to_f32().ok());
-    let heads = number("llama.attention.head_count")?;
-    let head_dim = match number("llama.attention.key_length") {
-        Ok(wide) => wide,
-        Err(_) => number("llama.embedding_length")? / heads,
-    };
-    let sizes = Sizes {
-        layers: number("llama.block_count")?,
-        heads,
-        kv_heads: number("llama.attention.head_count_kv")?,
-        head_dim,
-        eps: float("llama.attention.layer_norm_rms_epsilon").unwrap_or(1e-5),
-        rope_base: float("llama.rope.freq_base").map_or(10_000.0, f64::from),
-        pairs: Pairs::Neighbours,
-    };
-    Llama::new(sizes, |weight| {
-        let name = name(weight);
-        if !content.tensor_infos.contains_key(&name) {
-            return Ok(None);
-        }
-        content
-            .tensor(file, &name, &Device::Cpu)?
-            .dequantize(&Device::Cpu)?
-            .to_device(device)
-            .map(Some)
-    })
+    let placed = tensor.and_then(|tensor| tensor.to_device(device));
+    placed.map(Some).map_err(|e| first_line(&e))
 }
 
 fn name(weight: Weight) -> String {

@@ -22,12 +22,57 @@ struct Layer {
 /// Sizes of the network and how its positions turn.
 pub(super) struct Sizes {
     pub(super) layers: usize,
+    /// Width of the residual stream.
+    pub(super) width: usize,
+    /// Hidden width of the feed-forward half and number of tokens, where a file names them.
+    pub(super) hidden: Option<usize>,
+    pub(super) vocab: Option<usize>,
     pub(super) heads: usize,
     pub(super) kv_heads: usize,
-    pub(super) head_dim: usize,
-    pub(super) eps: f32,
+    /// `None` for the width divided by the heads.
+    pub(super) head_dim: Option<usize>,
+    pub(super) eps: f64,
     pub(super) rope_base: f64,
     pub(super) pairs: Pairs,
+}
+
+/// The heads of a layer.
+struct Heads {
+    /// Query heads.
+    queries: usize,
+    /// Key and value heads.
+    keys: usize,
+    /// Numbers of a head.
+    width: usize,
+}
+
+impl Heads {
+    /// The heads of a network with these sizes, if it can have them.
+    fn of(sizes: &Sizes) -> std::result::Result<Self, String> {
+        let Sizes {
+            width, heads, kv_heads, ..
+        } = *sizes;
+        if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+            return Err(format!("{heads} query heads cannot share {kv_heads} key heads"));
+        }
+        if sizes.head_dim.is_none() && !width.is_multiple_of(heads) {
+            return Err(format!("{heads} heads cannot share a width of {width}"));
+        }
+        let head = sizes.head_dim.unwrap_or(width / heads);
+        if head == 0 || !head.is_multiple_of(2) {
+            return Err(format!(
+                "its heads have {head} numbers, and positions need an even count"
+            ));
+        }
+        if !(sizes.eps.is_finite() && sizes.eps >= 0.0 && sizes.rope_base.is_finite() && sizes.rope_base >= 1.0) {
+            return Err("the base of its positions or the small number of its norms is impossible".to_owned());
+        }
+        Ok(Self {
+            queries: heads,
+            keys: kv_heads,
+            width: head,
+        })
+    }
 }
 
 /// Which two numbers of a head make a pair that turns together.
@@ -56,24 +101,93 @@ pub(super) enum Weight {
     Down(usize),
 }
 
+impl Weight {
+    /// Every tensor of a network with so many layers.
+    pub(super) fn all(layers: usize) -> impl Iterator<Item = Self> {
+        let of_layer = |layer| {
+            [
+                Self::AttentionNorm,
+                Self::Query,
+                Self::Key,
+                Self::Value,
+                Self::Out,
+                Self::FeedForwardNorm,
+                Self::Gate,
+                Self::Up,
+                Self::Down,
+            ]
+            .map(|weight| weight(layer))
+        };
+        let ends = [Self::Embedding, Self::Norm, Self::Output];
+        ends.into_iter().chain((0..layers).flat_map(of_layer))
+    }
+
+    /// The shape that the tensor has; a size that cannot be counted is one that no tensor has.
+    fn shape(self, width: usize, vocab: usize, hidden: usize, heads: &Heads) -> Vec<usize> {
+        let queries = heads.queries.saturating_mul(heads.width);
+        let keys = heads.keys.saturating_mul(heads.width);
+        match self {
+            Self::Embedding | Self::Output => vec![vocab, width],
+            Self::Norm | Self::AttentionNorm(_) | Self::FeedForwardNorm(_) => vec![width],
+            Self::Query(_) => vec![queries, width],
+            Self::Key(_) | Self::Value(_) => vec![keys, width],
+            Self::Out(_) => vec![width, queries],
+            Self::Gate(_) | Self::Up(_) => vec![hidden, width],
+            Self::Down(_) => vec![width, hidden],
+        }
+    }
+}
+
 /// Weights in f32: read once, they are multiplied with whole texts, where quantised products gain nothing.
 pub(super) struct Llama {
     embedding: Tensor,
     layers: Vec<Layer>,
     norm: Tensor,
     output: Tensor,
-    sizes: Sizes,
+    heads: Heads,
+    eps: f32,
+    rope_base: f64,
+    pairs: Pairs,
 }
 
 impl Llama {
     /// Builds the network of what `read` finds; without an output map, one table serves both ends, as in small models.
-    pub(super) fn new(sizes: Sizes, mut read: impl FnMut(Weight) -> Result<Option<Tensor>>) -> Result<Self> {
-        let mut need = |weight| match read(weight)? {
-            Some(tensor) => Ok(tensor),
-            None => candle_core::bail!("a tensor is missing ({weight:?})"),
+    ///
+    /// # Errors
+    /// In words that complete "it cannot be a judge: …": if sizes are impossible, or a tensor is missing or has not the shape
+    /// that the sizes give it.
+    pub(super) fn new(
+        sizes: &Sizes,
+        mut read: impl FnMut(Weight) -> std::result::Result<Option<Tensor>, String>,
+    ) -> std::result::Result<Self, String> {
+        let heads = Heads::of(sizes)?;
+        let embedding = read(Weight::Embedding)?.ok_or("a tensor is missing (Embedding)")?;
+        let (vocab, _) = embedding.dims2().map_err(|_| "its table of tokens is no matrix")?;
+        if sizes.vocab.is_some_and(|named| named != vocab) {
+            return Err(format!(
+                "it names another number of tokens than the {vocab} of its table"
+            ));
+        }
+        let mut hidden = sizes.hidden;
+        let mut fit = |weight, tensor: Tensor| {
+            let found = tensor.dims();
+            if let (Weight::Gate(_), [rows, _]) = (weight, found) {
+                hidden.get_or_insert(*rows);
+            }
+            let wanted = weight.shape(sizes.width, vocab, hidden.unwrap_or_default(), &heads);
+            match wanted == found {
+                true => Ok(tensor),
+                false => Err(format!(
+                    "a tensor ({weight:?}) has the shape {found:?} instead of {wanted:?}"
+                )),
+            }
         };
-        let embedding = need(Weight::Embedding)?;
-        let mut layers = Vec::with_capacity(sizes.layers);
+        let embedding = fit(Weight::Embedding, embedding)?;
+        let mut need = |weight| match read(weight)? {
+            Some(tensor) => fit(weight, tensor),
+            None => Err(format!("a tensor is missing ({weight:?})")),
+        };
+        let mut layers = Vec::new();
         for layer in 0..sizes.layers {
             layers.push(Layer {
                 attention_norm: need(Weight::AttentionNorm(layer))?,
@@ -88,14 +202,25 @@ impl Llama {
             });
         }
         let norm = need(Weight::Norm)?;
-        let output = read(Weight::Output)?.unwrap_or_else(|| embedding.clone());
+        let output = match read(Weight::Output)? {
+            Some(output) => fit(Weight::Output, output)?,
+            None => embedding.clone(),
+        };
         Ok(Self {
             embedding,
             layers,
             norm,
             output,
-            sizes,
+            heads,
+            eps: sizes.eps as f32,
+            rope_base: sizes.rope_base,
+            pairs: sizes.pairs,
         })
+    }
+
+    /// How many tokens the network knows.
+    pub(super) fn vocab(&self) -> usize {
+        self.embedding.dim(0).unwrap_or_default()
     }
 
     /// `-ln p` of `next`, the tokens behind the positions of `ids` from `from` on, in nats.
@@ -111,7 +236,7 @@ impl Llama {
         let x = rms_norm(
             &x.narrow(0, from, ids.len() - from)?.contiguous()?,
             &self.norm,
-            self.sizes.eps,
+            self.eps,
         )?;
         let mut nats = Vec::with_capacity(next.len());
         for (part, next) in next.chunks(CHUNK).enumerate() {
@@ -122,16 +247,15 @@ impl Llama {
     }
 
     fn attention(&self, x: &Tensor, layer: &Layer, (cos, sin): &(Tensor, Tensor), mask: &Tensor) -> Result<Tensor> {
-        let Sizes {
-            heads,
-            kv_heads,
-            head_dim,
-            ..
-        } = self.sizes;
+        let Heads {
+            queries: heads,
+            keys: kv_heads,
+            width: head_dim,
+        } = self.heads;
         let len = x.dim(0)?;
-        let x = rms_norm(x, &layer.attention_norm, self.sizes.eps)?;
+        let x = rms_norm(x, &layer.attention_norm, self.eps)?;
         let split = |x: Tensor, heads: usize| x.reshape((1, len, heads, head_dim))?.transpose(1, 2)?.contiguous();
-        let turn = |x: &Tensor| match self.sizes.pairs {
+        let turn = |x: &Tensor| match self.pairs {
             Pairs::Neighbours => rope_i(x, cos, sin),
             Pairs::Halves => rope(x, cos, sin),
         };
@@ -151,7 +275,7 @@ impl Llama {
     }
 
     fn feed_forward(&self, x: &Tensor, layer: &Layer) -> Result<Tensor> {
-        let x = rms_norm(x, &layer.feed_forward_norm, self.sizes.eps)?;
+        let x = rms_norm(x, &layer.feed_forward_norm, self.eps)?;
         linear(
             &(silu(&linear(&x, &layer.gate)?)? * linear(&x, &layer.up)?)?,
             &layer.down,
@@ -160,8 +284,8 @@ impl Llama {
 
     /// Cosines and sines of the angles `position * base^(-2i / head_dim)`, each `[len, head_dim / 2]`.
     fn rotation(&self, len: usize) -> Result<(Tensor, Tensor)> {
-        let half = self.sizes.head_dim / 2;
-        let angle = |position: usize, i: usize| position as f64 * self.sizes.rope_base.powf(-(i as f64) / half as f64);
+        let half = self.heads.width / 2;
+        let angle = |position: usize, i: usize| position as f64 * self.rope_base.powf(-(i as f64) / half as f64);
         let angles: Vec<f64> = (0..len)
             .flat_map(|position| (0..half).map(move |i| angle(position, i)))
             .collect();

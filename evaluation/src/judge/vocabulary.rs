@@ -1,55 +1,58 @@
 //! The byte-level BPE vocabulary that a GGUF file carries.
 
-use candle_core::quantized::gguf_file::{Content, Value};
+use drdiff_model::{GgufHeader, GgufValue, check_bpe};
 use serde_json::{Map, json};
 use tokenizers::Tokenizer;
 
 /// The tokenizer, and the token that texts begin behind. Special tokens in a text are plain text.
-pub(super) fn read(content: &Content) -> Result<(Tokenizer, u32), String> {
-    let get = |key: &str| content.metadata.get(key).ok_or_else(|| format!("it has no `{key}`"));
-    let kind = get("tokenizer.ggml.model")?.to_string().map_err(|e| e.to_string())?;
+///
+/// # Errors
+/// In words that complete "it cannot be a judge: …".
+pub(super) fn read(header: &GgufHeader<'_>) -> Result<(Tokenizer, u32), String> {
+    let get = |key: &str| header.get(key).ok_or_else(|| format!("it has no `{key}`"));
+    let text = |key: &str| get(key)?.as_text().ok_or_else(|| format!("its `{key}` is no text"));
+    let kind = text("tokenizer.ggml.model")?;
     if kind != "gpt2" {
         return Err(format!("its vocabulary is of the kind `{kind}`"));
     }
     let words = |key: &str| -> Result<Vec<String>, String> {
-        let list = get(key)?.to_vec().map_err(|e| e.to_string())?;
-        list.iter()
-            .map(|word| word.to_string().cloned().map_err(|e| e.to_string()))
-            .collect()
+        let list = get(key)?.as_list().ok_or_else(|| format!("its `{key}` is no list"))?;
+        let word = |value: GgufValue<'_>| value.as_text().map(str::to_owned);
+        let words: Option<Vec<String>> = list.iter().map(word).collect();
+        words.ok_or_else(|| format!("its `{key}` holds what is no text"))
     };
     let tokens = words("tokenizer.ggml.tokens")?;
     let merges = words("tokenizer.ggml.merges")?;
-    let id = |key: &str| content.metadata.get(key).and_then(|value: &Value| value.to_u32().ok());
-    let end = tokens
-        .iter()
-        .position(|token| token == "<|endoftext|>")
-        .map(|place| place as u32);
-    let start = end
-        .or_else(|| id("tokenizer.ggml.bos_token_id"))
+    let first = header
+        .get("tokenizer.ggml.bos_token_id")
+        .and_then(|value| value.as_u64());
+    let end = tokens.iter().position(|token| token == "<|endoftext|>");
+    let start = end.map(|place| place as u64).or(first);
+    let start = start
+        .and_then(|id| u32::try_from(id).ok())
         .ok_or("it names no first token")?;
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": true });
+    let pre_tokenizer = match text("tokenizer.ggml.pre")? {
+        "gpt-2" => byte_level.clone(),
+        // SmolLM cuts numbers into digits before anything else.
+        "smollm" => json!({
+            "type": "Sequence",
+            "pretokenizers": [{ "type": "Digits", "individual_digits": true }, byte_level],
+        }),
+        other => return Err(format!("its vocabulary cuts texts as `{other}` does")),
+    };
     let vocab: Map<String, serde_json::Value> = tokens
         .into_iter()
         .enumerate()
         .map(|(id, token)| (token, json!(id)))
         .collect();
-    let pre = content
-        .metadata
-        .get("tokenizer.ggml.pre")
-        .and_then(|value| value.to_string().ok());
-    let byte_level =
-        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": true });
-    // SmolLM cuts numbers into digits before anything else.
-    let pre_tokenizer = match pre.map(String::as_str) {
-        Some("smollm") => json!({
-            "type": "Sequence",
-            "pretokenizers": [{ "type": "Digits", "individual_digits": true }, byte_level],
-        }),
-        _ => byte_level.clone(),
-    };
     let file = json!({
         "version": "1.0", "added_tokens": [], "pre_tokenizer": pre_tokenizer, "decoder": byte_level,
         "model": { "type": "BPE", "vocab": vocab, "merges": merges },
     });
-    let tokenizer = Tokenizer::from_bytes(file.to_string().as_bytes()).map_err(|e| e.to_string())?;
+    let file = file.to_string();
+    check_bpe(file.as_bytes()).map_err(|e| e.to_string())?;
+    let tokenizer = Tokenizer::from_bytes(file.as_bytes()).map_err(|e| e.to_string())?;
     Ok((tokenizer, start))
 }

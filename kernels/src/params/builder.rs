@@ -120,7 +120,7 @@ impl Builder {
     /// A parameter of this shape: an f32 variable when training, a plain tensor otherwise.
     ///
     /// A tensor that a checkpoint lacks, or has in another shape, is noted for [`Builder::finish`] and replaced by
-    /// zeros, so that one report names every problem.
+    /// a zero that takes no room, so that one report names every problem, whatever the sizes. Floats of other widths become f32.
     ///
     /// # Errors
     /// If the tensor library refuses to make it.
@@ -217,10 +217,14 @@ impl Builder {
             }
             Some(Loaded::Quantized(tensor)) => tensor.dequantize(&self.device)?,
             Some(Loaded::Dense(tensor)) => tensor.to_device(&self.device)?,
-            None => Tensor::zeros(shape, DType::F32, &self.device)?,
+            None => {
+                let zero = Tensor::zeros((), DType::F32, &self.device)?;
+                return Ok(Param::Fixed(zero.broadcast_as(shape)?));
+            }
         };
+        let dense = dense.to_dtype(DType::F32)?;
         if trainable {
-            Ok(Param::Trained(Var::from_tensor(&dense.to_dtype(DType::F32)?)?))
+            Ok(Param::Trained(Var::from_tensor(&dense)?))
         } else {
             Ok(Param::Fixed(dense))
         }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drdiff_kernels::Loaded;
 
-use super::Result;
 use super::names::{Part, Style};
 use super::stack::{reorder, stack};
+use super::{Result, dims};
 use crate::{Head, ModelConfig};
 
 /// How the pairs of a head that turn together lie in the rows of queries and keys.
@@ -44,6 +44,7 @@ impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
         config: &ModelConfig,
         ignored: impl Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, Loaded>> {
+        config.validate().map_err(|error| error.to_string())?;
         let style = self.style;
         let mut tensors = BTreeMap::new();
         let mut put = |name: String, weight: Loaded| tensors.insert(name, weight);
@@ -86,7 +87,10 @@ impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
             Pairs::Neighbours => {
                 let order = |row| neighbours_to_halves(row, config.head_dim);
                 for (weight, heads) in [(&q, config.heads), (&k, config.kv_heads)] {
-                    let (rows, wanted) = (rows(weight), heads * config.head_dim);
+                    let (rows, wanted) = (
+                        dims(weight).first().copied().unwrap_or_default(),
+                        heads * config.head_dim,
+                    );
                     if rows != wanted {
                         return Err(format!(
                             "`{}` and `{}` have {rows} rows where {wanted} are wanted",
@@ -104,14 +108,6 @@ impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
     fn take(&mut self, name: &str) -> Result<Loaded> {
         self.left.remove(name);
         (self.read)(name)?.ok_or_else(|| format!("its tensor `{name}` is missing"))
-    }
-}
-
-fn rows(weight: &Loaded) -> usize {
-    let first = |dims: &[usize]| dims.first().copied().unwrap_or_default();
-    match weight {
-        Loaded::Dense(tensor) => first(tensor.dims()),
-        Loaded::Quantized(tensor) => first(tensor.shape().dims()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The network of a GGUF file of llama.cpp.
 
+use std::path::Path;
+
 use crate::gguf::{GgufHeader, GgufValue};
 use crate::{Head, Mask, ModelConfig, RopeScaling};
 
@@ -10,12 +12,12 @@ use super::{Family, Imported, Result};
 /// A factor for each rotary frequency, in files of Llama 3.1 and later.
 const FACTORS: &str = "rope_freqs.weight";
 
-/// Reads a Llama, Qwen2 or Qwen3 out of a GGUF file of llama.cpp.
+/// Reads a Llama, Qwen2 or Qwen3 out of the GGUF file of llama.cpp at `path`, which is for messages.
 ///
 /// # Errors
 /// In words that complete "it cannot be used: …": if the network is of another kind, stretches its positions in a way that is
 /// not followed, lacks tensors, or has some that nothing is known of.
-pub fn import_gguf(header: &GgufHeader<'_>) -> Result<Imported> {
+pub fn import_gguf(header: &GgufHeader<'_>, path: &Path) -> Result<Imported> {
     let architecture = header.get("general.architecture").and_then(|value| value.as_text());
     let architecture = architecture.ok_or("it names no architecture")?;
     let family = Family::of(architecture)?;
@@ -28,7 +30,7 @@ pub fn import_gguf(header: &GgufHeader<'_>) -> Result<Imported> {
     let names = header.shapes().map(|(name, _)| name.to_owned());
     let tensors = Tensors::new(Style::Gguf, pairs, names, |name| header.tensor(name));
     let tensors = tensors.assemble(&config, |name| name == FACTORS)?;
-    Ok(Imported { config, tensors })
+    Imported { config, tensors }.checked(path)
 }
 
 /// The entries of an architecture.

@@ -103,7 +103,7 @@ pub fn import_folder(folder: &Path) -> Result<Imported> {
         // Copies of what is known already.
         name.ends_with("rotary_emb.inv_freq") || (tied && name == Style::HuggingFace.head())
     })?;
-    Ok(Imported { config, tensors })
+    Imported { config, tensors }.checked(folder)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

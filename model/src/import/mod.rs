@@ -12,9 +12,11 @@ mod stack;
 
 use std::collections::BTreeMap;
 
+use std::path::Path;
+
 use drdiff_kernels::Loaded;
 
-use crate::ModelConfig;
+use crate::{ModelConfig, sizes};
 
 pub use gguf::import_gguf;
 pub use hugging_face::import_folder;
@@ -26,6 +28,26 @@ pub struct Imported {
     pub config: ModelConfig,
     /// Its tensors.
     pub tensors: BTreeMap<String, Loaded>,
+}
+
+impl Imported {
+    /// Holds the sizes against the tensors of the file at `path`.
+    fn checked(self, path: &Path) -> Result<Self> {
+        let shapes = self
+            .tensors
+            .iter()
+            .map(|(name, weight)| (name.as_str(), dims(weight)))
+            .collect();
+        sizes::check(&self.config, path, &shapes).map_err(|error| error.to_string())?;
+        Ok(self)
+    }
+}
+
+fn dims(weight: &Loaded) -> &[usize] {
+    match weight {
+        Loaded::Dense(tensor) => tensor.dims(),
+        Loaded::Quantized(tensor) => tensor.shape().dims(),
+    }
 }
 
 /// What is wrong with a model, in words that complete "it cannot be used: …".
