@@ -33,7 +33,7 @@ pub use error::{Error, Result};
 pub use gguf::{GgufHeader, GgufList, GgufValue, MatrixFormat, is_own_gguf, read_gguf, save_gguf, save_gguf_as};
 pub use import::{Imported, import_folder, import_gguf};
 pub use input::{Input, LastPrediction, Soft};
-pub use load::{Loading, build};
+pub use load::{Loading, build, build_network};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
 pub use rope_scaling::RopeScaling;

@@ -1,9 +1,11 @@
 //! From a checkpoint to a network: strict, with one report of everything that does not fit.
 
-use candle_core::{DType, Device};
-use drdiff_kernels::{Builder, LoadReport, Params, Source};
+use std::collections::BTreeMap;
 
-use crate::{Checkpoint, Error, Network, Result};
+use candle_core::{DType, Device};
+use drdiff_kernels::{Builder, LoadReport, Loaded, Params, Source};
+
+use crate::{Checkpoint, Error, ModelConfig, Network, Result};
 
 /// What the loaded network is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +21,26 @@ pub enum Loading {
 /// # Errors
 /// If a tensor is missing, unexpected or misshapen; the message names them all.
 pub fn build(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Result<(Network, Params)> {
+    build_network(&checkpoint.metadata.config, checkpoint.tensors, device, loading)
+}
+
+/// [`build`] of a network of this shape out of these tensors.
+///
+/// # Errors
+/// As there.
+pub fn build_network(
+    config: &ModelConfig,
+    tensors: BTreeMap<String, Loaded>,
+    device: &Device,
+    loading: Loading,
+) -> Result<(Network, Params)> {
     let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
     let source = Source::Loaded {
-        tensors: checkpoint.tensors,
+        tensors,
         trainable: loading == Loading::Training,
     };
     let builder = Builder::new(source, device);
-    let network = Network::new(&builder, &checkpoint.metadata.config, dtype)?;
+    let network = Network::new(&builder, config, dtype)?;
     let (params, report) = builder.finish();
     if !report.fits() {
         return Err(Error::Mismatch(describe(&report)));

@@ -44,6 +44,8 @@ struct Config {
     #[serde(default)]
     use_sliding_window: bool,
     #[serde(default)]
+    layer_types: Vec<String>,
+    #[serde(default)]
     tie_word_embeddings: bool,
 }
 
@@ -143,8 +145,8 @@ impl Config {
         if self.attention_bias && family != Family::Qwen2 {
             return Err("its attention has biases, also in its output, which is not followed".to_owned());
         }
-        if self.use_sliding_window {
-            return Err("it sees a sliding window, which is not followed".to_owned());
+        if self.use_sliding_window || self.layer_types.iter().any(|kind| kind != "full_attention") {
+            return Err("some of its layers see a part of the text, which is not followed".to_owned());
         }
         let heads = self.num_attention_heads;
         let head_dim = match self.head_dim {
