@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
-use drdiff_kernels::{Builder, Init, Linear, Rotary, SelfAttend, Value, qk_norm_rope, tile_attention};
+use candle_core::{DType, Tensor};
+use drdiff_kernels::{Builder, HeadNorms, Init, Linear, Rotary, SelfAttend, Value, qk_norm_rope, tile_attention};
 
 use crate::retrieval::Units;
 use crate::tree::attend;
@@ -20,6 +20,10 @@ pub struct Shape {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+    /// Added to the mean squares of head vectors of queries and keys before their root; without it they are not normed.
+    pub norm_eps: Option<f32>,
+    /// Whether queries, keys and values have a bias.
+    pub bias: bool,
 }
 
 impl Shape {
@@ -63,6 +67,7 @@ pub enum Past<'a> {
 pub struct SelfAttention {
     shape: Shape,
     qkv: Linear,
+    bias: Option<Tensor>,
     q_gain: Tensor,
     k_gain: Tensor,
     out: Linear,
@@ -79,14 +84,22 @@ impl SelfAttention {
             heads,
             kv_heads,
             head_dim,
+            norm_eps,
+            bias: has_bias,
         } = shape;
         let parts = [heads, kv_heads, kv_heads].map(|heads| heads * head_dim);
         let std = (width as f64).powf(-0.5);
+        let bias = || builder.tensor("qkv_bias", parts.iter().sum::<usize>(), Init::Const(0.0));
+        let gain = |name| match norm_eps {
+            Some(_) => builder.tensor(name, head_dim, Init::Const(1.0)),
+            None => Ok(Tensor::ones(head_dim, DType::F32, builder.device())?),
+        };
         Ok(Self {
             shape,
             qkv: builder.hidden("qkv", &parts, width, Init::Normal(std))?,
-            q_gain: builder.tensor("q_gain", head_dim, Init::Const(1.0))?,
-            k_gain: builder.tensor("k_gain", head_dim, Init::Const(1.0))?,
+            bias: has_bias.then(bias).transpose()?,
+            q_gain: gain("q_gain")?,
+            k_gain: gain("k_gain")?,
             out: builder.hidden("out", &[width], heads * head_dim, Init::Residual(out_std))?,
         })
     }
@@ -97,7 +110,10 @@ impl SelfAttention {
     /// # Errors
     /// If shapes do not fit, a cache is full, or a pass that learns has more than one segment or a cache.
     pub fn forward(&self, x: &Value, segments: &mut [Segment<'_>], layer: usize) -> Result<Value> {
-        let qkv = x.linear(&self.qkv)?;
+        let mut qkv = x.linear(&self.qkv)?;
+        if let Some(bias) = &self.bias {
+            qkv = qkv.add_bias(bias)?;
+        }
         let mixed = match segments {
             [one] if one.past.is_none() => self.whole(&qkv, one, layer)?,
             _ if qkv.is_recorded() => return Err(Error::Segments),
@@ -113,8 +129,7 @@ impl SelfAttention {
         let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
         let mixed = match segment.plan.of(layer) {
             Reads::Tiles(plan) => qkv.self_attention(&SelfAttend {
-                q_gain: &self.q_gain,
-                k_gain: &self.k_gain,
+                norms: self.norms(),
                 rotary: segment.rotary,
                 plan,
                 heads,
@@ -122,8 +137,7 @@ impl SelfAttention {
             })?,
             Reads::Trees { tree, texts } => self.trees(&qkv, segment, tree, *texts)?,
             Reads::Causal(tree) => {
-                let gains = [&self.q_gain, &self.k_gain];
-                let [q, k, v] = qkv.queries_keys_values(gains, segment.rotary, heads)?;
+                let [q, k, v] = qkv.queries_keys_values(self.norms(), segment.rotary, heads)?;
                 causal_attention(&q, &k, &v, tree, self.scale())?
             }
         };
@@ -138,8 +152,7 @@ impl SelfAttention {
             head_dim,
             ..
         } = self.shape;
-        let gains = [&self.q_gain, &self.k_gain];
-        let [q, k, v] = qkv.queries_keys_values(gains, segment.rotary, heads)?;
+        let [q, k, v] = qkv.queries_keys_values(self.norms(), segment.rotary, heads)?;
         let of_text = |x: &Value, heads| x.reshape((segment.batch * texts, tree.positions(), heads, head_dim));
         let (q, k, v) = (of_text(&q, heads)?, of_text(&k, kv_heads)?, of_text(&v, kv_heads)?);
         tree_attention(&q, &k, &v, tree, self.scale())
@@ -196,8 +209,12 @@ impl SelfAttention {
     /// there is one, which takes in the segment's own.
     fn with_past(&self, qkv: &Tensor, queries: usize, segment: &mut Segment<'_>, layer: usize) -> Result<[Tensor; 3]> {
         let Shape { heads, kv_heads, .. } = self.shape;
-        let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, &self.q_gain, segment.rotary)?;
-        let k = qk_norm_rope(&qkv.narrow(2, heads, kv_heads)?, &self.k_gain, segment.rotary)?;
+        let HeadNorms {
+            gains: [q_gain, k_gain],
+            eps,
+        } = self.norms();
+        let q = qk_norm_rope(&qkv.narrow(2, 0, heads)?, q_gain, eps, segment.rotary)?;
+        let k = qk_norm_rope(&qkv.narrow(2, heads, kv_heads)?, k_gain, eps, segment.rotary)?;
         let v = qkv.narrow(2, heads + kv_heads, kv_heads)?;
         let (k, v) = match &mut segment.past {
             Some(Past::Cache(cache)) => cache.extend(layer, &k, &v)?,
@@ -225,14 +242,20 @@ impl SelfAttention {
             ..
         } = self.shape;
         let shared = kv_heads * head_dim;
-        let gains = [&self.q_gain, &self.k_gain];
         let each = Value::constant(&qkv.reshape((b, t, self.shape.all_heads(), head_dim))?);
-        let [q, k, _] = each.queries_keys_values(gains, rotary, heads)?;
+        let [q, k, _] = each.queries_keys_values(self.norms(), rotary, heads)?;
         let k = k.tensor().reshape((b * t, shared))?;
         let v = qkv.narrow(1, (heads + kv_heads) * head_dim, shared)?;
         let (k, v) = cohort.extend(layer, &k, &v)?;
         let attention = tile_attention(q.tensor(), &k, &v, cohort.plan(), self.scale())?;
         Ok(attention.out.reshape((b * t, heads * head_dim))?)
+    }
+
+    fn norms(&self) -> HeadNorms<'_> {
+        HeadNorms {
+            gains: [&self.q_gain, &self.k_gain],
+            eps: self.shape.norm_eps,
+        }
     }
 
     /// `1 / sqrt(D)`.

@@ -13,6 +13,8 @@ const SHAPE: Shape = Shape {
     heads: 2,
     kv_heads: 1,
     head_dim: 16,
+    norm_eps: Some(1e-6),
+    bias: false,
 };
 
 /// The layer over a fixed input at `positions`.

@@ -160,6 +160,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::StyleGuidance(_)
         | GenerationError::Compute(_)
         | GenerationError::Plan { .. }
+        | GenerationError::Incapable { .. }
         | GenerationError::UnknownToken { .. }
         | GenerationError::Vocabulary { .. } => Exit::Usage,
         GenerationError::Batch(error) => of_batch(error),

@@ -121,7 +121,7 @@ fn routers_read_the_entropy_of_the_step_before() {
             if step > 0 {
                 assert_ne!(want, probabilities(&network, &blind, &open, &committed), "{kind:?}");
             }
-            let table = network.unit_embeddings().unwrap();
+            let table = network.head_rows().unwrap();
             let (x_hat, entropy) = mixture_with_entropy(&h, &table, network.bias()).unwrap();
             before = Some((open, x_hat, entropy));
         }

@@ -66,7 +66,7 @@ impl Group {
         };
         let plans: Vec<Arc<TilePlan>> = members.iter().filter_map(tiles).collect();
         Ok(Self {
-            rotary: Rotary::new(&positions, config.head_dim, config.rope_base, network.device())?,
+            rotary: config.rotary(&positions, network.device())?,
             cohort: match members {
                 [_] => None,
                 many => Some(Cohort::new(&places, &plans, many[0].len)?),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use candle_core::DType;
 use drdiff_kernels::entropy_shares;
-use drdiff_model::{Network, Tokenizer};
+use drdiff_model::{Head, Network, Tokenizer};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table};
 use rayon::prelude::*;
@@ -42,12 +42,11 @@ impl Engine {
         if has != needs {
             return Err(Error::Vocabulary { has, needs });
         }
-        let rows = network
-            .unit_embeddings()?
-            .to_dtype(DType::F32)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-        let table = Table::new(rows, network.config().embed)?;
+        let table = match network.config().head {
+            Head::Evidence => Table::new(rows(&network)?, network.config().embed)?,
+            // Of networks that read no evidence a solver knows the length of the vocabulary alone.
+            Head::Tied | Head::Separate => Table::new(vec![0.0; needs], 1)?,
+        };
         Ok(Self {
             network,
             tokenizer,
@@ -166,6 +165,11 @@ impl Engine {
         self.active = kept;
         Ok(events)
     }
+}
+
+/// Unit embeddings, row after row.
+fn rows(network: &Network) -> Result<Vec<f32>> {
+    Ok(network.head_rows()?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
 /// A prediction that a block can move on by.

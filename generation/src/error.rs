@@ -21,6 +21,14 @@ pub enum Error {
         /// What to do instead.
         remedy: String,
     },
+    /// Something that the model cannot do.
+    #[error("this model cannot serve the request: {what}; {remedy}")]
+    Incapable {
+        /// Why not.
+        what: String,
+        /// What to do instead.
+        remedy: String,
+    },
     /// A gap that no token fits into.
     #[error("a gap of [[0]] tokens has no room; give it at least 1")]
     EmptyGap,

@@ -8,8 +8,9 @@ use drdiff_routing::{ComputeReport, RoutingConfig};
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table, guide};
 
 use crate::banks::Banks;
+use crate::capabilities::check;
 use crate::compute::{Span, difficulty};
-use crate::part::{Part, Plan};
+use crate::part::{Part, Plan, Predicts};
 use crate::stop::StopStrings;
 use crate::{Compute, Error, Event, Output, PassCompute, Request, Result, RoutedCompute, StopReason, Task};
 
@@ -89,6 +90,9 @@ pub(crate) struct Job {
     stop: StopStrings,
     block: usize,
     block_size: usize,
+    /// Whether clean positions see no later ones, and whether their rows predict the block, which then has one position.
+    causal: bool,
+    next_token: bool,
     budget: usize,
     ids: Vec<u32>,
     text: String,
@@ -120,10 +124,17 @@ impl Job {
         let context = config.context;
         let (budget, block_size) = request.check(context, config.vocab)?;
         request.settings.compute.check(config)?;
-        let (clean, canvas) = match &request.task {
+        check(&request, config)?;
+        let next_token = config.next_token && block_size == 1 && matches!(request.task, Task::Continue(_));
+        let (mut clean, canvas) = match &request.task {
             Task::Continue(prompt) => (prompt.ids.clone(), vec![None; block_size]),
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
         };
+        let prompt = clean.len();
+        if next_token && clean.is_empty() {
+            // There is always a row before the first token.
+            clean.push(tokenizer.end_of_text());
+        }
         let pass = PREFILL.max(block_size) + block_size;
         let (asked, has) = (request.settings.attention, config.attention.plan);
         let retrieves = |plan| plan == PlanKind::Retrieval;
@@ -149,7 +160,7 @@ impl Job {
         Ok(Self {
             cache: cache()?,
             unprompted: guided.then(cache).transpose()?,
-            prompt: clean.len(),
+            prompt,
             predictions: vec![None; canvas.len()],
             run,
             left: clean.len(),
@@ -163,6 +174,8 @@ impl Job {
             stop: StopStrings::new(&request.settings.stop, &request.task),
             block: 0,
             block_size,
+            causal: config.causal_context,
+            next_token,
             budget,
             ids: Vec::new(),
             text: String::new(),
@@ -219,19 +232,30 @@ impl Job {
     /// Clean tokens and positions of the block in the next pass.
     pub(crate) fn lengths(&self) -> (usize, usize) {
         let clean = self.left.min(chunk(self.block_size));
-        let block = clean == self.left;
-        (clean, if block { self.block_len() } else { 0 })
+        match self.predicts(clean) {
+            Predicts::Block => (clean, self.block_len()),
+            Predicts::Nothing | Predicts::NextToken => (clean, 0),
+        }
+    }
+
+    /// What a pass predicts that takes in so many clean tokens.
+    fn predicts(&self, clean: usize) -> Predicts {
+        match (clean == self.left, self.next_token) {
+            (false, _) => Predicts::Nothing,
+            (true, false) => Predicts::Block,
+            (true, true) => Predicts::NextToken,
+        }
     }
 
     /// The part of this job in the next pass.
     pub(crate) fn part(&mut self) -> Result<Part> {
         let (clean, noisy) = self.lengths();
-        let from = self.clean.len() - self.left;
+        let (clean_len, from) = (clean, self.clean.len() - self.left);
         let clean = self.clean[from..from + clean].to_vec();
         let layout = PassLayout {
             committed: self.cache.visible(),
             clean: clean.len(),
-            clean_block: self.block_size,
+            clean_block: if self.causal { 1 } else { self.block_size },
             noisy,
         };
         let plan = match &self.plan {
@@ -252,7 +276,7 @@ impl Job {
         Ok(Part {
             clean,
             unprompted,
-            block: noisy > 0,
+            predicts: self.predicts(clean_len),
             plan,
         })
     }
@@ -260,7 +284,7 @@ impl Job {
     /// The pass is over: its clean tokens are in the cache.
     pub(crate) fn passed(&mut self, part: &Part) -> Result<()> {
         self.nfe += self.views();
-        if part.block {
+        if part.predicts != Predicts::Nothing {
             self.canvas += self.block_len();
         }
         if let Some(units) = &part.plan.units {
@@ -342,11 +366,14 @@ impl Job {
 
     /// The rows of this job in a pass, by what the network does with them.
     fn rows(&self, part: &Part) -> Rows {
-        if !part.block {
-            return Rows {
-                all: part.clean.len(),
-                ..Rows::default()
-            };
+        let clean = Rows {
+            all: part.clean.len(),
+            ..Rows::default()
+        };
+        match part.predicts {
+            Predicts::Nothing => return clean,
+            Predicts::NextToken => return Rows { open: 1, ..clean },
+            Predicts::Block => {}
         }
         let read = self.run.read();
         let soft = |position: &&usize| matches!(self.run.state().levels[**position], Level::Soft(_));

@@ -5,6 +5,7 @@
 
 mod banks;
 pub mod batch;
+mod capabilities;
 mod cohorts;
 mod compute;
 mod engine;

@@ -12,9 +12,20 @@ pub(crate) struct Part {
     pub(crate) clean: Vec<u32>,
     /// The same without the prompt, for guidance.
     pub(crate) unprompted: Option<Vec<u32>>,
-    /// ... then the block, unless the prompt takes more than this pass.
-    pub(crate) block: bool,
+    /// ... then what is predicted.
+    pub(crate) predicts: Predicts,
     pub(crate) plan: Plan,
+}
+
+/// What a pass predicts of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Predicts {
+    /// Nothing yet: the prompt takes more than this pass.
+    Nothing,
+    /// The open positions of the block, which has rows of its own.
+    Block,
+    /// The one position of the block, from the row of the token before it.
+    NextToken,
 }
 
 /// What the rows of a pass read.

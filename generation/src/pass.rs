@@ -11,7 +11,7 @@ use crate::Result;
 use crate::cohorts::{Cohorts, Member};
 use crate::compute::Span;
 use crate::job::Job;
-use crate::part::Part;
+use crate::part::{Part, Predicts};
 
 /// Rows of a pass, gathered job after job.
 #[derive(Default)]
@@ -36,6 +36,12 @@ impl Rows {
         self.place.push(0);
         self.signal.push(1.0);
         self.groups.settled(1);
+    }
+
+    /// The last clean row predicts the token behind it.
+    fn next_token(&mut self) {
+        self.read.push((self.index.len() - 1) as u32);
+        self.pick.push(0);
     }
 
     fn block(&mut self, job: &Job, budget: f64, vocab: u32, embed: usize) {
@@ -123,8 +129,10 @@ pub(crate) fn predict(
             let (first_row, first_group) = (rows.index.len(), rows.groups.len());
             let (first_read, first_routed) = (rows.read.len(), rows.groups.members());
             clean.iter().for_each(|token| rows.clean(*token));
-            if part.block {
-                rows.block(job, share, config.vocab as u32, config.embed);
+            match part.predicts {
+                Predicts::Nothing => {}
+                Predicts::Block => rows.block(job, share, config.vocab as u32, config.embed),
+                Predicts::NextToken => rows.next_token(),
             }
             spans.push(Span {
                 rows: first_row..rows.index.len(),
@@ -184,7 +192,7 @@ fn split(
     for (job, part) in jobs.iter().zip(parts) {
         let own: Vec<Span> = spans.by_ref().take(part.views().count()).collect();
         let mut views = Vec::new();
-        for span in own.iter().filter(|_| part.block) {
+        for span in own.iter().filter(|_| part.predicts != Predicts::Nothing) {
             let Some(logits) = logits else { break };
             let data = data.filter(|_| job.reads_data());
             let data = data.map(|data| fetch(&data.narrow(0, first, span.read)?)).transpose()?;

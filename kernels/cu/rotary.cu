@@ -9,7 +9,7 @@ struct Heads {
     long batch, time, head;                      // strides of x in elements
     int tokens, times, queries, keys, width;     // B * T, T, H, G (0 without keys and values), D
     int angles;                                  // rows of the angle tables: T, or B * T
-    float eps;
+    float eps;                                   // below 0: vectors are not normed
 };
 
 // Head vectors whose elements a lane has in flight.
@@ -91,7 +91,7 @@ __device__ void forward(const T *__restrict__ x, const float *__restrict__ q_gai
                 packs[j].get(v);
 #pragma unroll
                 for (int i = 0; i < 8; i++) squares += v[i] * v[i];
-                const float r = inverse_rms(lane.sum(squares), h.width, h.eps);
+                const float r = h.eps < 0.0f ? 1.0f : inverse_rms(lane.sum(squares), h.width, h.eps);
 #pragma unroll
                 for (int i = 0; i < 8; i++) v[i] *= r * g[i];
                 rotation.apply(v, lane);
@@ -140,8 +140,8 @@ __device__ void backward(const T *__restrict__ x, const float *__restrict__ q_ga
                     squares += v[i] * v[i];
                     dot += v[i] * d[i] * g[i];
                 }
-                const float r = inverse_rms(lane.sum(squares), h.width, h.eps);
-                const float pull = lane.sum(dot) * r * r * r / h.width;
+                const float r = h.eps < 0.0f ? 1.0f : inverse_rms(lane.sum(squares), h.width, h.eps);
+                const float pull = h.eps < 0.0f ? 0.0f : lane.sum(dot) * r * r * r / h.width;
 #pragma unroll
                 for (int i = 0; i < 8; i++) {
                     if (head < count) dgain[i] += d[i] * v[i] * r;

@@ -26,12 +26,12 @@ pub use mapped::{MappedFile, has_room};
 pub use muon::{MuonSlot, MuonStep, muon, orthogonalise};
 pub use ops::{
     Attention, AttentionPass, CrossEntropy, Rotary, SoftTarget, categorical, embedding, entropy_shares, fill_runs,
-    gated_add, linear_cross_entropy, merge, mixture, mixture_with_entropy, modulated_norm, put_rows, qk_norm_rope,
-    residual_norm, rms_norm, softmax, strongest, swiglu, tile_attention,
+    frequencies, gated_add, linear_cross_entropy, merge, mixture, mixture_with_entropy, modulated_norm, put_rows,
+    qk_norm_rope, residual_norm, rms_norm, softmax, strongest, swiglu, tile_attention,
 };
 pub use optim::{AdamWSlot, AdamWStep, adamw_all, global_norm};
 pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};
 pub use plan::{Csr, KeyCode, PlanCost, QueryCode, TILE, TilePlan, Visibility, allowed};
 pub use quant::QuantizedMatrix;
 pub use rng::{Noise, NoiseStream, Philox4x32, Purpose};
-pub use tape::{Gradients, SelfAttend, Tape, Value};
+pub use tape::{Gradients, HeadNorms, SelfAttend, Tape, Value};

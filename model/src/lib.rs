@@ -7,33 +7,38 @@ mod block;
 mod checkpoint;
 mod config;
 mod cost;
+mod ends;
 mod error;
 mod finite;
 mod gguf;
 mod head;
+mod import;
 mod input;
 mod load;
 mod long_text;
 mod network;
 mod noise_embedding;
 mod retrieval;
+mod rope_scaling;
 mod safetensors;
 mod sizes;
 mod tables;
 mod tokenizer;
 
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint};
-pub use config::ModelConfig;
+pub use config::{Head, Mask, ModelConfig};
 pub use cost::Rows;
 pub use error::{Error, Result};
 pub use gguf::{
     GgufHeader, GgufList, GgufValue, MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as,
 };
 pub use head::read_head;
+pub use import::{Imported, import_folder, import_gguf};
 pub use input::{Input, LastPrediction, Soft};
-pub use load::{Loading, build, require_fit};
+pub use load::{Loading, build, build_network, require_fit};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
+pub use rope_scaling::RopeScaling;
 pub use safetensors::TensorFile;
 pub use tables::Tables;
 pub use tokenizer::{

@@ -1,9 +1,11 @@
 //! From a checkpoint to a network: strict, with one report of everything that does not fit.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{Builder, LoadReport, Loaded, Params, Source};
 
-use crate::{Checkpoint, Error, Metadata, Network, Result};
+use crate::{Checkpoint, Error, Metadata, ModelConfig, Network, Result};
 
 /// What the loaded network is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +21,20 @@ pub enum Loading {
 /// # Errors
 /// If a tensor is missing, unexpected or misshapen; the message names them all.
 pub fn build(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Result<(Network, Params)> {
-    let (network, params) = assemble(checkpoint, device, loading)?;
+    build_network(&checkpoint.metadata.config, checkpoint.tensors, device, loading)
+}
+
+/// [`build`] of a network of this shape out of these tensors.
+///
+/// # Errors
+/// As there.
+pub fn build_network(
+    config: &ModelConfig,
+    tensors: BTreeMap<String, Loaded>,
+    device: &Device,
+    loading: Loading,
+) -> Result<(Network, Params)> {
+    let (network, params) = assemble(config, tensors, device, loading)?;
     let network = if loading == Loading::Inference {
         network.freeze()?
     } else {
@@ -34,21 +49,23 @@ pub fn build(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Resul
 /// As [`build`].
 pub fn require_fit(metadata: &Metadata, tensors: &[(String, Tensor)]) -> Result<()> {
     let tensors = tensors.iter().cloned();
-    let checkpoint = Checkpoint {
-        metadata: metadata.clone(),
-        tensors: tensors.map(|(name, tensor)| (name, Loaded::Dense(tensor))).collect(),
-    };
-    assemble(checkpoint, &Device::Cpu, Loading::Inference).map(|_| ())
+    let tensors = tensors.map(|(name, tensor)| (name, Loaded::Dense(tensor))).collect();
+    assemble(&metadata.config, tensors, &Device::Cpu, Loading::Inference).map(|_| ())
 }
 
-fn assemble(checkpoint: Checkpoint, device: &Device, loading: Loading) -> Result<(Network, Params)> {
+fn assemble(
+    config: &ModelConfig,
+    tensors: BTreeMap<String, Loaded>,
+    device: &Device,
+    loading: Loading,
+) -> Result<(Network, Params)> {
     let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
     let source = Source::Loaded {
-        tensors: checkpoint.tensors,
+        tensors,
         trainable: loading == Loading::Training,
     };
     let builder = Builder::new(source, device);
-    let network = Network::new(&builder, &checkpoint.metadata.config, dtype)?;
+    let network = Network::new(&builder, config, dtype)?;
     let (params, report) = builder.finish();
     if !report.fits() {
         return Err(Error::Mismatch(describe(&report)));

@@ -158,7 +158,7 @@ impl<'n> LongText<'n> {
         }
         let (config, positions) = (self.network.config(), (0..len as i64).collect());
         let device = self.network.device();
-        let rotary = Arc::new(Rotary::new(&[positions], config.head_dim, config.rope_base, device)?);
+        let rotary = Arc::new(config.rotary(&[positions], device)?);
         self.rotaries.insert(len, rotary.clone());
         Ok(rotary)
     }

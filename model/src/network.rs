@@ -6,14 +6,14 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
 use drdiff_attention::{Bank, CacheShape, KvCache, Segment, beside};
-use drdiff_kernels::{Builder, Init, Linear, Tape, Value, rms_norm, softmax};
+use drdiff_kernels::{Builder, Init, Tape, Value, softmax};
 use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
 use crate::block::{Block, Stream};
+use crate::ends::Ends;
 use crate::noise_embedding::features;
 use crate::retrieval::{Memory, asking};
-use crate::tables::Frozen;
-use crate::{Input, LastPrediction, ModelConfig, Result, Tables};
+use crate::{Head, Input, LastPrediction, ModelConfig, Result, Tables};
 
 /// The residual stream after the last block at the rows that are read, and what the routers on the way decided.
 #[derive(Debug, Clone)]
@@ -82,28 +82,19 @@ impl<'r, 's> Walk<'r, 's> {
     }
 }
 
-/// A pre-norm transformer over evidence.
-///
-/// Token embeddings are the unit rows `e(x)` of one table, which serves three ends: anchors enter as `e(x)`, soft
-/// positions as the direction of their evidence `y`, and logits are `<y + g, e(x)> + b(x)` where `g` is what the
-/// network adds from the context. With `y = 0` this is a masked language model with tied embeddings.
+/// A pre-norm transformer. How tokens enter and leave it is a switch of its configuration ([`crate::Head`]): as evidence about
+/// unit rows, as in the networks that this program trains from nothing, or by plain tables, as in Llama and Qwen.
 pub struct Network {
     config: ModelConfig,
     dtype: DType,
-    embedding: Linear,
-    token_map: Linear,
-    anchor: Tensor,
-    absorbed: Tensor,
-    strength: Tensor,
-    self_condition: Linear,
+    device: Device,
+    ends: Ends,
     blocks: Vec<Block>,
     /// Of what the blocks behind the first read of the input again, `[width]` each; none without such skips.
     skips: Vec<Tensor>,
     memory: Option<Memory>,
     final_gain: Tensor,
-    evidence_map: Linear,
-    bias: Tensor,
-    frozen: Option<Frozen>,
+    frozen: Option<Tables>,
 }
 
 impl Network {
@@ -113,8 +104,7 @@ impl Network {
     /// If the configuration is impossible or a tensor is missing or misshapen.
     pub fn new(builder: &Builder, config: &ModelConfig, dtype: DType) -> Result<Self> {
         config.validate()?;
-        let (width, embed) = (config.width, config.embed);
-        let small = Init::Normal(0.02);
+        let width = config.width;
         let blocks = (0..config.layers)
             .map(|layer| Block::new(&builder.scope("blocks").scope(layer), config, layer))
             .collect::<Result<_>>()?;
@@ -129,18 +119,12 @@ impl Network {
         Ok(Self {
             config: config.clone(),
             dtype,
-            embedding: builder.linear("embedding", config.vocab, embed, Init::Normal(0.1))?,
-            token_map: builder.linear("token_map", width, embed, Init::Normal((embed as f64).powf(-0.5)))?,
-            anchor: builder.tensor("anchor", width, small)?,
-            absorbed: builder.tensor("absorbed", width, small)?,
-            strength: builder.tensor("strength", (1, width), small)?,
-            self_condition: builder.linear("self_condition", width, embed, Init::Const(0.0))?,
+            device: builder.device().clone(),
+            ends: Ends::new(builder, config, dtype)?,
             blocks,
             skips,
             memory: Memory::new(&builder.scope("chunk_encoder"), config)?,
             final_gain: builder.tensor("final_norm.gain", width, Init::Const(1.0))?,
-            evidence_map: builder.linear("evidence_map", embed, width, small)?,
-            bias: builder.tensor("bias", config.vocab, Init::Const(0.0))?,
             frozen: None,
         })
     }
@@ -152,7 +136,7 @@ impl Network {
 
     /// The device that the parameters live on.
     pub fn device(&self) -> &Device {
-        self.bias.device()
+        &self.device
     }
 
     /// Computes once what depends on the parameters alone. For generation; a frozen network does not learn.
@@ -160,7 +144,7 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn freeze(mut self) -> Result<Self> {
-        self.frozen = Some(self.tables(None)?.frozen());
+        self.frozen = Some(self.ends.tables(None, true)?);
         Ok(self)
     }
 
@@ -227,27 +211,20 @@ impl Network {
         }
     }
 
-    /// Unit embeddings `e(x)`, `[vocab, embed]`.
+    /// Rows whose products with evidence are logits, `[vocab, embed]` f32; unit rows `e(x)` in networks that read evidence.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn unit_embeddings(&self) -> Result<Tensor> {
-        match &self.frozen {
-            Some(frozen) => Ok(frozen.unit.clone()),
-            None => {
-                let table = match &self.embedding {
-                    Linear::Dense(table) => table.clone(),
-                    Linear::Quantized(table) => table.dequantize(self.device())?,
-                };
-                let root = (self.config.embed as f64).sqrt();
-                Ok(rms_norm(&table, None, self.config.norm_eps)?.affine(root.recip(), 0.0)?)
-            }
+    pub fn head_rows(&self) -> Result<Tensor> {
+        match (&self.frozen, self.config.head) {
+            (Some(tables), Head::Evidence) => Ok(tables.head().tensor().clone()),
+            _ => self.ends.rows(),
         }
     }
 
     /// Per-token bias `b(x)` of the logits, `[vocab]`.
     pub fn bias(&self) -> &Tensor {
-        &self.bias
+        self.ends.bias()
     }
 
     /// The tables that passes read, on a `tape` if the pass is to be learned from.
@@ -255,44 +232,9 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn tables(&self, tape: Option<&Tape>) -> Result<Tables> {
-        let tape = tape.cloned();
-        if let Some(Frozen { unit, input }) = &self.frozen {
-            let [unit, input] = [unit, input].map(Value::constant);
-            return Ok(Tables { unit, input, tape });
-        }
-        let unit = Value::entered(tape.as_ref(), &self.unit_embeddings()?);
-        let input = unit.through(|unit| {
-            let anchors = self.soft_map(unit)?.broadcast_add(&self.anchor.to_dtype(self.dtype)?)?;
-            let absorbed = self.absorbed.to_dtype(self.dtype)?.unsqueeze(0)?;
-            Ok(Tensor::cat(&[anchors, absorbed], 0)?)
-        })?;
-        Ok(Tables { unit, input, tape })
-    }
-
-    /// The direction of evidence, scaled to unit mean square and mapped into the residual stream.
-    fn soft_map(&self, evidence: &Tensor) -> drdiff_kernels::Result<Tensor> {
-        let direction = rms_norm(evidence, None, self.config.norm_eps)?;
-        self.token_map.forward(&direction.to_dtype(self.dtype)?)
-    }
-
-    fn embed(&self, tables: &Tables, input: &Input) -> Result<Value> {
-        let mut table = tables.input.clone();
-        if let Some(soft) = &input.soft {
-            table = table.through(|table| {
-                let strength = soft.strength.matmul(&self.strength)?.to_dtype(self.dtype)?;
-                let mapped = (self.soft_map(&soft.evidence)? + strength)?;
-                Ok(Tensor::cat(&[table, &mapped], 0)?)
-            })?;
-        }
-        let x = table.rows(&input.index)?;
-        match &input.last {
-            None => Ok(x),
-            Some(LastPrediction { x_hat, place, .. }) => {
-                let mapped = self.self_condition.forward(&x_hat.to_dtype(self.dtype)?)?;
-                let none = Tensor::zeros((1, self.config.width), self.dtype, mapped.device())?;
-                let table = Value::entered(tables.tape.as_ref(), &Tensor::cat(&[none, mapped], 0)?);
-                Ok(x.add(&table.rows(place)?)?)
-            }
+        match &self.frozen {
+            Some(tables) => Ok(tables.clone()),
+            None => self.ends.tables(tape, false),
         }
     }
 
@@ -366,7 +308,7 @@ impl Network {
     /// What enters the first block, and what all blocks are told of the rows.
     fn enter(&self, tables: &Tables, input: &Input, segments: &[Segment<'_>]) -> Result<(Stream, Place)> {
         let features = match &input.mean_signal {
-            Some(signal) => Some(Value::entered(tables.tape.as_ref(), &features(signal, self.dtype)?)),
+            Some(signal) => Some(Value::entered(tables.tape(), &features(signal, self.dtype)?)),
             None => None,
         };
         let routing = &self.config.routing;
@@ -377,7 +319,7 @@ impl Network {
             }
             None => None,
         };
-        let x = self.embed(tables, input)?;
+        let x = self.ends.embed(tables, input)?;
         let read = input.read.clone();
         let beside = match self.config.attention.neighbours {
             0 => None,
@@ -428,10 +370,8 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn evidence(&self, hidden: &Hidden) -> Result<Value> {
-        Ok(hidden
-            .stream
-            .rms_norm(&self.final_gain, self.config.norm_eps)?
-            .linear(&self.evidence_map)?)
+        let normed = hidden.stream.rms_norm(&self.final_gain, self.config.norm_eps)?;
+        self.ends.evidence(normed)
     }
 
     /// Logits `[n, vocab]` f32 from evidence `y + g`, `[n, embed]`. For generation; training uses the fused loss.
@@ -439,12 +379,7 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn logits(&self, evidence: &Tensor) -> Result<Tensor> {
-        let products = match &self.embedding {
-            // A quantised table holds unit rows already (see `save_gguf`).
-            Linear::Quantized(table) => table.forward(&evidence.to_dtype(DType::F32)?)?,
-            Linear::Dense(_) => Linear::Dense(self.unit_embeddings()?.to_dtype(evidence.dtype())?).forward(evidence)?,
-        };
-        Ok(products.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
+        self.ends.logits(evidence, self.frozen.as_ref())
     }
 
     /// The data prediction `x_hat = p E`, `[n, embed]` f32, `p` the softmax of `logits`, `[n, vocab]` f32. A constant
@@ -453,6 +388,6 @@ impl Network {
     /// # Errors
     /// If a tensor operation fails.
     pub fn data_prediction(&self, logits: &Tensor) -> Result<Tensor> {
-        Ok(softmax(&logits.detach())?.matmul(&self.unit_embeddings()?.detach())?)
+        Ok(softmax(&logits.detach())?.matmul(&self.head_rows()?.detach())?)
     }
 }

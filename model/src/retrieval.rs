@@ -17,6 +17,8 @@ pub(crate) fn shape(config: &ModelConfig) -> Shape {
         heads: config.heads,
         kv_heads: config.kv_heads,
         head_dim: config.head_dim,
+        norm_eps: config.qk_norm_eps.map(|eps| eps as f32),
+        bias: config.qkv_bias,
     }
 }
 

@@ -1,46 +1,53 @@
 //! The tables that a pass reads.
 
-use candle_core::Tensor;
 use drdiff_kernels::{Tape, Value};
+
+use crate::{Error, Result};
 
 /// What depends on parameters alone: made once for each training step, and once for generation.
 #[derive(Clone)]
 pub struct Tables {
-    /// Unit rows, `[vocab, embed]` f32.
-    pub(crate) unit: Value,
-    /// Input rows of the anchors and, last, of the absorbed state, `[vocab + 1, width]`.
-    pub(crate) input: Value,
-    pub(crate) tape: Option<Tape>,
+    /// `[vocab, embed]` f32; empty where nothing reads it.
+    head: Value,
+    /// Input rows of the tokens and, last, of the absorbed state, `[vocab + 1, width]`; none where few rows are read at a time.
+    input: Option<Value>,
+    tape: Option<Tape>,
 }
 
 impl Tables {
-    /// Unit embeddings `e(x)`, `[vocab, embed]` f32.
-    pub fn unit(&self) -> &Value {
-        &self.unit
+    pub(crate) fn new(head: Value, input: Option<Value>, tape: Option<&Tape>) -> Self {
+        Self {
+            head,
+            input,
+            tape: tape.cloned(),
+        }
+    }
+
+    /// Rows whose products with evidence are logits, `[vocab, embed]` f32; unit rows `e(x)` in networks that read evidence.
+    pub fn head(&self) -> &Value {
+        &self.head
+    }
+
+    pub(crate) fn has_input(&self) -> bool {
+        self.input.is_some()
+    }
+
+    pub(crate) fn input(&self) -> Result<&Value> {
+        let none = || Error::Config("this network's table of tokens is read row by row".to_owned());
+        self.input.as_ref().ok_or_else(none)
+    }
+
+    pub(crate) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
     }
 
     /// The same numbers for a pass that is not recorded.
+    #[must_use]
     pub fn detached(&self) -> Self {
-        let Frozen { unit, input } = self.frozen();
         Self {
-            unit: Value::constant(&unit),
-            input: Value::constant(&input),
+            head: Value::constant(self.head.tensor()),
+            input: self.input.as_ref().map(|input| Value::constant(input.tensor())),
             tape: None,
         }
     }
-
-    /// The numbers alone.
-    pub(crate) fn frozen(&self) -> Frozen {
-        Frozen {
-            unit: self.unit.tensor().clone(),
-            input: self.input.tensor().clone(),
-        }
-    }
-}
-
-/// [`Tables`] of a network that does not learn.
-#[derive(Debug, Clone)]
-pub(crate) struct Frozen {
-    pub(crate) unit: Tensor,
-    pub(crate) input: Tensor,
 }

@@ -42,7 +42,7 @@ fn weights() -> Vec<(String, Tensor)> {
 
 fn unit_rows(checkpoint: Checkpoint) -> Vec<f64> {
     let (network, _) = build(checkpoint, &Device::Cpu, Loading::Inference).unwrap();
-    values(&network.unit_embeddings().unwrap()).unwrap()
+    values(&network.head_rows().unwrap()).unwrap()
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn four_bits_stay_close_and_take_less_room() {
     }
     assert!(formats.contains(&GgmlDType::Q4K) && formats.contains(&GgmlDType::Q8_0));
     let (network, _) = build(checkpoint, &Device::Cpu, Loading::Inference).unwrap();
-    assert_eq!(network.unit_embeddings().unwrap().dims(), [600, 64]);
+    assert_eq!(network.head_rows().unwrap().dims(), [600, 64]);
 }
 
 #[test]

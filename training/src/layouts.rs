@@ -28,7 +28,7 @@ impl Layouts {
     pub(crate) fn new(model: &ModelConfig, len: usize, device: &Device) -> Result<Self> {
         let attention = &model.attention;
         let once: Vec<i64> = (0..len as i64).collect();
-        let rotary = |positions| Rotary::new(&[positions], model.head_dim, model.rope_base, device);
+        let rotary = |positions| model.rotary(&[positions], device);
         Ok(Self {
             attention: attention.clone(),
             len,

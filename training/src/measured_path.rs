@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Noise, Rotary, mixture};
+use drdiff_kernels::{Noise, mixture};
 use drdiff_model::{Network, Soft};
 
 use crate::data::Window;
@@ -49,7 +49,7 @@ pub fn measure_path(
     }
     let config = network.config();
     let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
-    let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, network.device())?;
+    let rotary = config.rotary(&[positions], network.device())?;
     let plans = NoisyClean {
         attention: config.attention.clone(),
     };
@@ -133,7 +133,7 @@ impl Pass<'_> {
         let mut walk = Vec::with_capacity(log_snr.len());
         for point in 0..log_snr.len() {
             let h = evidence(network, &run(network, &tables, &rows, &corrupted, self.layout)?, &rows)?;
-            let x_hat = mixture(h.tensor(), tables.unit().tensor(), network.bias())?;
+            let x_hat = mixture(h.tensor(), tables.head().tensor(), network.bias())?;
             if let (Some(next), Some(soft)) = (log_snr.get(point + 1), &rows.input.soft) {
                 // y' / r' = y / r + (r' - r) x_hat with r = sqrt(s), see the soft lessons of distillation.
                 let (r, to) = ((0.5 * log_snr[point]).exp(), (0.5 * next).exp());

@@ -88,7 +88,7 @@ pub fn loss(
     if self_condition {
         let hidden = run(network, &tables.detached(), &rows, corrupted, layout)?;
         let evidence = evidence(network, &hidden, &rows)?;
-        let (h, unit) = (evidence.tensor(), tables.unit().tensor());
+        let (h, unit) = (evidence.tensor(), tables.head().tensor());
         let place = rows.place.clone();
         let (x_hat, entropy) = match network.config().routing.reads_entropy() {
             true => {
@@ -101,7 +101,7 @@ pub fn loss(
     }
     let hidden = run(network, &tables, &rows, corrupted, layout)?;
     let evidence = evidence(network, &hidden, &rows)?;
-    let (value, nats) = evidence.cross_entropy(tables.unit(), network.bias(), &rows.targets, &rows.weights)?;
+    let (value, nats) = evidence.cross_entropy(tables.head(), network.bias(), &rows.targets, &rows.weights)?;
     Ok(Loss {
         value,
         nats,

@@ -208,7 +208,7 @@ impl SoftRows {
     fn place(&self, network: &Network, tables: &Tables) -> Result<Soft> {
         let (device, n) = (network.device(), self.ids.len());
         let ids = Tensor::from_slice(&self.ids, n, device)?;
-        let clean = embedding(&ids, tables.unit().tensor())?;
+        let clean = embedding(&ids, tables.head().tensor())?;
         let signal = clean.broadcast_mul(&Tensor::from_slice(&self.snr, (n, 1), device)?)?;
         let noise = Tensor::from_slice(&self.noise, (n, network.config().embed), device)?;
         Ok(Soft::new((signal + noise)?)?)

@@ -82,7 +82,7 @@ impl Trial {
             )?,
             plan,
             units,
-            rotary: Rotary::new(&[positions], config.head_dim, config.rope_base, device)?,
+            rotary: config.rotary(&[positions], device)?,
             params: params.element_count(),
             step: 0,
             taken: 0,
@@ -169,7 +169,7 @@ impl Trial {
             .forward(&tables, &input, &mut [segment], &mut Default::default())?;
         let weights = Tensor::full((rows as f32).recip(), rows, device)?;
         let evidence = self.network.evidence(&hidden)?;
-        let (value, _) = evidence.cross_entropy(tables.unit(), self.network.bias(), &ids, &weights)?;
+        let (value, _) = evidence.cross_entropy(tables.head(), self.network.bias(), &ids, &weights)?;
         Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))
     }
 

@@ -20,6 +20,8 @@ const SHAPE: Shape = Shape {
     heads: 2,
     kv_heads: 1,
     head_dim: 8,
+    norm_eps: Some(1e-6),
+    bias: false,
 };
 
 /// Rows that each hold their chunk's key and value and the key of another chunk, outside of the band: `[LEN, 3 PART]`,

@@ -15,6 +15,7 @@ impl Retrieval {
             heads,
             kv_heads,
             head_dim,
+            ..
         } = shape;
         let (all, shared) = (heads * head_dim, kv_heads * head_dim);
         let reading = 2 * CHUNK * all;
@@ -67,6 +68,8 @@ mod tests {
             heads: 2,
             kv_heads: 1,
             head_dim: 32,
+            norm_eps: Some(1e-6),
+            bias: false,
         };
         let numbers = Retrieval::default();
         let costs = |committed| {
@@ -112,6 +115,8 @@ mod tests {
             heads: 2,
             kv_heads: 1,
             head_dim: 2,
+            norm_eps: Some(1e-6),
+            bias: false,
         };
         let numbers = Retrieval {
             top_k: 1,

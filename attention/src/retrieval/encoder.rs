@@ -43,6 +43,7 @@ impl ChunkEncoder {
             heads,
             kv_heads,
             head_dim,
+            ..
         } = shape;
         let (all, shared) = (heads * head_dim, kv_heads * head_dim);
         let hidden = hidden(width);

@@ -16,6 +16,8 @@ const SHAPE: Shape = Shape {
     heads: 2,
     kv_heads: 1,
     head_dim: 8,
+    norm_eps: Some(1e-6),
+    bias: false,
 };
 const LANDMARK: usize = 6;
 const CHUNKS: usize = 2;
@@ -86,11 +88,17 @@ fn definition(x: &[f64], weights: &Weights) -> Vec<f64> {
     let qkv = through(&normed, of("attention.qkv"), width);
     let part = |from, count| columns(&qkv, all + 2 * shared, from, count);
     let positions = [(0..CHUNK as i64).collect()];
-    let q = qk_norm_rope(&part(0, all), heads, of("attention.q_gain"), &positions, 10_000.0);
+    let q = qk_norm_rope(
+        &part(0, all),
+        heads,
+        (of("attention.q_gain"), Some(1e-6)),
+        &positions,
+        10_000.0,
+    );
     let k = qk_norm_rope(
         &part(all, shared),
         kv_heads,
-        of("attention.k_gain"),
+        (of("attention.k_gain"), Some(1e-6)),
         &positions,
         10_000.0,
     );

@@ -13,6 +13,8 @@ const SHAPE: Shape = Shape {
     heads: 2,
     kv_heads: 1,
     head_dim: 8,
+    norm_eps: Some(1e-6),
+    bias: false,
 };
 const LEN: usize = 512;
 

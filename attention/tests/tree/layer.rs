@@ -12,6 +12,8 @@ const SHAPE: Shape = Shape {
     heads: 2,
     kv_heads: 1,
     head_dim: 16,
+    norm_eps: Some(1e-6),
+    bias: false,
 };
 const BATCH: usize = 2;
 const LEN: usize = 21;

@@ -5,7 +5,6 @@ use std::ops::{ControlFlow, Range};
 use candle_core::{D, Tensor};
 use drdiff_attention::retrieval::CHUNK;
 use drdiff_attention::{Pattern, Segment, Whole};
-use drdiff_kernels::Rotary;
 use drdiff_model::{Input, LongText, Network, Predicted, Tokenizer};
 
 use super::hidden::{Haystack, Hidden};
@@ -141,7 +140,7 @@ fn whole(network: &Network, text: &[u32], positions: Range<usize>) -> Result<Pre
     let (config, device, len) = (network.config(), network.device(), text.len());
     let attention = config.attention.clone();
     let all = (0..len as i64).collect();
-    let rotary = Rotary::new(&[all], config.head_dim, config.rope_base, device)?;
+    let rotary = config.rotary(&[all], device)?;
     let segment = Segment {
         batch: 1,
         len,

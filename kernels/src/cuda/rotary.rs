@@ -3,6 +3,7 @@
 use super::launch::{Module, launch, module, shape};
 use super::operand::{Input, Output, contiguous, device, suffix};
 use super::reduce::column_sums;
+use crate::tape::HeadNorms;
 use candle_core::cuda_backend::cudarc::driver::DeviceRepr;
 use candle_core::cuda_backend::{CudaDevice, CudaStorage};
 use candle_core::{DType, Layout, Result, Shape, Tensor, bail};
@@ -34,7 +35,7 @@ unsafe impl DeviceRepr for Heads {}
 
 impl Heads {
     /// Of `x: [B, T, queries + 2 keys, D]`.
-    fn new(x: &Input, keys: usize, cos: &Tensor, eps: f32) -> Result<Self> {
+    fn new(x: &Input, keys: usize, cos: &Tensor, eps: Option<f32>) -> Result<Self> {
         let (dims, strides) = (x.layout.dims(), x.layout.stride());
         let &[batch, times, heads, width] = dims else {
             bail!("rotary: x of {dims:?}")
@@ -56,7 +57,7 @@ impl Heads {
             keys: keys as i32,
             width: width as i32,
             angles: (sequences * times) as i32,
-            eps,
+            eps: eps.unwrap_or(-1.0),
         })
     }
 
@@ -118,7 +119,7 @@ pub(crate) fn forward(
     gain_layout: &Layout,
     cos: &Tensor,
     sin: &Tensor,
-    eps: f32,
+    eps: Option<f32>,
 ) -> Result<(CudaStorage, Shape)> {
     let x_in = Input::fitting(x, layout, fits)?;
     let gain = Input::fitting(gain, gain_layout, |view| {
@@ -132,16 +133,15 @@ pub(crate) fn forward(
 }
 
 /// Queries `[B, T, H, D]` and keys `[B, T, G, D]` of `qkv: [B, T, H + 2 G, D]`, with gains `[D]` f32.
-#[expect(clippy::too_many_arguments, reason = "two gains, two tables, two numbers of heads")]
 pub(crate) fn qkv_forward(
     qkv: &Tensor,
-    q_gain: &Tensor,
-    k_gain: &Tensor,
+    HeadNorms {
+        gains: [q_gain, k_gain],
+        eps,
+    }: HeadNorms<'_>,
     cos: &Tensor,
     sin: &Tensor,
-    heads: usize,
-    key_heads: usize,
-    eps: f32,
+    (heads, key_heads): (usize, usize),
 ) -> Result<(Tensor, Tensor)> {
     let (qkv, q_gain, k_gain) = (fitting(qkv)?, aligned(q_gain)?, aligned(k_gain)?);
     let (batch, times, all, width) = qkv.dims4()?;
@@ -187,24 +187,20 @@ pub(crate) fn backward(
     cos: &Tensor,
     sin: &Tensor,
     dy: &Tensor,
-    eps: f32,
+    eps: Option<f32>,
 ) -> Result<(Tensor, Tensor)> {
-    let (dx, dgain) = gradients(x, [gain, gain], cos, sin, &[dy], eps)?;
+    let gains = [gain, gain];
+    let (dx, dgain) = gradients(x, HeadNorms { gains, eps }, cos, sin, &[dy])?;
     Ok((dx, dgain.flatten_all()?))
 }
 
 /// The gradients of qkv, contiguous, and in f32 of both gains, from those of the queries, keys and values.
-#[expect(clippy::too_many_arguments, reason = "two gains, two tables, three gradients")]
 pub(crate) fn qkv_backward(
     qkv: &Tensor,
-    q_gain: &Tensor,
-    k_gain: &Tensor,
+    norms: HeadNorms<'_>,
     cos: &Tensor,
     sin: &Tensor,
-    dq: &Tensor,
-    dk: &Tensor,
-    dv: &Tensor,
-    eps: f32,
+    [dq, dk, dv]: [&Tensor; 3],
 ) -> Result<(Tensor, Tensor, Tensor)> {
     if dk.shape() != dv.shape() {
         bail!(
@@ -213,18 +209,17 @@ pub(crate) fn qkv_backward(
             dv.dims()
         );
     }
-    let (dqkv, dgains) = gradients(qkv, [q_gain, k_gain], cos, sin, &[dq, dk, dv], eps)?;
+    let (dqkv, dgains) = gradients(qkv, norms, cos, sin, &[dq, dk, dv])?;
     Ok((dqkv, dgains.get(0)?, dgains.get(1)?))
 }
 
 /// `dy` is of queries alone, or of queries, keys and values. The gradient of the gains is `[1 or 2, D]`.
 fn gradients(
     x: &Tensor,
-    gains: [&Tensor; 2],
+    HeadNorms { gains, eps }: HeadNorms<'_>,
     cos: &Tensor,
     sin: &Tensor,
     dy: &[&Tensor],
-    eps: f32,
 ) -> Result<(Tensor, Tensor)> {
     let x = fitting(x)?;
     let dy: Vec<Tensor> = dy.iter().map(|dy| aligned(dy)).collect::<Result<_>>()?;

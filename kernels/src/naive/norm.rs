@@ -35,13 +35,23 @@ pub fn modulated_norm(x: &[f64], gain: &[f64], modulation: &[f64], eps: f64) -> 
     out
 }
 
-/// RMS norm of every head vector with gain, then rotation by position; `x: [B, T, H, D]`, `positions: [P][T]`, P = 1 or B.
+/// RMS norm of every head vector (none without `eps`) with gain, then rotation by position; `x: [B, T, H, D]`,
+/// `positions: [P][T]`, P = 1 or B.
 #[must_use]
-pub fn qk_norm_rope(x: &[f64], heads: usize, gain: &[f64], positions: &[Vec<i64>], base: f64) -> Vec<f64> {
+pub fn qk_norm_rope(
+    x: &[f64],
+    heads: usize,
+    (gain, eps): (&[f64], Option<f64>),
+    positions: &[Vec<i64>],
+    base: f64,
+) -> Vec<f64> {
     let width = gain.len();
     let half = width / 2;
     let length = positions[0].len();
-    let mut out = rms_norm(x, width, Some(gain), 1e-6);
+    let mut out = match eps {
+        Some(eps) => rms_norm(x, width, Some(gain), eps),
+        None => x.iter().zip(gain.iter().cycle()).map(|(x, gain)| x * gain).collect(),
+    };
     for (index, row) in out.chunks_mut(width).enumerate() {
         let token = index / heads;
         let position = positions[token / length % positions.len()][token % length] as f64;

@@ -52,6 +52,6 @@ pub use modulated_norm::modulated_norm;
 pub use put_rows::put_rows;
 pub use residual_norm::residual_norm;
 pub use rms_norm::rms_norm;
-pub use rope::{Rotary, qk_norm_rope};
+pub use rope::{Rotary, frequencies, qk_norm_rope};
 pub use strongest::strongest;
 pub use swiglu::swiglu;

@@ -4,13 +4,13 @@
 
 use super::cpu::{GROUP, Operand, Rows, sum_rows};
 use super::rms_norm::{inverse_rms, row_backward};
+#[cfg(feature = "cuda")]
+use crate::tape::HeadNorms;
 use crate::{Error, Result};
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 const NAME: &str = "qk_norm_rope";
-/// Small against any head vector that carries a direction, large against rounding.
-const EPS: f32 = 1e-6;
 
 /// The cosines and sines of the angles, `[P, T, D/2]` f32, with P = 1 for a batch that shares its positions.
 #[derive(Debug, Clone)]
@@ -29,17 +29,22 @@ impl Rotary {
     /// # Errors
     /// If the sequences differ in length or the head dimension is odd.
     pub fn new(positions: &[Vec<i64>], head_dim: usize, base: f64, device: &Device) -> Result<Self> {
+        if !head_dim.is_multiple_of(2) {
+            return Err(Error::shape("rotary", format!("head dimension {head_dim} is odd")));
+        }
+        Self::with_frequencies(positions, &frequencies(head_dim, base), device)
+    }
+
+    /// [`Rotary::new`] with angles `position * frequencies[i]`, one frequency for each pair of a head.
+    ///
+    /// # Errors
+    /// If the sequences differ in length.
+    pub fn with_frequencies(positions: &[Vec<i64>], frequencies: &[f64], device: &Device) -> Result<Self> {
         let (sequences, length) = (positions.len(), positions.first().map_or(0, Vec::len));
         if positions.iter().any(|sequence| sequence.len() != length) {
             return Err(Error::shape("rotary", "sequences of different lengths"));
         }
-        if !head_dim.is_multiple_of(2) {
-            return Err(Error::shape("rotary", format!("head dimension {head_dim} is odd")));
-        }
-        let half = head_dim / 2;
-        let frequencies: Vec<f64> = (0..half)
-            .map(|i| base.powf(-2.0 * i as f64 / head_dim as f64))
-            .collect();
+        let half = frequencies.len();
         let positions: Vec<f64> = positions.iter().flatten().map(|&p| p as f64).collect();
         let (cos, sin): (Vec<f32>, Vec<f32>) = positions
             .iter()
@@ -51,6 +56,13 @@ impl Rotary {
             sin: Tensor::from_vec(sin, shape, device)?,
         })
     }
+}
+
+/// `base^(-2i/D)` for each pair of a head of `head_dim` numbers.
+#[must_use]
+pub fn frequencies(head_dim: usize, base: f64) -> Vec<f64> {
+    let exponent = |i| -2.0 * f64::from(i) / head_dim as f64;
+    (0..head_dim as u32 / 2).map(|i| base.powf(exponent(i))).collect()
 }
 
 /// Cosine and sine of `position * frequency`. What the product rounds off, up to 2^-53 of it, is a turn that can be seen
@@ -65,11 +77,12 @@ fn cos_sin(position: f64, frequency: f64) -> (f32, f32) {
     )
 }
 
-/// RMS norm of every head vector, times the gain, rotated by its position: `x: [B, T, H, D]`, `gain: [D]` f32.
+/// RMS norm of every head vector, times the gain, rotated by its position: `x: [B, T, H, D]`, `gain: [D]` f32. `eps` is
+/// added to mean squares before the root; without it vectors are not normed, only multiplied and rotated.
 ///
 /// # Errors
 /// If the shapes of `x`, `gain` and `rotary` do not fit.
-pub fn qk_norm_rope(x: &Tensor, gain: &Tensor, rotary: &Rotary) -> Result<Tensor> {
+pub fn qk_norm_rope(x: &Tensor, gain: &Tensor, eps: Option<f32>, rotary: &Rotary) -> Result<Tensor> {
     let (batch, length, _, head_dim) = x.dims4()?;
     let (sequences, positions, half) = rotary.cos.dims3()?;
     let fits = gain.dims() == [head_dim] && positions == length && 2 * half == head_dim;
@@ -84,12 +97,13 @@ pub fn qk_norm_rope(x: &Tensor, gain: &Tensor, rotary: &Rotary) -> Result<Tensor
             ),
         ));
     }
-    Ok(x.apply_op2(&gain.contiguous()?, QkNormRope::new(rotary)?)?)
+    Ok(x.apply_op2(&gain.contiguous()?, QkNormRope::new(rotary, eps)?)?)
 }
 
 /// The operation behind [`qk_norm_rope`].
 pub(super) struct QkNormRope {
     rotary: Rotary,
+    eps: Option<f32>,
 }
 
 /// The angles of each row of `[B, T, H]`.
@@ -126,12 +140,12 @@ fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
 }
 
 impl QkNormRope {
-    pub(super) fn new(rotary: &Rotary) -> candle_core::Result<Self> {
+    pub(super) fn new(rotary: &Rotary, eps: Option<f32>) -> candle_core::Result<Self> {
         let rotary = Rotary {
             cos: rotary.cos.detach().contiguous()?,
             sin: rotary.sin.detach().contiguous()?,
         };
-        Ok(Self { rotary })
+        Ok(Self { rotary, eps })
     }
 
     fn angles(&self) -> (Operand<'_>, Operand<'_>) {
@@ -142,7 +156,7 @@ impl QkNormRope {
     }
 }
 
-fn forward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>) -> Vec<f32> {
+fn forward(x: &Rows<'_>, gain: &[f32], eps: Option<f32>, angles: &Angles<'_>) -> Vec<f32> {
     let width = x.width();
     let mut out = vec![0.0; x.count() * width];
     if width > 0 {
@@ -150,7 +164,7 @@ fn forward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>) -> Vec<f32> {
             for (index, out) in out.chunks_mut(width).enumerate() {
                 let row = group * GROUP + index;
                 let x = x.row(row);
-                let r = inverse_rms(x, EPS);
+                let r = eps.map_or(1.0, |eps| inverse_rms(x, eps));
                 let scaled = x.iter().zip(gain);
                 out.iter_mut()
                     .zip(scaled)
@@ -163,7 +177,7 @@ fn forward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>) -> Vec<f32> {
     out
 }
 
-fn backward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>, dy: &Rows<'_>) -> (Vec<f32>, Vec<f32>) {
+fn backward(x: &Rows<'_>, gain: &[f32], eps: Option<f32>, angles: &Angles<'_>, dy: &Rows<'_>) -> (Vec<f32>, Vec<f32>) {
     let width = x.width();
     let mut dx = vec![0.0; x.count() * width];
     if width == 0 {
@@ -184,7 +198,7 @@ fn backward(x: &Rows<'_>, gain: &[f32], angles: &Angles<'_>, dy: &Rows<'_>) -> (
                     .zip(unrotated.iter().zip(gain))
                     .for_each(|(dx, (dy, gain))| *dx = dy * gain);
                 let x = x.row(row);
-                let r = row_backward(dx, x, EPS);
+                let r = eps.map_or(1.0, |eps| row_backward(dx, x, eps));
                 for (dgain, (x, dy)) in dgain.iter_mut().zip(x.iter().zip(&unrotated)) {
                     *dgain += dy * x * r;
                 }
@@ -211,7 +225,7 @@ impl CustomOp2 for QkNormRope {
         let gain = Rows::new(NAME, gain, gain_layout)?;
         let angles = self.angles();
         let angles = Angles::new(&angles, layout.dims()[2], x.width())?;
-        let out = forward(&x, gain.row(0), &angles);
+        let out = forward(&x, gain.row(0), self.eps, &angles);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -224,7 +238,7 @@ impl CustomOp2 for QkNormRope {
         gain_layout: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
         let Rotary { cos, sin } = &self.rotary;
-        crate::cuda::rotary::forward(storage, layout, gain, gain_layout, cos, sin, EPS)
+        crate::cuda::rotary::forward(storage, layout, gain, gain_layout, cos, sin, self.eps)
     }
 
     fn bwd(
@@ -245,12 +259,12 @@ impl QkNormRope {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             let Rotary { cos, sin } = &self.rotary;
-            return crate::cuda::rotary::backward(&x.detach(), &gain.detach(), cos, sin, &dy.detach(), EPS);
+            return crate::cuda::rotary::backward(&x.detach(), &gain.detach(), cos, sin, &dy.detach(), self.eps);
         }
         let [rows, gains, dy] = [x, gain, dy].map(|tensor| Operand::new(NAME, tensor));
         let angles = self.angles();
         let angles = Angles::new(&angles, x.dim(2)?, x.dim(3)?)?;
-        let (dx, dgain) = backward(&rows.rows()?, gains.slice()?, &angles, &dy.rows()?);
+        let (dx, dgain) = backward(&rows.rows()?, gains.slice()?, self.eps, &angles, &dy.rows()?);
         Ok((
             Tensor::from_vec(dx, x.shape(), x.device())?,
             Tensor::from_vec(dgain, gain.shape(), gain.device())?,
@@ -263,22 +277,22 @@ impl QkNormRope {
 #[cfg(feature = "cuda")]
 pub(super) fn qkv_backward(
     qkv: &Tensor,
-    [q_gain, k_gain]: [&Tensor; 2],
+    norms: HeadNorms<'_>,
     rotary: &Rotary,
     [dq, dk, dv]: [&Tensor; 3],
 ) -> candle_core::Result<(Tensor, Tensor, Tensor)> {
     let (cos, sin) = (rotary.cos.contiguous()?, rotary.sin.contiguous()?);
-    crate::cuda::rotary::qkv_backward(qkv, q_gain, k_gain, &cos, &sin, dq, dk, dv, EPS)
+    crate::cuda::rotary::qkv_backward(qkv, norms, &cos, &sin, [dq, dk, dv])
 }
 
 /// Normed and rotated queries and keys of `qkv: [B, T, H + 2 G, D]` in one launch.
 #[cfg(feature = "cuda")]
 pub(super) fn qkv_forward(
     qkv: &Tensor,
-    [q_gain, k_gain]: [&Tensor; 2],
+    norms: HeadNorms<'_>,
     rotary: &Rotary,
     (heads, key_heads): (usize, usize),
 ) -> candle_core::Result<(Tensor, Tensor)> {
     let (cos, sin) = (rotary.cos.contiguous()?, rotary.sin.contiguous()?);
-    crate::cuda::rotary::qkv_forward(qkv, q_gain, k_gain, &cos, &sin, heads, key_heads, EPS)
+    crate::cuda::rotary::qkv_forward(qkv, norms, &cos, &sin, (heads, key_heads))
 }

@@ -1,6 +1,6 @@
 //! A weight of a few bits.
 
-use super::panel::{Block, pack, unpack};
+use super::panel::{Block, pack, unpack, unpack_rows};
 use super::tile::{Isa, LANES};
 use super::{BLOCK, activation, product};
 use crate::ops::Operand;
@@ -35,12 +35,21 @@ impl std::fmt::Debug for QuantizedMatrix {
 }
 
 impl QuantizedMatrix {
-    /// Takes over a matrix that was read from a file.
+    /// Takes over a matrix that was read from a file. Formats of blocks of 32 that have no fast products here become `Q8_0`,
+    /// which keeps their numbers to within a 254th of a block's largest.
     ///
     /// # Errors
     /// If the tensor is no matrix.
     pub fn new(tensor: QTensor) -> Result<Self> {
         let (outputs, inputs) = tensor.shape().dims2()?;
+        let tensor = match tensor.dtype() {
+            GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1
+                if tensor.device().is_cpu() && inputs.is_multiple_of(BLOCK) =>
+            {
+                QTensor::quantize(&tensor.dequantize(&Device::Cpu)?, GgmlDType::Q8_0)?
+            }
+            _ => tensor,
+        };
         let weight = if tensor.dtype() == GgmlDType::Q8_0 && inputs.is_multiple_of(BLOCK) && tensor.device().is_cpu() {
             Weight::Panels {
                 panels: pack(&tensor.data()?, outputs, inputs).into(),
@@ -132,6 +141,27 @@ impl QuantizedMatrix {
             _ => return Err(Error::shape(NAME, format!("input {shape:?} for {self:?}"))),
         }
         Ok(shape)
+    }
+
+    /// The weights of some outputs as f32, `[ids.len(), inputs]`: rows of a table, of which few are wanted at a time.
+    ///
+    /// # Errors
+    /// If an id is no output, or the matrix is in a format that is not repacked and cannot be read as a whole.
+    pub fn rows(&self, ids: &[u32]) -> Result<Tensor> {
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.outputs) {
+            return Err(Error::shape(NAME, format!("row {id} of {self:?}")));
+        }
+        let shape = (ids.len(), self.inputs);
+        match &self.weight {
+            Weight::Panels { panels, .. } => {
+                let numbers = unpack_rows(panels, ids, self.inputs);
+                Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
+            }
+            Weight::Library(..) => {
+                let ids = Tensor::from_slice(ids, ids.len(), &Device::Cpu)?;
+                Ok(self.dequantize(&Device::Cpu)?.index_select(&ids, 0)?)
+            }
+        }
     }
 
     /// The weights as f32, `[outputs, inputs]`.

@@ -46,20 +46,31 @@ pub(super) fn pack(stored: &[u8], outputs: usize, inputs: usize) -> Vec<Block> {
 
 /// The weights as `[outputs, inputs]` numbers.
 pub(super) fn unpack(panels: &[Block], outputs: usize, inputs: usize) -> Vec<f32> {
-    let blocks = inputs / BLOCK;
     let mut out = vec![0.0; outputs * inputs];
-    out.par_chunks_mut((LANES * inputs).max(1))
-        .zip(panels.par_chunks(blocks.max(1)))
-        .for_each(|(rows, panel)| {
-            for (lane, row) in rows.chunks_mut(inputs).enumerate() {
-                for (block, numbers) in panel.iter().zip(row.chunks_mut(BLOCK)) {
-                    for (group, four) in block.groups.iter().zip(numbers.chunks_mut(4)) {
-                        for (number, &byte) in four.iter_mut().zip(&group[4 * lane..]) {
-                            *number = (f32::from(byte) - 128.0) * block.scales[lane];
-                        }
-                    }
-                }
-            }
-        });
+    out.par_chunks_mut(inputs.max(1))
+        .enumerate()
+        .for_each(|(output, row)| unpack_row(panels, output, row));
     out
+}
+
+/// The weights of some outputs, `[ids.len(), inputs]`.
+pub(super) fn unpack_rows(panels: &[Block], ids: &[u32], inputs: usize) -> Vec<f32> {
+    let mut out = vec![0.0; ids.len() * inputs];
+    for (id, row) in ids.iter().zip(out.chunks_mut(inputs.max(1))) {
+        unpack_row(panels, *id as usize, row);
+    }
+    out
+}
+
+/// The weights of one output.
+fn unpack_row(panels: &[Block], output: usize, row: &mut [f32]) {
+    let (blocks, lane) = (row.len() / BLOCK, output % LANES);
+    let panel = &panels[output / LANES * blocks..];
+    for (block, numbers) in panel.iter().zip(row.chunks_mut(BLOCK)) {
+        for (group, four) in block.groups.iter().zip(numbers.chunks_mut(4)) {
+            for (number, &byte) in four.iter_mut().zip(&group[4 * lane..]) {
+                *number = (f32::from(byte) - 128.0) * block.scales[lane];
+            }
+        }
+    }
 }

@@ -6,13 +6,20 @@ use crate::{Result, TilePlan};
 use candle_core::Tensor;
 use std::sync::Arc;
 
+/// How head vectors of queries and keys are normed before they are rotated.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadNorms<'a> {
+    /// Gains of queries and of keys, `[D]` f32 each.
+    pub gains: [&'a Tensor; 2],
+    /// Added to mean squares before the root; without it vectors are multiplied by the gains alone.
+    pub eps: Option<f32>,
+}
+
 /// What an attention layer brings to its fused `qkv`.
 #[derive(Debug, Clone, Copy)]
 pub struct SelfAttend<'a> {
-    /// Gain of the queries' norm, `[D]` f32.
-    pub q_gain: &'a Tensor,
-    /// Gain of the keys' norm, `[D]` f32.
-    pub k_gain: &'a Tensor,
+    /// Norms of queries and keys.
+    pub norms: HeadNorms<'a>,
     /// Rotations of the positions.
     pub rotary: &'a Rotary,
     /// Who reads whom.
@@ -30,7 +37,8 @@ impl Value {
     /// # Errors
     /// If shapes do not fit each other or the plan.
     pub fn self_attention(&self, layer: &SelfAttend<'_>) -> Result<Self> {
-        let inputs = [self, &Self::parameter(layer.q_gain), &Self::parameter(layer.k_gain)];
+        let [q_gain, k_gain] = layer.norms.gains.map(Self::parameter);
+        let inputs = [self, &q_gain, &k_gain];
         let attended = Attended::new(&self.tensor, layer)?;
         let out = attended.out().clone();
         let [out] = Self::record(&inputs, [out], move |[upstream]| match upstream {
@@ -41,14 +49,14 @@ impl Value {
     }
 
     /// Queries `[B, T, H, D]`, keys and values `[B, T, G, D]` that lie side by side, `[B, T, H + 2 G, D]`, each head
-    /// vector of queries and keys normed, scaled by the `gains` of both and rotated: what [`Value::self_attention`]
+    /// vector of queries and keys normed and rotated: what [`Value::self_attention`]
     /// does first.
     ///
     /// # Errors
     /// If shapes do not fit each other.
-    pub fn queries_keys_values(&self, gains: [&Tensor; 2], rotary: &Rotary, heads: usize) -> Result<[Self; 3]> {
-        let parameters = gains.map(Self::parameter);
-        let (fused, parts) = Fused::new(&self.tensor, gains, rotary, heads)?;
+    pub fn queries_keys_values(&self, norms: HeadNorms<'_>, rotary: &Rotary, heads: usize) -> Result<[Self; 3]> {
+        let parameters = norms.gains.map(Self::parameter);
+        let (fused, parts) = Fused::new(&self.tensor, norms, rotary, heads)?;
         let [q, k, v] = parts.clone();
         let inputs = [self, &parameters[0], &parameters[1]];
         Ok(Self::record(&inputs, parts, move |[dq, dk, dv]| {

@@ -12,7 +12,7 @@ mod maps;
 mod norms;
 mod ops;
 
-pub use attention::SelfAttend;
+pub use attention::{HeadNorms, SelfAttend};
 
 use crate::{Error, Result};
 use candle_core::{Tensor, TensorId};

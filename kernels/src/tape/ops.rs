@@ -3,7 +3,7 @@
 use super::Value;
 use crate::Result;
 use crate::ops;
-use candle_core::{Shape, Tensor};
+use candle_core::{DType, Shape, Tensor};
 
 impl Value {
     /// The sum of two values of one shape.
@@ -13,6 +13,25 @@ impl Value {
     pub fn add(&self, other: &Self) -> Result<Self> {
         let sum = ops::add(&self.tensor, &other.tensor)?;
         let [sum] = Self::record(&[self, other], [sum], |[upstream]| Ok(vec![upstream.clone(), upstream]));
+        Ok(sum)
+    }
+
+    /// `bias` (`[width]` f32) added to every row, `[.., width]`.
+    ///
+    /// # Errors
+    /// If the widths differ.
+    pub fn add_bias(&self, bias: &Tensor) -> Result<Self> {
+        let sum = self
+            .tensor
+            .broadcast_add(&bias.detach().to_dtype(self.tensor.dtype())?)?;
+        let width = bias.dim(0)?;
+        let [sum] = Self::record(&[self, &Self::parameter(bias)], [sum], move |[upstream]| {
+            gradients(upstream, |dy| {
+                let rows = dy.contiguous()?.reshape(((), width))?;
+                let dbias = rows.to_dtype(DType::F32)?.sum(0)?;
+                Ok(vec![Some(dy.clone()), Some(dbias)])
+            })
+        });
         Ok(sum)
     }
 

@@ -96,7 +96,7 @@ fn rotation() -> Result<()> {
             let what = format!("rotation {batch} x {length} x {heads} x {width}");
             compare(&what, dtype, &[fused], &[gain], |vars| {
                 let rotary = Rotary::new(&positions, width, 10_000.0, vars[0].device()).unwrap();
-                qk_norm_rope(&vars[0].narrow(2, heads, heads).unwrap(), &vars[1], &rotary).unwrap()
+                qk_norm_rope(&vars[0].narrow(2, heads, heads).unwrap(), &vars[1], Some(1e-6), &rotary).unwrap()
             })?;
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::compare::{DTYPES, compare_taped, numbers};
 use candle_core::Result;
-use drdiff_kernels::{Linear, Rotary, SelfAttend, TilePlan, Visibility};
+use drdiff_kernels::{HeadNorms, Linear, Rotary, SelfAttend, TilePlan, Visibility};
 use drdiff_testkit::Inputs;
 use std::sync::Arc;
 
@@ -126,14 +126,17 @@ fn fused_heads() -> Result<()> {
             let qkv = numbers(&mut inputs, &[batch, length, heads + 2 * key_heads, width])?;
             let gains = [numbers(&mut inputs, &[width])?, numbers(&mut inputs, &[width])?];
             let plan = Arc::new(TilePlan::new(&[Visibility::dense(length, length)]).unwrap());
+            let eps = own.then_some(1e-6);
             let positions: Vec<Vec<i64>> = (0..if own { batch } else { 1 })
                 .map(|b| (0..length).map(|t| (7 * t + b) as i64).collect())
                 .collect();
             let what = format!("fused heads {batch} x {length} x {heads} + 2 {key_heads} x {width}");
             compare_taped(&what, dtype, &[qkv], &gains, |x, gains| {
                 x[0].self_attention(&SelfAttend {
-                    q_gain: &gains[0],
-                    k_gain: &gains[1],
+                    norms: HeadNorms {
+                        gains: [&gains[0], &gains[1]],
+                        eps,
+                    },
                     rotary: &Rotary::new(&positions, width, 10_000.0, x[0].tensor().device())?,
                     plan: &plan,
                     heads,

@@ -80,7 +80,8 @@ fn qk_norm_rope_matches_its_twin() -> Result<()> {
     let (batch, length, heads) = (2, 5, 3);
     let shared = vec![vec![0, 3, 70, 1000, 4]];
     let own = vec![vec![0, 1, 2, 3, 4], vec![9, 8, 7, 100_000, 5]];
-    for (width, positions) in [(2, &shared), (64, &own), (10, &own), (66, &shared)] {
+    let sizes = [(2, &shared), (64, &own), (10, &own), (66, &shared)];
+    for ((width, positions), eps) in sizes.into_iter().flat_map(|size| [(size, Some(1e-6)), (size, None)]) {
         let mut inputs = Inputs::new(width as u64);
         let count = batch * length * heads * width;
         let (x, gain, weights) = (inputs.numbers(count), inputs.numbers(width), inputs.numbers(count));
@@ -89,8 +90,14 @@ fn qk_norm_rope_matches_its_twin() -> Result<()> {
         let wide = Tensor::cat(&[&tensor(&x, &[batch, length, heads, width])?; 2], 2)?;
         let wide = Var::from_tensor(&wide)?;
         let gain_var = Var::from_tensor(&tensor(&gain, &[width])?)?;
-        let out = qk_norm_rope(&wide.narrow(2, heads, heads)?, &gain_var, &rotary).unwrap();
-        let twin = |x: &[f64], gain: &[f64]| naive::qk_norm_rope(x, heads, gain, positions, 10_000.0);
+        let out = qk_norm_rope(
+            &wide.narrow(2, heads, heads)?,
+            &gain_var,
+            eps.map(|eps| eps as f32),
+            &rotary,
+        )
+        .unwrap();
+        let twin = |x: &[f64], gain: &[f64]| naive::qk_norm_rope(x, heads, (gain, eps), positions, 10_000.0);
         assert_close("rope", &values(&out)?, &twin(&x, &gain));
         let grads = (&out * tensor(&weights, out.dims())?)?.sum_all()?.backward()?;
         let dx = values(&grads.get(&wide).unwrap().narrow(2, heads, heads)?)?;

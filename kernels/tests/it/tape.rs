@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor, Var};
 use drdiff_kernels::{
-    Linear, Rotary, SelfAttend, Tape, TilePlan, Value, Visibility, embedding, linear_cross_entropy, qk_norm_rope,
-    residual_norm, rms_norm, swiglu, tile_attention,
+    HeadNorms, Linear, Rotary, SelfAttend, Tape, TilePlan, Value, Visibility, embedding, linear_cross_entropy,
+    qk_norm_rope, residual_norm, rms_norm, swiglu, tile_attention,
 };
 use drdiff_testkit::{Inputs, assert_close, tensor, values};
 use std::sync::Arc;
@@ -96,15 +96,17 @@ fn attention_of_fused_heads() -> Result<()> {
         &xs,
         |x| {
             let part = |first, count| x[0].narrow(2, first, count);
-            let q = qk_norm_rope(&part(0, heads)?, q_gain, &rotary).unwrap();
-            let k = qk_norm_rope(&part(heads, key_heads)?, k_gain, &rotary).unwrap();
+            let q = qk_norm_rope(&part(0, heads)?, q_gain, Some(1e-6), &rotary).unwrap();
+            let k = qk_norm_rope(&part(heads, key_heads)?, k_gain, Some(1e-6), &rotary).unwrap();
             let v = part(heads + key_heads, key_heads)?;
             Ok(tile_attention(&q, &k, &v, &plan, 0.3).unwrap().out)
         },
         |_, x| {
             x[0].self_attention(&SelfAttend {
-                q_gain,
-                k_gain,
+                norms: HeadNorms {
+                    gains: [q_gain, k_gain],
+                    eps: Some(1e-6),
+                },
                 rotary: &rotary,
                 plan: &plan,
                 heads,
@@ -124,13 +126,17 @@ fn fused_heads_taken_apart() -> Result<()> {
         "queries, keys and values",
         &xs,
         |x| {
-            let q = qk_norm_rope(&x[0].narrow(2, 0, heads)?, q_gain, &rotary).unwrap();
-            let k = qk_norm_rope(&x[0].narrow(2, heads, 1)?, k_gain, &rotary).unwrap();
+            let q = qk_norm_rope(&x[0].narrow(2, 0, heads)?, q_gain, Some(1e-6), &rotary).unwrap();
+            let k = qk_norm_rope(&x[0].narrow(2, heads, 1)?, k_gain, Some(1e-6), &rotary).unwrap();
             let v = x[0].narrow(2, heads + 1, 1)?;
             Tensor::cat(&[q, k, v], 2)?.reshape((2 * length, heads + 2, width))
         },
         |_, x| {
-            let parts = x[0].queries_keys_values([q_gain, k_gain], &rotary, heads)?;
+            let norms = HeadNorms {
+                gains: [q_gain, k_gain],
+                eps: Some(1e-6),
+            };
+            let parts = x[0].queries_keys_values(norms, &rotary, heads)?;
             let joined = Tensor::cat(&parts.each_ref().map(Value::tensor), 2)?;
             let counts = [heads, 1, 1];
             let [joined] = Value::record(&parts.each_ref(), [joined], move |[upstream]| {

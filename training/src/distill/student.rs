@@ -30,16 +30,16 @@ pub(crate) fn learn(
         (_, DistillLoss::Kl) => Distance::Divergence,
     };
     let distance = match distance {
-        Distance::Divergence => h.divergence(tables.unit(), student.bias(), target, &rows.weights)?.0,
+        Distance::Divergence => h.divergence(tables.head(), student.bias(), target, &rows.weights)?.0,
         Distance::Mean(segment) => {
-            let x_hat = h.expectation(tables.unit(), student.bias(), &target.table)?;
+            let x_hat = h.expectation(tables.head(), student.bias(), &target.table)?;
             squared_distance(&x_hat, target, rows, segment)?
         }
     };
     let distance = distance.through(|x| Ok(x.affine(1.0 - config.plain, 0.0)?))?;
     let mut value = distance;
     if config.plain > 0.0 {
-        let (plain, _) = h.cross_entropy(tables.unit(), student.bias(), &rows.targets, &rows.weights)?;
+        let (plain, _) = h.cross_entropy(tables.head(), student.bias(), &rows.targets, &rows.weights)?;
         value = value.add(&plain.through(|x| Ok(x.affine(config.plain, 0.0)?))?)?;
     }
     Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))

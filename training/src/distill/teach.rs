@@ -39,7 +39,7 @@ pub(crate) fn teach(
     };
     Ok(SoftTarget {
         parts,
-        table: tables.unit().tensor().clone(),
+        table: tables.head().tensor().clone(),
         bias: teacher.bias().clone(),
     })
 }
@@ -76,7 +76,7 @@ impl Work<'_> {
                 let u = Tensor::from_slice(draws, draws.len(), device)?;
                 let colder = |logits: &Tensor| logits.affine(commits.temperature.recip(), 0.0);
                 let (cold, bias) = (colder(&h)?, colder(self.teacher.bias())?);
-                reading.push(categorical(&cold, self.tables.unit().tensor(), &bias, &u)?);
+                reading.push(categorical(&cold, self.tables.head().tensor(), &bias, &u)?);
                 rows.input.index = Tensor::cat(&reading, 0)?.index_select(&vector(&commits.picks[pass])?, 0)?;
                 rows.input.mean_signal = pass_signal(self.teacher, &commits.levels[pass], self.corrupted.len)?;
             }
@@ -106,7 +106,7 @@ impl Work<'_> {
             let h = self.predict(&rows)?;
             if let (Some(step), Some(soft)) = (path.moves.get(pass), &rows.input.soft) {
                 let column = |values: &[f32]| Tensor::from_slice(values, (values.len(), 1), device);
-                let x_hat = mixture(&h, self.tables.unit().tensor(), self.teacher.bias())?;
+                let x_hat = mixture(&h, self.tables.head().tensor(), self.teacher.bias())?;
                 let kept = soft.evidence.broadcast_mul(&column(&step.keep)?)?;
                 rows.input.soft = Some(Soft::new((kept + x_hat.broadcast_mul(&column(&step.gain)?)?)?)?);
                 rows.input.mean_signal = pass_signal(self.teacher, &path.levels[pass], self.corrupted.len)?;

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, attention_flops, block_causal};
 use drdiff_files::Unfinished;
 use drdiff_kernels::params::Param;
-use drdiff_kernels::{Builder, Loaded, Noise, Params, Purpose, Rotary, Source, TilePlan};
+use drdiff_kernels::{Builder, Loaded, Noise, Params, Purpose, Source, TilePlan};
 use drdiff_model::{
     Checkpoint, Input, Loading, MatrixFormat, Metadata, ModelConfig, Network, build, read_gguf, save_gguf_as,
 };
@@ -119,7 +119,7 @@ fn time(
     let input = Input::discrete(Tensor::from_vec(index, n, device)?);
     let plan = Arc::new(TilePlan::new(&[block_causal(n, n)?])?);
     let positions: Vec<i64> = (0..n as i64).collect();
-    let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, device)?;
+    let rotary = config.rotary(&[positions], device)?;
     let timing = clock.time(|| {
         let segment = Segment {
             batch: 1,

@@ -1,0 +1,55 @@
+//! What a network can be asked for.
+
+use drdiff_attention::PlanKind;
+use drdiff_model::{Head, Mask, ModelConfig};
+
+use crate::{Error, Request, Result, Task};
+
+/// Refuses what the network of this shape cannot do.
+pub(crate) fn check(request: &Request, config: &ModelConfig) -> Result<()> {
+    let settings = &request.settings;
+    let refuse = |what: &str, remedy: &str| {
+        Err(Error::Incapable {
+            what: what.to_owned(),
+            remedy: remedy.to_owned(),
+        })
+    };
+    if config.mask == Mask::Absent {
+        if matches!(request.task, Task::Infill(_)) {
+            return refuse(
+                "it cannot fill gaps: it writes one token behind another",
+                "give it a prompt, or name a model with masks",
+            );
+        }
+        if settings.block_size != 1 {
+            return refuse(
+                "it writes one token behind another",
+                "use a block size of 1, or name a model with masks",
+            );
+        }
+        if settings.style_guidance != 1.0 {
+            return refuse(
+                "it has no masks to take the prompt's place, which guidance needs",
+                "leave the guidance out",
+            );
+        }
+    }
+    if config.head != Head::Evidence {
+        if settings.sampler.process.is_soft() {
+            return refuse(
+                "it reads tokens and masks and no soft positions",
+                "use the process `absorbing`",
+            );
+        }
+        if settings.self_condition {
+            return refuse("it does not read its last prediction", "leave self-conditioning out");
+        }
+    }
+    if config.causal_context && settings.attention.is_some_and(|plan| plan != PlanKind::Dense) {
+        return refuse(
+            "its committed text is read causally, by the plan `dense` alone",
+            "leave the plan out",
+        );
+    }
+    Ok(())
+}

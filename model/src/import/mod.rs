@@ -1,0 +1,76 @@
+//! Language models of others: Llama, Qwen2 and Qwen3, from a GGUF file of llama.cpp or a folder of Hugging Face.
+//!
+//! They are configurations of [`crate::Network`]: plain tables at both ends, causal context, and rows of clean tokens that
+//! predict the next ones. Importing renames their tensors and lays queries, keys and values, and gate and up, one behind the
+//! other, as this program's layers have them.
+
+mod assemble;
+mod gguf;
+mod hugging_face;
+mod names;
+mod stack;
+
+use std::collections::BTreeMap;
+
+use std::path::Path;
+
+use drdiff_kernels::Loaded;
+
+use crate::{ModelConfig, sizes};
+
+pub use gguf::import_gguf;
+pub use hugging_face::import_folder;
+
+/// A language model of others, its tensors under this program's names.
+#[derive(Debug)]
+pub struct Imported {
+    /// The shape of the network.
+    pub config: ModelConfig,
+    /// Its tensors.
+    pub tensors: BTreeMap<String, Loaded>,
+}
+
+impl Imported {
+    /// Holds the sizes against the tensors of the file at `path`.
+    fn checked(self, path: &Path) -> Result<Self> {
+        let shapes = self
+            .tensors
+            .iter()
+            .map(|(name, weight)| (name.as_str(), dims(weight)))
+            .collect();
+        sizes::check(&self.config, path, &shapes).map_err(|error| error.to_string())?;
+        Ok(self)
+    }
+}
+
+fn dims(weight: &Loaded) -> &[usize] {
+    match weight {
+        Loaded::Dense(tensor) => tensor.dims(),
+        Loaded::Quantized(tensor) => tensor.shape().dims(),
+    }
+}
+
+/// What is wrong with a model, in words that complete "it cannot be used: …".
+type Result<T> = std::result::Result<T, String>;
+
+/// The families that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Llama,
+    Qwen2,
+    Qwen3,
+}
+
+impl Family {
+    /// The family of an architecture, by the name that both kinds of files give it.
+    fn of(name: &str) -> Result<Self> {
+        match name {
+            "llama" => Ok(Self::Llama),
+            "qwen2" => Ok(Self::Qwen2),
+            "qwen3" => Ok(Self::Qwen3),
+            _ => Err(format!(
+                "its architecture is `{name}`, and llama, qwen2 and qwen3 are read"
+            )),
+        }
+    }
+}

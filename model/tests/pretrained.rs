@@ -1,0 +1,91 @@
+//! Language models of others compute what transformers computes of them. `pretrained/make.py` made the files.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use drdiff_attention::{Segment, block_causal};
+use drdiff_kernels::{TilePlan, Value};
+use drdiff_model::{Imported, Input, Loading, Network, build_network, import_folder};
+use drdiff_testkit::{assert_close, values};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    ids: Vec<u32>,
+    rows: Vec<usize>,
+    logits: Vec<Vec<f64>>,
+    greedy: Vec<u32>,
+}
+
+const MODELS: [&str; 4] = ["llama", "llama-linear", "qwen2", "qwen3"];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/pretrained")
+        .join(name)
+}
+
+fn golden(name: &str) -> Golden {
+    serde_json::from_slice(&std::fs::read(folder(name).join("golden.json")).unwrap()).unwrap()
+}
+
+fn network(Imported { config, tensors }: Imported) -> Network {
+    build_network(&config, tensors, &Device::Cpu, Loading::Inference)
+        .unwrap()
+        .0
+}
+
+/// Logits of all rows of a text that is read at once.
+fn logits(network: &Network, ids: &[u32]) -> Tensor {
+    let config = network.config();
+    let positions = (0..ids.len() as i64).collect();
+    let rotary = config.rotary(&[positions], &Device::Cpu).unwrap();
+    let plan = TilePlan::new(&[block_causal(ids.len(), 1).unwrap()]).unwrap();
+    let segment = Segment {
+        batch: 1,
+        len: ids.len(),
+        plan: plan.into(),
+        units: None,
+        rotary: &rotary,
+        past: None,
+    };
+    let input = Input::discrete(Tensor::from_slice(ids, ids.len(), &Device::Cpu).unwrap());
+    let tables = network.tables(None).unwrap();
+    let hidden = network.forward(&tables, &input, &mut [segment], &mut Default::default());
+    let evidence: Value = network.evidence(&hidden.unwrap()).unwrap();
+    network.logits(evidence.tensor()).unwrap()
+}
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for name in MODELS {
+        let Golden {
+            ids,
+            rows,
+            logits: wanted,
+            ..
+        } = golden(name);
+        let network = network(import_folder(&folder(name)).unwrap());
+        let all = values(&logits(&network, &ids)).unwrap();
+        let vocab = network.config().vocab;
+        for (row, wanted) in rows.iter().zip(wanted) {
+            assert_close(&format!("{name}, row {row}"), &all[row * vocab..][..vocab], &wanted);
+        }
+    }
+}
+
+#[test]
+fn the_likeliest_tokens_are_those_of_transformers() {
+    for name in MODELS {
+        let Golden { ids, greedy, .. } = golden(name);
+        let network = network(import_folder(&folder(name)).unwrap());
+        let mut text = ids[..12].to_vec();
+        for _ in 0..greedy.len() {
+            let last = logits(&network, &text).get(text.len() - 1).unwrap();
+            text.push(last.argmax(0).unwrap().to_scalar().unwrap());
+        }
+        assert_eq!(text[12..], greedy, "{name}");
+    }
+}
