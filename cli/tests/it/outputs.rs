@@ -24,7 +24,8 @@ fn reports_replace_reports_and_nothing_else() {
     fs::write(at("diary.txt"), "diary").unwrap();
     let eval = |out: &str| {
         drdiff()
-            .arg("eval")
+            .args(["eval", "--model"])
+            .arg(fixture().model())
             .arg(at("texts.jsonl"))
             .args(["-q", "-o"])
             .arg(at(out))
@@ -134,6 +135,7 @@ fn a_job_does_not_read_what_it_writes() {
     let batch = |input: &str| {
         let mut command = drdiff();
         command.arg("batch").arg(at(input)).arg("-o").arg(dir.path());
+        command.arg("--model").arg(fixture().model());
         command.args(["--tokens", "4", "-q"]).run()
     };
     batch("in.txt").succeeds();
@@ -158,7 +160,11 @@ fn a_sweep_leaves_other_files_of_its_names() {
     let dir = tempfile::tempdir().unwrap();
     let texts = dir.path().join("texts.jsonl");
     fs::write(&texts, "not a line of a sweep").unwrap();
-    let sweep = drdiff().args(["sweep", "quick", "-q", "-o"]).arg(dir.path()).run();
+    let model = format!("grid.model=[{:?}]", fixture().model().display().to_string());
+    let sweep = drdiff()
+        .args(["sweep", "quick", "-q", "--set", &model, "-o"])
+        .arg(dir.path())
+        .run();
     sweep.fails(2, &["texts.jsonl already exists"]);
     assert_eq!(fs::read_to_string(&texts).unwrap(), "not a line of a sweep");
     assert_eq!(names(dir.path()), ["texts.jsonl"]);
