@@ -114,8 +114,12 @@ impl SamplerArgs {
         };
         let mut settings = typed.apply(&configured.value)?;
         // What nobody chose follows what somebody did.
-        if self.steps.is_none() && ours("sampler.steps") {
-            settings.sampler.steps = Settings::enough_steps(settings.block_size);
+        if self.steps.is_none() {
+            settings.sampler.steps = match ours("sampler.steps") {
+                true => Settings::enough_steps(settings.block_size),
+                // What a file or `--set` says is refused where a block cannot use it, and not changed.
+                false => configured.value.sampler.steps,
+            };
         }
         let suited = settings.suited();
         if self.commit.is_none() && ours("sampler.commit.type") {

@@ -302,7 +302,7 @@ fn what_cannot_be_measured_is_refused() {
     refused(&["attention", "--device", "cuda:99"], "use the CPU");
     refused(&["train", "--width", "30"], "multiple of 16");
     refused(&["train", "--layout", "noisy-clean", "--context", "8"], "--block-size");
-    refused(&["generate", "--settings", "8"], "8x16");
+    refused(&["generate", "--settings", "8"], "16x8");
     refused(&["generate", "--random-165m", "--tokens", "3"], "--tokens");
     refused(&["generate", "--model", "/no/such/model"], "there is no model");
 }

@@ -73,5 +73,7 @@ fn blocks_of_another_size_take_as_many_steps_as_they_need() {
     assert_eq!(steps(&["--block-size", "4"]), 4);
     assert_eq!(steps(&["--set", "block_size=2"]), 2);
     assert_eq!(steps(&["--block-size", "4", "--steps", "3"]), 3);
-    assert_eq!(steps(&["--block-size", "4", "--set", "sampler.steps=8"]), 8);
+    generate(&["x", "--block-size", "4", "--set", "sampler.steps=8"])
+        .run()
+        .fails(2, &["8 steps are more than an absorbing block of 4 can use"]);
 }

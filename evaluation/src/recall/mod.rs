@@ -8,7 +8,7 @@ mod whole;
 use std::ops::ControlFlow;
 
 use drdiff_attention::retrieval::CHUNK;
-use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
+use drdiff_generation::{Engine, Event, Output, Overrides, Request, Settings, Task};
 use drdiff_model::Tokenizer;
 use drdiff_training::data::{DataError, haystack};
 use serde::Serialize;
@@ -187,15 +187,17 @@ fn write(
     id: u64,
 ) -> Result<(Output, Vec<Vec<usize>>), RecallError> {
     let length = prompt.answer.len();
+    // The steps follow the block.
+    let one_block = Overrides {
+        tokens: Some(length),
+        block_size: Some(length),
+        stop_at_end: Some(false),
+        ..Overrides::default()
+    };
     engine.submit(Request {
         id,
         task: Task::Continue(prompt.ids.clone().into()),
-        settings: Settings {
-            tokens: length,
-            block_size: length,
-            stop_at_end: false,
-            ..settings.clone()
-        },
+        settings: one_block.apply(settings)?,
     })?;
     let mut layers = None;
     loop {

@@ -58,7 +58,7 @@ struct Setting {
     steps: usize,
 }
 
-/// Reads `8x16`: blocks of 8 in 16 steps.
+/// Reads `16x8`: blocks of 16 in 8 steps.
 fn setting(text: &str) -> Result<Setting, String> {
     let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
     text.split_once('x')
@@ -68,7 +68,7 @@ fn setting(text: &str) -> Result<Setting, String> {
                 steps: number(steps)?,
             })
         })
-        .ok_or_else(|| "give a block size and steps such as 8x16".to_owned())
+        .ok_or_else(|| "give a block size and steps such as 16x8".to_owned())
 }
 
 pub(super) fn run(args: &GenerateArgs, report: &mut Report) -> Result<()> {
