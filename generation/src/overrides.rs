@@ -208,7 +208,9 @@ mod schedule {
 
 /// What to say about a key that is not among the known ones.
 pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
-    match drdiff_solver::nearest(key, known.iter().copied()) {
+    // Nobody mistypes a word of so many letters, and to compare them takes memory for each pair.
+    let likely = (key.len() < 100).then(|| drdiff_solver::nearest(key, known.iter().copied()));
+    match likely.flatten() {
         Some(nearest) => format!("unknown field `{key}`; did you mean `{nearest}`?"),
         None => format!("unknown field `{key}`; known here: {}", known.join(", ")),
     }

@@ -59,9 +59,22 @@ pub(super) struct Unusable {
     pub(super) reason: String,
 }
 
+/// Longest reason in bytes. Only what is quoted from a line makes one longer.
+const LONGEST_REASON: usize = 600;
+
 impl From<String> for Unusable {
     fn from(reason: String) -> Self {
-        Self { id: None, reason }
+        Self::of(None, reason)
+    }
+}
+
+impl Unusable {
+    fn of(id: Option<String>, mut reason: String) -> Self {
+        if reason.len() > LONGEST_REASON {
+            reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+            reason.push('…');
+        }
+        Self { id, reason }
     }
 }
 
@@ -81,10 +94,8 @@ impl Form {
                     .into());
             }
             Err(error) => {
-                return Err(Unusable {
-                    id: outline::value_of(line, key).and_then(|value| id(value).ok()),
-                    reason: no_json(line, &error),
-                });
+                let id = outline::value_of(line, key).and_then(|value| id(value).ok());
+                return Err(Unusable::of(id, no_json(line, &error)));
             }
         };
         let named = map.get(key).cloned().and_then(|value| id(value).ok());
@@ -92,7 +103,7 @@ impl Form {
             InputFormat::OpenAi => openai::read(map, ignored),
             _ => Self::drdiff(map),
         };
-        form.map_err(|reason| Unusable { id: named, reason })
+        form.map_err(|reason| Unusable::of(named, reason))
     }
 
     /// A prompt and nothing else.
@@ -239,6 +250,8 @@ mod tests {
             Some("7")
         );
         assert_eq!(of(r#"{"id": true, "prompt": "x"}"#, InputFormat::Drdiff).id, None);
+        let long = json!({ "id": "a", "prompt": "x", "é".repeat(1_000_000): 1 }).to_string();
+        assert!(of(&long, InputFormat::Drdiff).reason.len() < 700);
         assert_eq!(of(r#"{"id": "half""#, InputFormat::Drdiff).id, None);
         let told = of(r#"{"id": "a", "seed": NaN}"#, InputFormat::Drdiff).reason;
         assert_eq!(

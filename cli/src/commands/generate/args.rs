@@ -41,7 +41,7 @@ pub(crate) struct GenerateArgs {
 
     #[command(flatten)]
     pub(super) sampler: SamplerArgs,
-    #[arg(long, help_heading = "How to write", conflicts_with_all = ["tokens", "block_size", "no_stop", "no_echo"])]
+    #[arg(long, help_heading = "How to write", conflicts_with_all = ["tokens", "block_size", "no_stop", "style_guidance", "no_echo"])]
     #[arg(help = format!("Fill the gaps of the prompt: [[8]] is one of 8 tokens, [[…]] or [[]] one of {GAP}"))]
     pub(super) infill: bool,
 
