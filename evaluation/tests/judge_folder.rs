@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use drdiff_evaluation::judge::LlamaJudge;
 use drdiff_evaluation::sweep::Judge;
 use serde_json::{Value, json};
@@ -113,6 +113,29 @@ fn networks_that_would_be_read_wrongly_are_refused() {
     assert!(change("rope_scaling", json!({"type": "linear", "factor": 2.0})).contains("stretched by `linear`"));
     assert!(change("attention_bias", json!(true)).contains("biases"));
     assert!(change("num_hidden_layers", json!(3)).contains("AttentionNorm(2)"));
+
+    assert!(change("rope_scaling", json!({"factor": 8.0})).contains("stretched by `factor`"));
+    assert!(change("sliding_window", json!(64)).contains("`sliding_window`"));
+    assert!(change("final_logit_softcapping", json!(30.0)).contains("`final_logit_softcapping`"));
+    assert!(change("num_attention_heads", json!(0)).contains("0 query heads"));
+    assert!(change("num_hidden_layers", json!(1)).contains("`model.layers.1."));
+    assert!(change("num_hidden_layers", json!(1_u64 << 60)).contains("layers"));
+    assert!(change("hidden_size", json!(1_u64 << 60)).contains("shape"));
+
+    let with = |name: &str, tensor: Tensor| {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &config(true), true);
+        let more = HashMap::from([(name.to_owned(), tensor)]);
+        candle_core::safetensors::save(&more, folder.path().join("more.safetensors")).unwrap();
+        LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string()
+    };
+    let ones = Tensor::ones(16, DType::F32, &Device::Cpu).unwrap();
+    assert!(with("model.layers.0.self_attn.q_proj.bias", ones.clone()).contains("biases, `model.layers.0"));
+    assert!(with("model.layers.0.self_attn.q_norm.weight", ones.clone()).contains("a norm"));
+    assert!(with("model.norm.weight", ones.clone()).contains("in another file too"));
+    let whole = ones.to_dtype(DType::U8).unwrap();
+    let told = with("model.layers.0.mlp.gate_proj.qweight", whole);
+    assert!(told.contains("more.safetensors") && told.contains("qweight") && told.contains("U8"), "{told}");
 
     let folder = tempfile::tempdir().unwrap();
     let told = || LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string();
