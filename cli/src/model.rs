@@ -7,7 +7,8 @@ use anyhow::Result;
 use candle_core::Device;
 use drdiff_files::Output;
 use drdiff_model::{
-    Checkpoint, Error, Loading, Metadata, Network, Tokenizer, build, read_checkpoint, read_gguf, read_head,
+    Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, build, build_network, read_checkpoint,
+    read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 
@@ -32,9 +33,19 @@ const BUNDLED: Option<(&[u8], &[u8])> = None;
 pub(crate) struct Source {
     /// The weights file; for messages and records.
     pub(crate) path: PathBuf,
-    weights: Cow<'static, [u8]>,
-    /// The tokenizer's file or, for the bundled model, its content.
-    tokenizer: Result<&'static [u8], PathBuf>,
+    content: Content,
+}
+
+enum Content {
+    /// A model of this program: its weights file, and the tokenizer's file or, for the bundled model, its content.
+    Own(Cow<'static, [u8]>, Result<&'static [u8], PathBuf>),
+    /// A language model of others, which is read when it is loaded.
+    Foreign,
+}
+
+/// The block size that a model asks for where nobody chooses one: a language model of others writes token by token.
+pub(crate) fn block_size_of(path: Option<&Path>) -> Option<usize> {
+    path.is_some_and(Pretrained::is_at).then_some(1)
 }
 
 impl Source {
@@ -42,6 +53,12 @@ impl Source {
     /// `quiet`, which weights were chosen where a folder holds those of two steps.
     pub(crate) fn find(path: Option<&Path>, quiet: bool) -> Result<Self> {
         let Some(path) = path else { return Self::bundled() };
+        if Pretrained::is_at(path) {
+            return Ok(Self {
+                path: path.to_owned(),
+                content: Content::Foreign,
+            });
+        }
         let Weights { path, note } = weights(path)?;
         if let Some(note) = note {
             remark(quiet, &note);
@@ -51,9 +68,9 @@ impl Source {
             path: path.clone(),
             source,
         })?;
+        let tokenizer = Err(path.with_file_name(TOKENIZER));
         Ok(Self {
-            weights: weights.into(),
-            tokenizer: Err(path.with_file_name(TOKENIZER)),
+            content: Content::Own(weights.into(), tokenizer),
             path,
         })
     }
@@ -66,30 +83,70 @@ impl Source {
         };
         Ok(Self {
             path: "bundled".into(),
-            weights: weights.into(),
-            tokenizer: Ok(tokenizer),
+            content: Content::Own(weights.into(), Ok(tokenizer)),
         })
     }
 
-    /// Size of the weights file in bytes.
+    /// The files that hold the weights, of a model that is not in memory already.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+            Err(_) => return vec![self.path.clone()],
+        };
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "safetensors"));
+        files.sort();
+        files
+    }
+
+    /// Size of the weights in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.weights.len()
+        let length = |file: &PathBuf| file.metadata().map_or(0, |file| file.len() as usize);
+        match &self.content {
+            Content::Own(weights, _) => weights.len(),
+            Content::Foreign => self.files().iter().map(length).sum(),
+        }
     }
 
-    /// blake3 of the weights file, in hex.
+    /// blake3 of the weights, in hex.
     pub(crate) fn hash(&self) -> String {
-        blake3::hash(&self.weights).to_hex().to_string()
+        let mut hasher = blake3::Hasher::new();
+        match &self.content {
+            Content::Own(weights, _) => {
+                hasher.update(weights);
+            }
+            Content::Foreign => {
+                for file in self.files() {
+                    // A file that cannot be read is told when it is loaded.
+                    let _ = std::fs::File::open(file).and_then(|file| hasher.update_reader(file).map(|_| ()));
+                }
+            }
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
-    /// Whether the file is GGUF; otherwise it should be safetensors.
+    /// Whether the weights are GGUF; otherwise they should be safetensors.
     pub(crate) fn is_gguf(&self) -> bool {
-        self.weights.starts_with(b"GGUF")
+        match &self.content {
+            Content::Own(weights, _) => weights.starts_with(b"GGUF"),
+            Content::Foreign => !self.path.is_dir(),
+        }
+    }
+
+    /// Weights and tokenizer of a model of this program.
+    fn own(&self) -> Result<(&[u8], &Result<&'static [u8], PathBuf>)> {
+        match &self.content {
+            Content::Own(weights, tokenizer) => Ok((weights, tokenizer)),
+            Content::Foreign => Err(usage(format!(
+                "{} is a language model of others, which `generate`, `batch`, `sweep` and `eval` read; name a model of this program here",
+                self.path.display()
+            ))),
+        }
     }
 
     /// Reads the weights.
     pub(crate) fn checkpoint(&self, device: &Device) -> Result<Checkpoint> {
         let read = if self.is_gguf() { read_gguf } else { read_checkpoint };
-        Ok(read(&self.weights, &self.path, device)?)
+        Ok(read(self.own()?.0, &self.path, device)?)
     }
 
     /// Reads the weights, which must be those of a model.
@@ -111,7 +168,7 @@ impl Source {
 
     /// Reads the tokenizer, which must be the one that the weights were trained with.
     pub(crate) fn tokenizer(&self, metadata: &Metadata) -> Result<Tokenizer> {
-        let tokenizer = match &self.tokenizer {
+        let tokenizer = match self.own()?.1 {
             Ok(json) => Tokenizer::from_bytes(json)?,
             Err(path) => Tokenizer::from_file(path)?,
         };
@@ -126,6 +183,17 @@ impl Source {
 
     /// [`Source::load`], with what `sets` (`key=value`) change of the model's configuration.
     pub(crate) fn load_changed(&self, device: &Device, sets: &[String]) -> Result<(Network, Tokenizer)> {
+        if let Content::Foreign = self.content {
+            let Pretrained { network, tokenizer, .. } = Pretrained::read(&self.path)?;
+            let config = match sets {
+                [] => network.config,
+                sets => changed(&network.config, sets)?,
+            };
+            return Ok((
+                build_network(&config, network.tensors, device, Loading::Inference)?.0,
+                tokenizer,
+            ));
+        }
         let mut checkpoint = self.model(device)?;
         let tokenizer = self.tokenizer(&checkpoint.metadata)?;
         if !sets.is_empty() {

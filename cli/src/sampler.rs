@@ -89,14 +89,15 @@ impl SamplerArgs {
         self.config.iter().chain(&self.grid).map(Path::new)
     }
 
-    /// The configured settings, changed where a flag was typed. Tells, unless `quiet`, of flags without an effect.
-    pub(crate) fn settings(&self, quiet: bool) -> Result<Settings> {
+    /// The configured settings, changed where a flag was typed. A model may ask for blocks of its own size (`block_size`), which
+    /// hold where nobody chose another. Tells, unless `quiet`, of flags without an effect.
+    pub(crate) fn settings(&self, block_size: Option<usize>, quiet: bool) -> Result<Settings> {
         let configured = resolve::<Settings>(self.config.as_deref(), &self.set)?;
         let ours = |key| configured.origin(key).is_ours();
         let typed = Overrides {
             tokens: self.tokens,
             steps: self.steps,
-            block_size: self.block_size,
+            block_size: self.block_size.or(block_size.filter(|_| ours("block_size"))),
             process: self.process,
             solver: self.solver,
             order: self.order,

@@ -39,7 +39,7 @@ impl Engine {
     /// [`Error::Vocabulary`] if the tokenizer is not the network's; or the embedding table cannot be read.
     pub fn new(network: Network, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
         let (has, needs) = (tokenizer.vocab_size(), network.config().vocab);
-        if has != needs {
+        if !tokenizer.fits(needs) {
             return Err(Error::Vocabulary { has, needs });
         }
         let table = match network.config().head {

@@ -131,9 +131,13 @@ impl Job {
             Task::Infill(canvas) => (Vec::new(), canvas.clone()),
         };
         let prompt = clean.len();
-        if next_token && clean.is_empty() {
+        if next_token {
             // There is always a row before the first token.
-            clean.push(tokenizer.end_of_text());
+            let first = match tokenizer.adds_start() {
+                true => tokenizer.start(),
+                false => clean.is_empty().then(|| tokenizer.end_of_text()),
+            };
+            clean.splice(0..0, first);
         }
         let pass = PREFILL.max(block_size) + block_size;
         let (asked, has) = (request.settings.attention, config.attention.plan);
@@ -427,7 +431,7 @@ impl Job {
         self.committed += tokens.len();
         let stops = self.request.settings.stop_at_end && matches!(self.request.task, Task::Continue(_));
         let end = if stops {
-            tokens.iter().position(|token| *token == end_of_text)
+            tokens.iter().position(|token| tokenizer.stop_tokens().contains(token))
         } else {
             None
         };

@@ -12,7 +12,7 @@ use drdiff_kernels::device;
 use super::args::JobArgs;
 use super::progress::{End, View};
 use crate::exit::{Exit, usage};
-use crate::model::Source;
+use crate::model::{Source, block_size_of};
 use crate::output::{counted, grouped, remark};
 use crate::{COMMIT, interrupt};
 
@@ -22,7 +22,9 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
             "there is nothing to do; name a file of requests and, with -o, a folder",
         ));
     };
-    let settings = args.sampler.settings(args.quiet)?;
+    let settings = args
+        .sampler
+        .settings(block_size_of(args.model.as_deref()), args.quiet)?;
     settings.check_steps()?;
     let shard = shard(args)?;
     let stop = interrupt::flag();

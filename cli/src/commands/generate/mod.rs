@@ -25,7 +25,7 @@ use view::{Place, View};
 
 use crate::exit::Exit;
 use crate::memory::peak_bytes;
-use crate::model::{Source, files_of};
+use crate::model::{Source, block_size_of, files_of};
 use crate::output::{Out, remark, tell};
 use crate::sampler::unusual;
 use crate::{COMMIT, interrupt};
@@ -36,7 +36,9 @@ const REQUEST: u64 = 0;
 pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
     let outputs = Outputs::claim(&args)?;
-    let settings = args.sampler.settings(args.quiet)?;
+    let settings = args
+        .sampler
+        .settings(block_size_of(args.model.as_deref()), args.quiet)?;
     if !args.infill {
         settings.check_steps()?;
     }

@@ -1,0 +1,102 @@
+//! Language models of others as files: a GGUF file of llama.cpp, or a folder as Hugging Face keeps models.
+
+use std::path::Path;
+
+use drdiff_kernels::MappedFile;
+
+use crate::gguf::METADATA_KEY;
+use crate::{
+    ChatTemplate, Error, GgufHeader, GgufMetadata, Imported, Result, Tokenizer, TokenizerError, TokenizerFiles,
+    import_folder, import_gguf,
+};
+
+/// Describes the network of a folder of Hugging Face.
+const CONFIG: &str = "config.json";
+
+/// A language model of others with its words.
+pub struct Pretrained {
+    /// Shape and weights.
+    pub network: Imported,
+    /// Its tokenizer, which may know fewer ids than the network has rows.
+    pub tokenizer: Tokenizer,
+    /// How conversations are written, or why that is not known.
+    pub template: std::result::Result<ChatTemplate, TokenizerError>,
+}
+
+impl Pretrained {
+    /// Whether `path` is a language model of others, by its head alone: a GGUF file that this program has not written, or a
+    /// folder whose `config.json` names a `model_type`.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        if path.is_dir() {
+            let config = std::fs::read(path.join(CONFIG)).unwrap_or_default();
+            let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+            return config["model_type"].is_string();
+        }
+        let Ok(file) = MappedFile::open(path) else { return false };
+        file.starts_with(b"GGUF") && GgufHeader::read(&file).is_ok_and(|header| header.get(METADATA_KEY).is_none())
+    }
+
+    /// Reads network, tokenizer and chat template.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with what is missing, damaged, or not followed by this program.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |reason: String| Error::Corrupt {
+            path: path.to_owned(),
+            expected: "language model",
+            reason,
+        };
+        let told = |error: TokenizerError| wrong(error.to_string());
+        let read = if path.is_dir() {
+            let files = TokenizerFiles::read(path).map_err(told)?;
+            let tokenizer = Tokenizer::from_files(&files).map_err(told)?;
+            Self {
+                network: import_folder(path).map_err(wrong)?,
+                template: ChatTemplate::from_files(&files, &tokenizer),
+                tokenizer,
+            }
+        } else {
+            let file = MappedFile::open(path).map_err(|source| Error::File {
+                action: "read",
+                path: path.to_owned(),
+                source,
+            })?;
+            let header = GgufHeader::read(&file).map_err(wrong)?;
+            let tokenizer = Tokenizer::from_gguf(&header).map_err(told)?;
+            Self {
+                network: import_gguf(&header, path).map_err(wrong)?,
+                template: ChatTemplate::from_gguf(&header, &tokenizer),
+                tokenizer,
+            }
+        };
+        let rows = read.network.config.vocab;
+        if !read.tokenizer.fits(rows) {
+            let ids = read.tokenizer.vocab_size();
+            return Err(wrong(format!("its tokenizer has {ids} ids and its network {rows}")));
+        }
+        Ok(read)
+    }
+}
+
+impl GgufMetadata for GgufHeader<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.get(key)?.as_text()
+    }
+
+    fn texts(&self, key: &str) -> Option<Vec<&str>> {
+        self.get(key)?.as_list()?.iter().map(|value| value.as_text()).collect()
+    }
+
+    fn number(&self, key: &str) -> Option<i64> {
+        self.get(key)?.as_u64()?.try_into().ok()
+    }
+
+    fn numbers(&self, key: &str) -> Option<Vec<f64>> {
+        self.get(key)?.as_list()?.iter().map(|value| value.as_f64()).collect()
+    }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        self.get(key)?.as_bool()
+    }
+}
