@@ -135,7 +135,10 @@ fn networks_that_would_be_read_wrongly_are_refused() {
     assert!(with("model.norm.weight", ones.clone()).contains("in another file too"));
     let whole = ones.to_dtype(DType::U8).unwrap();
     let told = with("model.layers.0.mlp.gate_proj.qweight", whole);
-    assert!(told.contains("more.safetensors") && told.contains("qweight") && told.contains("U8"), "{told}");
+    assert!(
+        told.contains("more.safetensors") && told.contains("qweight") && told.contains("U8"),
+        "{told}"
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let told = || LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string();
