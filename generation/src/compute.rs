@@ -236,7 +236,8 @@ impl Span {
         let mut cost = PassCompute {
             share: self.share,
             clean: self.block - self.rows.start,
-            settled: self.rows.end - self.block - self.read,
+            // A row that predicts the next token is a clean one.
+            settled: (self.rows.end - self.block).saturating_sub(self.read),
             open: self.read,
             ..PassCompute::default()
         };
