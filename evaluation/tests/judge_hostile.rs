@@ -79,7 +79,7 @@ fn plain() -> File {
         ("blk.0.ffn_down", vec![hidden, width]),
     ];
     let numbers = |dims: &[u64]| {
-        (0..dims.iter().product())
+        (0..dims.iter().product::<u64>())
             .map(|i| (0.7 * i as f32).sin() * 0.5)
             .collect()
     };
@@ -255,7 +255,7 @@ fn any_bytes_of_a_judge() {
             .values()
             .map(|(_, numbers)| numbers.len() * 4)
             .sum::<usize>();
-    let number = prop_oneof![0_u64..40, (0_u32..64).prop_map(|power| 1 << power), any::<u64>()];
+    let number = prop_oneof![0_u64..40, (0_u32..64).prop_map(|power| 1_u64 << power), any::<u64>()];
     let change = (any::<Index>(), number, 1_usize..9);
     let config = ProptestConfig {
         cases: cases(1000),

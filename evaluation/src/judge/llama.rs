@@ -172,7 +172,7 @@ impl Llama {
         let mut fit = |weight, tensor: Tensor| {
             let found = tensor.dims();
             if let (Weight::Gate(_), [rows, _]) = (weight, found) {
-                hidden.get_or_insert(*rows);
+                hidden = hidden.or(Some(*rows));
             }
             let wanted = weight.shape(sizes.width, vocab, hidden.unwrap_or_default(), &heads);
             match wanted == found {

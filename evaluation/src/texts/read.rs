@@ -195,7 +195,7 @@ mod tests {
         std::fs::write(&path, line).unwrap();
         let set = TextSet::read(&path).unwrap();
         let Text { prompt, text, .. } = &set.texts[0];
-        assert_eq!((prompt.as_str(), text.as_str()), ("Once\n", " upon\na"));
+        assert_eq!((prompt.as_deref(), text.as_str()), (Some("Once\n"), " upon\na"));
         let path = dir.path().join("text.TXT.gz");
         std::fs::write(&path, "\u{feff}One\r\ntext").unwrap();
         assert_eq!(TextSet::read(&path).unwrap().texts[0].text, "One\ntext");
