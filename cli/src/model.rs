@@ -7,8 +7,8 @@ use anyhow::Result;
 use candle_core::Device;
 use drdiff_files::Output;
 use drdiff_model::{
-    Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, build, build_network, read_checkpoint,
-    read_gguf, read_head,
+    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, build,
+    build_network, read_checkpoint, read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 
@@ -176,6 +176,14 @@ impl Source {
         Ok(tokenizer)
     }
 
+    /// How conversations with the model are written.
+    pub(crate) fn template(&self, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+        match self.content {
+            Content::Own(..) => Err(Error::from(TokenizerError::NoTemplate).into()),
+            Content::Foreign => Ok(Pretrained::template(&self.path, tokenizer)?),
+        }
+    }
+
     /// Loads all of it for writing text.
     pub(crate) fn load(&self, device: &Device) -> Result<(Network, Tokenizer)> {
         self.load_changed(device, &[])
@@ -184,7 +192,7 @@ impl Source {
     /// [`Source::load`], with what `sets` (`key=value`) change of the model's configuration.
     pub(crate) fn load_changed(&self, device: &Device, sets: &[String]) -> Result<(Network, Tokenizer)> {
         if let Content::Foreign = self.content {
-            let Pretrained { network, tokenizer, .. } = Pretrained::read(&self.path)?;
+            let Pretrained { network, tokenizer } = Pretrained::read(&self.path)?;
             let config = match sets {
                 [] => network.config,
                 sets => changed(&network.config, sets)?,

@@ -134,7 +134,8 @@ impl Job {
         if next_token {
             // There is always a row before the first token.
             let first = match tokenizer.adds_start() {
-                true => tokenizer.start(),
+                // Templates of conversations place it themselves.
+                true => tokenizer.start().filter(|start| clean.first() != Some(start)),
                 false => clean.is_empty().then(|| tokenizer.end_of_text()),
             };
             clean.splice(0..0, first);

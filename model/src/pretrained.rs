@@ -19,8 +19,6 @@ pub struct Pretrained {
     pub network: Imported,
     /// Its tokenizer, which may know fewer ids than the network has rows.
     pub tokenizer: Tokenizer,
-    /// How conversations are written, or why that is not known.
-    pub template: std::result::Result<ChatTemplate, TokenizerError>,
 }
 
 impl Pretrained {
@@ -37,37 +35,25 @@ impl Pretrained {
         file.starts_with(b"GGUF") && GgufHeader::read(&file).is_ok_and(|header| header.get(METADATA_KEY).is_none())
     }
 
-    /// Reads network, tokenizer and chat template.
+    /// Reads network and tokenizer.
     ///
     /// # Errors
     /// [`Error::Corrupt`] with what is missing, damaged, or not followed by this program.
     pub fn read(path: &Path) -> Result<Self> {
-        let wrong = |reason: String| Error::Corrupt {
-            path: path.to_owned(),
-            expected: "language model",
-            reason,
-        };
+        let wrong = |reason: String| unusable(path, reason);
         let told = |error: TokenizerError| wrong(error.to_string());
         let read = if path.is_dir() {
             let files = TokenizerFiles::read(path).map_err(told)?;
-            let tokenizer = Tokenizer::from_files(&files).map_err(told)?;
             Self {
                 network: import_folder(path).map_err(wrong)?,
-                template: ChatTemplate::from_files(&files, &tokenizer),
-                tokenizer,
+                tokenizer: Tokenizer::from_files(&files).map_err(told)?,
             }
         } else {
-            let file = MappedFile::open(path).map_err(|source| Error::File {
-                action: "read",
-                path: path.to_owned(),
-                source,
-            })?;
+            let file = map(path)?;
             let header = GgufHeader::read(&file).map_err(wrong)?;
-            let tokenizer = Tokenizer::from_gguf(&header).map_err(told)?;
             Self {
                 network: import_gguf(&header, path).map_err(wrong)?,
-                template: ChatTemplate::from_gguf(&header, &tokenizer),
-                tokenizer,
+                tokenizer: Tokenizer::from_gguf(&header).map_err(told)?,
             }
         };
         let rows = read.network.config.vocab;
@@ -76,6 +62,35 @@ impl Pretrained {
             return Err(wrong(format!("its tokenizer has {ids} ids and its network {rows}")));
         }
         Ok(read)
+    }
+
+    /// Reads how conversations with the model at `path` are written.
+    ///
+    /// # Errors
+    /// If the model does not say so, or its template is none.
+    pub fn template(path: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+        if path.is_dir() {
+            return Ok(ChatTemplate::from_files(&TokenizerFiles::read(path)?, tokenizer)?);
+        }
+        let file = map(path)?;
+        let header = GgufHeader::read(&file).map_err(|reason| unusable(path, reason))?;
+        Ok(ChatTemplate::from_gguf(&header, tokenizer)?)
+    }
+}
+
+fn map(path: &Path) -> Result<MappedFile> {
+    MappedFile::open(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn unusable(path: &Path, reason: String) -> Error {
+    Error::Corrupt {
+        path: path.to_owned(),
+        expected: "language model",
+        reason,
     }
 }
 

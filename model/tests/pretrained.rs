@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_kernels::{TilePlan, Value};
-use drdiff_model::{Imported, Input, Loading, Network, build_network, import_folder};
+use drdiff_model::{Imported, Input, Loading, Network, build_network, import_folder, next_token_nats};
 use drdiff_testkit::{assert_close, values};
 use serde::Deserialize;
 
@@ -73,6 +73,23 @@ fn logits_are_those_of_transformers() {
         for (row, wanted) in rows.iter().zip(wanted) {
             assert_close(&format!("{name}, row {row}"), &all[row * vocab..][..vocab], &wanted);
         }
+    }
+}
+
+#[test]
+fn a_text_costs_what_the_logits_say() {
+    for name in MODELS {
+        let Golden { ids, .. } = golden(name);
+        let network = network(import_folder(&folder(name)).unwrap());
+        let vocab = network.config().vocab;
+        let all = values(&logits(&network, &ids)).unwrap();
+        let nats = |at: usize| {
+            let row = &all[(at - 1) * vocab..][..vocab];
+            row.iter().map(|logit| logit.exp()).sum::<f64>().ln() - row[ids[at] as usize]
+        };
+        let wanted: Vec<f64> = (10..ids.len()).map(nats).collect();
+        assert_close(name, &next_token_nats(&network, &ids, 10).unwrap(), &wanted);
+        assert!(next_token_nats(&network, &ids, 0).is_err());
     }
 }
 

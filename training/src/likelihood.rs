@@ -3,19 +3,23 @@
 use candle_core::DType;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::Noise;
-use drdiff_model::Network;
+use drdiff_model::{Network, next_token_nats};
 
 use crate::layouts::Layouts;
 use crate::{Corrupted, Result, loss};
 
 /// `-ln p` of each token from position `from` on, in nats, each given all before it: the text is read as blocks of one token, where
 /// the bound of diffusion is the likelihood itself. One pass over `ids`, which should not be longer than the context that the
-/// network learned with; routed experts run in full.
+/// network learned with; routed experts run in full. Networks that predict next tokens ([`drdiff_model::ModelConfig::next_token`])
+/// say it of themselves, of all tokens but the first.
 ///
 /// # Errors
 /// If `ids` holds nothing from `from` on or what is no token, or an operation fails.
 pub fn likelihood(network: &Network, ids: &[u32], from: usize) -> Result<Vec<f64>> {
     let (config, len) = (network.config(), ids.len());
+    if config.next_token {
+        return Ok(next_token_nats(network, ids, from)?);
+    }
     let open = |position: usize| position >= from;
     let levels = Levels {
         snr: (0..len).map(|i| if open(i) { 0.0 } else { f32::INFINITY }).collect(),

@@ -10,6 +10,7 @@ mod engine;
 mod frequency;
 mod fuzz_lines;
 mod guidance;
+mod next_token;
 mod own_lines;
 mod passes;
 mod prompt;

@@ -15,6 +15,7 @@ Examples:
   drdiff generate -f opening.txt --steps 8 --block-size 32 > story.txt
   drdiff generate \"The old house\" --process gaussian --solver dpm++ --order 3
   drdiff generate --infill \"It was [[12]] when the door opened.\"
+  drdiff generate --model SmolLM2-135M-Instruct.Q4_1.gguf --chat \"Why is the sky blue?\"
   drdiff generate \"The old house\" --json | jq .text
 
 Ctrl-C ends after the current pass, keeps the text so far and exits with 75.
@@ -44,6 +45,12 @@ pub(crate) struct GenerateArgs {
     #[arg(long, help_heading = "How to write", conflicts_with_all = ["tokens", "block_size", "no_stop", "style_guidance", "no_echo"])]
     #[arg(help = format!("Fill the gaps of the prompt: [[8]] is one of 8 tokens, [[…]] or [[]] one of {GAP}"))]
     pub(super) infill: bool,
+    /// Read the prompt as a message and write the answer, as the model's chat template has it; for models that have one
+    #[arg(long, help_heading = "How to write", conflicts_with = "infill")]
+    pub(super) chat: bool,
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT", help_heading = "How to write", requires = "chat")]
+    pub(super) system: Option<String>,
 
     /// Write the new text only, without the prompt
     #[arg(long, help_heading = "Output")]

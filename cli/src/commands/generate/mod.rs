@@ -16,6 +16,7 @@ use anyhow::Result;
 use drdiff_files::Output;
 use drdiff_generation::{Engine, Event, Request, Settings, Task, shown};
 use drdiff_kernels::device;
+use drdiff_model::{ChatTemplate, Error, Message};
 
 pub(crate) use args::GenerateArgs;
 use explain::Explanation;
@@ -50,9 +51,10 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let load_seconds = started.elapsed().as_secs_f64();
 
     let setup = setup(&args, &source, &prompt, settings);
-    let task = match args.infill {
-        true => Task::within(&prompt, &tokenizer)?,
-        false => Task::behind(&prompt, &tokenizer)?,
+    let task = match (args.infill, args.chat) {
+        (true, _) => Task::within(&prompt, &tokenizer)?,
+        (_, true) => answer(&args, &prompt, &source.template(&tokenizer)?)?,
+        _ => Task::behind(&prompt, &tokenizer)?,
     };
     let mut engine = Engine::new(network, tokenizer, 1)?;
     engine.show_predictions(args.watch || args.trace.is_some());
@@ -75,7 +77,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         .transpose()?;
     engine.show_experts(explanation.is_some());
 
-    if !args.infill && !args.no_echo {
+    if !args.infill && !args.chat && !args.no_echo {
         view.text(&shown(&prompt))?;
     }
     let mut writing = Writing {
@@ -105,6 +107,14 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         print(&writing.written, &setup, [load_seconds, wall_seconds], peak_bytes)?;
     }
     Ok(exit)
+}
+
+/// The answer to a message.
+fn answer(args: &GenerateArgs, prompt: &str, template: &ChatTemplate) -> Result<Task> {
+    let system = args.system.iter().map(|text| Message::new("system", text.as_str()));
+    let messages: Vec<Message> = system.chain([Message::new("user", prompt)]).collect();
+    let ids = template.render(&messages, true).map_err(Error::from)?;
+    Ok(Task::Continue(ids.into()))
 }
 
 /// The files that are written beside the text.

@@ -1,0 +1,54 @@
+//! How likely a network that predicts next tokens finds a text.
+
+use candle_core::{DType, Tensor};
+use drdiff_attention::{Segment, block_causal};
+use drdiff_kernels::TilePlan;
+use drdiff_routing::ComputeReport;
+
+use crate::{Error, Input, Network, Result};
+
+/// Rows of logits that are made at once, so that a long text does not need the memory for all of them.
+const ROWS: usize = 64;
+
+/// `-ln p` of the tokens `ids[from..]` in nats, each given all before it, by a network whose rows of clean tokens predict the
+/// next ones ([`crate::ModelConfig::next_token`]). One pass over `ids`.
+///
+/// # Errors
+/// If `from` is 0, since nothing predicts the first token, `ids` ends before it, or an operation fails.
+pub fn next_token_nats(network: &Network, ids: &[u32], from: usize) -> Result<Vec<f64>> {
+    if from == 0 || from > ids.len() {
+        let len = ids.len();
+        return Err(Error::Config(format!(
+            "tokens from {from} on of {len} cannot be predicted by the ones before them"
+        )));
+    }
+    let Some((_, read)) = ids.split_last() else {
+        return Ok(Vec::new());
+    };
+    let (config, device) = (network.config(), network.device());
+    let positions = (0..read.len() as i64).collect();
+    let rotary = config.rotary(&[positions], device)?;
+    let segment = Segment {
+        batch: 1,
+        len: read.len(),
+        plan: TilePlan::new(&[block_causal(read.len(), 1)?])?.into(),
+        units: None,
+        rotary: &rotary,
+        past: None,
+    };
+    let rows = Tensor::arange(from as u32 - 1, read.len() as u32, device)?;
+    let input = Input::discrete(Tensor::from_slice(read, read.len(), device)?).reading(rows);
+    let tables = network.tables(None)?;
+    let hidden = network.forward(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
+    let evidence = network.evidence(&hidden)?;
+    let mut nats = Vec::with_capacity(ids.len() - from);
+    for (part, tokens) in ids[from..].chunks(ROWS).enumerate() {
+        let evidence = evidence.tensor().narrow(0, part * ROWS, tokens.len())?;
+        let logits = network.logits(&evidence)?.to_dtype(DType::F64)?;
+        let most = logits.max_keepdim(1)?;
+        let total = (logits.broadcast_sub(&most)?.exp()?.sum_keepdim(1)?.log()? + most)?;
+        let own = logits.gather(&Tensor::from_slice(tokens, (tokens.len(), 1), device)?, 1)?;
+        nats.extend((total - own)?.flatten_all()?.to_vec1::<f64>()?);
+    }
+    Ok(nats)
+}
