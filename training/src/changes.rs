@@ -156,7 +156,9 @@ mod tests {
     fn what_is_younger_than_a_checkpoint_is_no_change() {
         let mut before = record(|_| {});
         let map = before.as_object_mut().unwrap();
-        ["accumulate", "sampling", CORPUS].map(|key| map.remove(key));
+        for key in ["accumulate", "sampling", CORPUS] {
+            map.remove(key);
+        }
         assert_eq!(changes(&before, &record(|_| {})), []);
         let now = record(|config| config["accumulate"] = 2.into());
         assert_eq!(changes(&before, &now)[0].key, "accumulate");

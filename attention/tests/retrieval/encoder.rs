@@ -69,6 +69,7 @@ fn definition(x: &[f64], weights: &Weights) -> Vec<f64> {
         heads,
         kv_heads,
         head_dim,
+        ..
     } = SHAPE;
     let (all, shared) = (heads * head_dim, kv_heads * head_dim);
     let of = |name: &str| weights[name].as_slice();

@@ -106,9 +106,9 @@ mod tests {
 
     #[test]
     fn a_small_corpus_keeps_enough_to_measure_on_and_never_most_of_itself() {
-        assert_eq!(kept(&[]), []);
-        assert_eq!(kept(&[5000]), [], "one document is learned from");
-        assert_eq!(kept(&[5000; 4]), []);
+        assert_eq!(kept(&[]), Vec::<usize>::new());
+        assert_eq!(kept(&[5000]), Vec::<usize>::new(), "one document is learned from");
+        assert_eq!(kept(&[5000; 4]), Vec::<usize>::new());
         assert_eq!(kept(&[5000; 5]), [5000]);
         assert_eq!(kept(&[900; 20]).len(), 2, "a tenth");
         assert_eq!(kept(&[1024; 200]).len(), 16, "enough");
