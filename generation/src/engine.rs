@@ -39,7 +39,12 @@ impl Engine {
     /// [`Error::Vocabulary`] if the tokenizer is not the network's; or the embedding table cannot be read.
     pub fn new(network: Network, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
         let (has, needs) = (tokenizer.vocab_size(), network.config().vocab);
-        if !tokenizer.fits(needs) {
+        // The tables of other people's models may be padded.
+        let fits = match network.config().head {
+            Head::Evidence => has == needs,
+            Head::Tied | Head::Separate => tokenizer.fits(needs),
+        };
+        if !fits {
             return Err(Error::Vocabulary { has, needs });
         }
         let table = match network.config().head {

@@ -107,8 +107,8 @@ impl Overrides {
         serde_json::from_value(Value::Object(map)).map_err(|e| words(&e))
     }
 
-    /// Settings that a text with gaps does not read, and the first of them that this names.
-    pub(crate) fn beside_gaps(&self) -> Option<&'static str> {
+    /// Settings named here that a text with gaps does not read.
+    pub(crate) fn beside_gaps(&self) -> Vec<&'static str> {
         let named = [
             ("tokens", self.tokens.is_some()),
             ("block_size", self.block_size.is_some()),
@@ -116,7 +116,10 @@ impl Overrides {
             ("stop_at_end", self.stop_at_end.is_some()),
             ("style_guidance", self.style_guidance.is_some()),
         ];
-        named.into_iter().find_map(|(key, named)| named.then_some(key))
+        named
+            .into_iter()
+            .filter_map(|(key, named)| named.then_some(key))
+            .collect()
     }
 
     /// Settings named here that the process of `settings` does not read, with that process.

@@ -197,7 +197,6 @@ impl Request {
                 if block_size == 0 {
                     return Err(zero("a block size"));
                 }
-                self.settings.check_steps()?;
                 if tokens > LONGEST {
                     return Err(Error::Length {
                         what: "a number of tokens",
@@ -222,6 +221,7 @@ impl Request {
                         remedy: format!("choose a block size of at most {context}"),
                     });
                 }
+                self.settings.check_steps()?;
                 Ok((tokens, block_size.min(tokens)))
             }
         }

@@ -97,11 +97,16 @@ fn compare(path: &str, before: &Map<String, Value>, now: &Map<String, Value>, fo
             _ if before == now || FREE.contains(&key.as_str()) => {}
             _ => found.push(Change {
                 key,
-                before: before.to_string(),
-                now: now.to_string(),
+                before: shown(before),
+                now: shown(now),
             }),
         }
     }
+}
+
+/// A value as people write it.
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ fn distil(config: TrainConfig, corpus: &Corpus, from: &Path, dir: &Path, stop_af
     let mut events = Vec::new();
     let outcome = run(&mut trainer, &options, &mut |event| {
         if let Event::Steps(record) = event {
-            stop.store(record.step + 1 == stop_after, Ordering::Relaxed);
+            stop.store(record.step == stop_after, Ordering::Relaxed);
         }
         events.push(event.clone());
     });

@@ -70,7 +70,17 @@ fn marked_corpora_give_the_same_tokens() {
         let out = dir.path().join(format!("{name}-shards"));
         let mut prepare = drdiff();
         prepare
-            .args(["data", "prepare", "-q", "--vocab", "400", "--title-probability", "0"])
+            .args([
+                "data",
+                "prepare",
+                "-q",
+                "--vocab",
+                "400",
+                "--title-probability",
+                "0",
+                "--valid-share",
+                "0",
+            ])
             .arg(put(dir.path(), name, bytes));
         prepare.arg("-o").arg(&out).run().succeeds();
         fs::read(out.join("train-tales.tokens")).unwrap()

@@ -71,6 +71,18 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// Asks whether the folder can be a sweep's, before anything long is begun. Nothing is made.
+    ///
+    /// # Errors
+    /// If it holds files of a sweep's names that no sweep has written.
+    pub fn look(folder: &Path) -> Result<()> {
+        // The lock is the first thing that a sweep leaves. Where there is none, the other names are somebody else's.
+        match outputs(folder).into_iter().find(|path| path.exists()) {
+            Some(path) if !folder.join(LOCK).exists() => Err(drdiff_files::Error::Exists { path }.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the output folder, which is made if it does not exist, and reads what is done.
     ///
     /// Texts are known by the hash of their settings, prompt, noise, model and device. So a sweep that was changed goes
@@ -79,13 +91,8 @@ impl Runner {
     /// # Errors
     /// If another process works in the folder, it holds files of these names that no sweep has written, or the journal is damaged or cannot be written.
     pub fn open(folder: &Path, config: SweepConfig, prompts: Vec<String>, provenance: Provenance) -> Result<Self> {
+        Self::look(folder)?;
         make_folder(folder)?;
-        // The lock is the first thing that a sweep leaves. Where there is none, the other names are somebody else's.
-        if !folder.join(LOCK).exists()
-            && let Some(path) = outputs(folder).into_iter().find(|path| path.exists())
-        {
-            return Err(drdiff_files::Error::Exists { path }.into());
-        }
         let lock = FolderLock::take(folder, LOCK)?;
         let mut done = HashMap::new();
         let journal = Journal::open(&folder.join(TEXTS), |record: TextRecord| {

@@ -137,9 +137,16 @@ impl Form {
             return Err(unknown_key(key, &keys()));
         }
         let overrides = Overrides::from_json(map)?;
-        if let (Wish::Infill(_), Some(key)) = (&wish, overrides.beside_gaps()) {
+        let idle = overrides.beside_gaps();
+        if matches!(wish, Wish::Infill(_)) && !idle.is_empty() {
+            let (has, it) = if idle.len() == 1 {
+                ("has", "it")
+            } else {
+                ("have", "them")
+            };
             return Err(format!(
-                "`{key}` has no meaning beside `infill`, whose gaps say how much is written; leave it out"
+                "`{}` {has} no meaning beside `infill`, whose gaps say how much is written; leave {it} out",
+                idle.join("`, `")
             ));
         }
         Ok(Self {

@@ -33,7 +33,7 @@ fn whatever_one_line_asks_for_the_others_are_served() {
         (r#""solver": "sde", "order": 9"#, "failed", "order is 9"),
         (r#""tokens": 1e12"#, "failed", "larger than the limit of 1048576"),
         (r#""tokens": -0.0"#, "failed", "writes nothing"),
-        (r#""steps": 9"#, "failed", "ask for at most 8"),
+        (r#""steps": 9"#, "failed", "give at most 8"),
         (
             r#""steps": 1e12, "process": "gaussian""#,
             "failed",

@@ -36,6 +36,9 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         ];
         let inputs: Vec<&Path> = named.into_iter().flatten().collect();
         drdiff_files::apart(sweep::outputs(out), &inputs)?;
+        if !args.dry_run {
+            Runner::look(out)?;
+        }
     }
     let mut plan = config.plan()?;
     let prompts = config.read_prompts()?;

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
+use candle_core::Device;
 use drdiff_kernels::device;
 use drdiff_model::Checkpoint;
 use drdiff_training::data::Corpus;
@@ -42,6 +43,16 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     })
 }
 
+/// A run from its first step on, from nothing or from the weights of another.
+fn begin<'a>(args: &TrainArgs, config: &TrainConfig, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
+    let weights = args.from.as_deref().map(|path| -> Result<Checkpoint> {
+        let checkpoint = Source::find(Some(path), args.quiet)?.model(device)?;
+        require_tokenizer(&checkpoint.metadata, corpus.tokenizer())?;
+        Ok(checkpoint)
+    });
+    Ok(Trainer::new(config.clone(), corpus, weights.transpose()?, device)?)
+}
+
 fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Arc<AtomicBool>) -> Result<Exit> {
     threads::join_pool();
     let device = device(args.device)?;
@@ -49,22 +60,23 @@ fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Ar
     if fits_shares {
         tiers::fit_shares(&mut config, &corpus, args.quiet);
     }
-    if RunFolder::look(&args.out)? && !args.resume {
-        return Err(usage(format!(
+    let taken = || {
+        usage(format!(
             "{} already holds a run; go on with --resume, or choose another folder",
             args.out.display()
-        )));
+        ))
+    };
+    let begun = RunFolder::look(&args.out)?;
+    if begun && !args.resume {
+        return Err(taken());
     }
+    // What is wrong with a new run is told before it has a folder.
+    let new = (!begun).then(|| begin(args, &config, &corpus, &device)).transpose()?;
     let folder = RunFolder::take(&args.out)?;
-    let mut trainer = if folder.is_begun() {
-        Trainer::resume(config.clone(), &corpus, &args.out, &device)?
-    } else {
-        let weights = args.from.as_deref().map(|path| -> Result<Checkpoint> {
-            let checkpoint = Source::find(Some(path), args.quiet)?.model(&device)?;
-            require_tokenizer(&checkpoint.metadata, corpus.tokenizer())?;
-            Ok(checkpoint)
-        });
-        Trainer::new(config.clone(), &corpus, weights.transpose()?, &device)?
+    let mut trainer = match new {
+        Some(_) if folder.is_begun() => return Err(taken()),
+        Some(trainer) => trainer,
+        None => Trainer::resume(config.clone(), &corpus, &args.out, &device)?,
     };
     for change in trainer.changes() {
         remark(args.quiet, &change.to_string());
