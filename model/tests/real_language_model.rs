@@ -4,20 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::Device;
 use drdiff_model::{Loading, Pretrained, build_network, next_token_nats};
-
-fn named(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|path| path.exists());
-    if path.is_none() {
-        eprintln!("skipped: {variable} names nothing that is there");
-    }
-    path
-}
+use drdiff_testkit::named;
 
 fn tales(corpus: &Path) -> Vec<String> {
     let reader = drdiff_files::text::open(&corpus.join("valid.jsonl.zst")).unwrap();
@@ -47,6 +38,5 @@ fn smollm2_reads_tales() {
         tokens += found.len();
     }
     let perplexity = (nats / tokens as f64).exp();
-    eprintln!("perplexity {perplexity:.3} of {tokens} tokens");
     assert!((perplexity / 26.1 - 1.0).abs() < 0.005, "{perplexity}");
 }

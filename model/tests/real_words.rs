@@ -8,16 +8,12 @@
 
 use candle_core::quantized::gguf_file::Content;
 use drdiff_model::{ChatTemplate, Message, Tokenizer};
+use drdiff_testkit::named;
 use serde_json::Value;
 
 /// The GGUF file that an environment variable names; a note if there is none.
 fn named_by(variable: &str) -> Option<Content> {
-    let Some(path) = std::env::var_os(variable) else {
-        let note = format!("skipped: {variable} does not name a GGUF file\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
-        return None;
-    };
-    let file = std::fs::File::open(path).unwrap();
+    let file = std::fs::File::open(named(variable)?).unwrap();
     Some(Content::read(&mut std::io::BufReader::new(file)).unwrap())
 }
 
