@@ -36,9 +36,12 @@ pub(crate) struct Source {
     content: Content,
 }
 
+/// A tokenizer's content, or its file.
+type Words = Result<&'static [u8], PathBuf>;
+
 enum Content {
     /// A model of this program: its weights file, and the tokenizer's file or, for the bundled model, its content.
-    Own(Cow<'static, [u8]>, Result<&'static [u8], PathBuf>),
+    Own(Cow<'static, [u8]>, Words),
     /// A language model of others, which is read when it is loaded.
     Foreign,
 }
@@ -133,7 +136,7 @@ impl Source {
     }
 
     /// Weights and tokenizer of a model of this program.
-    fn own(&self) -> Result<(&[u8], &Result<&'static [u8], PathBuf>)> {
+    fn own(&self) -> Result<(&[u8], &Words)> {
         match &self.content {
             Content::Own(weights, tokenizer) => Ok((weights, tokenizer)),
             Content::Foreign => Err(usage(format!(

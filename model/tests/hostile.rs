@@ -30,7 +30,7 @@ fn metadata() -> Metadata {
     serde_json::from_value(metadata).unwrap()
 }
 
-fn saved(save: fn(&Path, &Metadata, &[(String, Tensor)]) -> Result<()>) -> Vec<u8> {
+fn saved(save: impl FnOnce(&Path, &Metadata, &[(String, Tensor)]) -> Result<()>) -> Vec<u8> {
     let builder = Builder::new(Source::Init(Noise::new(4, 0)), &Device::Cpu);
     Network::new(&builder, &metadata().config, DType::F32).unwrap();
     let (params, _) = builder.finish();

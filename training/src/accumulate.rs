@@ -105,7 +105,7 @@ mod tests {
     fn windows(step: u32) -> (Vec<u32>, Levels) {
         let at = 0..8 * LEN as u32;
         let tokens = at.clone().map(|i| (i * i + 7 * step + i / 5) % 12).collect();
-        let open = |i: u32| (i + step) % (2 + i / LEN as u32) == 0;
+        let open = |i: u32| (i + step).is_multiple_of(2 + i / LEN as u32);
         let weight = at
             .map(|i| if open(i) { 1.0 + (i % 3) as f32 } else { 0.0 })
             .collect::<Vec<_>>();

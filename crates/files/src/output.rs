@@ -217,7 +217,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.txt");
         let text = || Output::claim(&path, &NONE).unwrap().new_only();
-        let report = || Output::claim(&path, &NONE).unwrap().over("report", |file| begins(file));
+        let report = || Output::claim(&path, &NONE).unwrap().over("report", begins);
         fn begins(file: &Path) -> bool {
             crate::begins_with(file, b"report ")
         }

@@ -170,7 +170,8 @@ mod tests {
         assert!(message(muon(1.0, 1.0)).contains("muon.momentum"));
         assert!(message(muon(0.9, 0.0)).contains("muon.rate"));
         assert!(message(schedule(1.5)).contains("decay_share"));
-        let keys: [(&str, fn(&mut OptimizerConfig) -> &mut f64); 9] = [
+        type Field = fn(&mut OptimizerConfig) -> &mut f64;
+        let keys: [(&str, Field); 9] = [
             ("learning_rate", |o| &mut o.learning_rate),
             ("final_share", |o| &mut o.final_share),
             ("decay_share", |o| &mut o.decay_share),

@@ -98,7 +98,7 @@ fn again(threads: usize) -> Result<Exit> {
     command
         .args(env::args_os().skip(1))
         .envs(THREADS.map(|name| (name, threads.to_string())));
-    Ok(becomes(command).context(WHAT)?)
+    becomes(command).context(WHAT)
 }
 
 /// This process becomes the other, so that a signal to it reaches the one that works.

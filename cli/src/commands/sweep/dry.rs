@@ -10,8 +10,8 @@ use crate::output::{Out, counted, grouped};
 
 pub(super) fn list(plan: &Plan, models: &[Model], prompts: &[String], texts: usize) -> Result<Exit> {
     let mut text = format!("{:>5}  {:>12}  {:>8}  settings\n", "cell", "passes/text", "texts");
-    let (mut total, described) = (0, descriptions(&plan.cells));
-    for index in 0..plan.cells.len() {
+    let mut total = 0;
+    for (index, described) in descriptions(&plan.cells).iter().enumerate() {
         let passes = passes(plan, index, models, prompts)?;
         total += passes * texts / prompts.len().max(1);
         text += &format!(
@@ -19,7 +19,7 @@ pub(super) fn list(plan: &Plan, models: &[Model], prompts: &[String], texts: usi
             index + 1,
             grouped((passes / prompts.len().max(1)) as u64),
             grouped(texts as u64),
-            described[index]
+            described
         );
     }
     text += &format!(
