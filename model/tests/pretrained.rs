@@ -106,3 +106,46 @@ fn the_likeliest_tokens_are_those_of_transformers() {
         assert_eq!(text[12..], greedy, "{name}");
     }
 }
+
+/// A folder with another `config.json` or without some files, and what is said of it.
+fn refusal(name: &str, change: impl FnOnce(&mut serde_json::Value), gone: &[&str]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder(name)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    let path = dir.path().join("config.json");
+    let mut config = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut config);
+    std::fs::write(&path, config.to_string()).unwrap();
+    for name in gone {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    import_folder(dir.path()).unwrap_err()
+}
+
+#[test]
+fn what_would_be_read_wrongly_is_refused_by_name() {
+    type Change = fn(&mut serde_json::Value);
+    let cases: [(Change, &str); 10] = [
+        (|c| c["model_type"] = "mamba".into(), "`mamba`"),
+        (|c| c["rope_parameters"]["rope_type"] = "yarn".into(), "`yarn`"),
+        (|c| c["hidden_act"] = "gelu".into(), "activation"),
+        (|c| c["use_sliding_window"] = true.into(), "a part of the text"),
+        (|c| c["num_hidden_layers"] = 4.into(), "`model.layers.3."),
+        (|c| c["num_hidden_layers"] = 2.into(), "`model.layers.2."),
+        (|c| c["vocab_size"] = 66.into(), "vocab"),
+        (|c| c["intermediate_size"] = 97.into(), "hidden"),
+        (|c| c["num_attention_heads"] = 0.into(), "heads"),
+        (|c| c["num_key_value_heads"] = 3.into(), "share"),
+    ];
+    for (change, words) in cases {
+        let told = refusal("qwen3", change, &[]);
+        assert!(told.contains(words), "{told}");
+    }
+    let told = refusal("qwen3", |_| {}, &["model-00003-of-00006.safetensors"]);
+    assert!(told.contains("model-00003-of-00006.safetensors is missing"), "{told}");
+    assert!(refusal("llama", |_| {}, &["model.safetensors"]).contains("neither"));
+    let told = refusal("llama", |c| c["attention_bias"] = true.into(), &[]);
+    assert!(told.contains("biases"), "{told}");
+}

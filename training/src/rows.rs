@@ -3,12 +3,12 @@
 use candle_core::Tensor;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Noise, Purpose, embedding};
-use drdiff_model::{Input, Network, Soft, Tables};
+use drdiff_model::{Input, Mask, Network, Soft, Tables};
 use drdiff_routing::{Groups, Read};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Sequences of one forward pass, corrupted and laid out as `[noisy | clean]` or alone, on the host.
 #[derive(Debug, Clone)]
@@ -161,8 +161,13 @@ impl Corrupted {
         self
     }
 
-    /// Puts the rows where the network is.
+    /// Puts the rows where the network is, which has to know masks.
     pub(crate) fn place(&self, network: &Network, tables: &Tables) -> Result<Rows> {
+        if network.config().mask == Mask::Absent {
+            return Err(Error::Config(
+                "the model reads text token by token and knows no masks; name a diffusion model here".to_owned(),
+            ));
+        }
         let device = network.device();
         let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
         let mut input = Input::discrete(vector(&self.index)?);
