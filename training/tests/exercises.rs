@@ -19,6 +19,7 @@ fn numbers_that_make_no_sense_are_named() {
     assert!(message(|e| e.needles = [1, 5000], 512).contains("at most 1000"));
     assert!(message(|e| e.hops = 40, 512).contains("at most 1000"));
     assert!(message(|e| e.hops = 14, 512).contains("14 hops"));
+    assert!(message(|e| e.questions = usize::MAX, 512).contains("need"));
     assert!(message(|_| (), 64).contains("need"));
     assert!(Exercises::default().validate(8).is_ok(), "none");
 }

@@ -64,7 +64,7 @@ pub(super) fn check(bytes: usize, said: &Exercises) -> Result<()> {
             "`exercises`: {most} needles with {hops} hops; give at most {MOST} keys in all"
         )));
     }
-    let needed = 2 * (1 + hops + questions) * 16;
+    let needed = questions.saturating_add(hops + 1).saturating_mul(2 * 16);
     if bytes < needed {
         return Err(Error::Config(format!(
             "`exercises` in windows of {bytes} tokens; with {questions} questions and {hops} hops a needle they need {needed}"
