@@ -140,10 +140,11 @@ impl Ledger {
             state: State::Met,
             reading,
         });
-        entry.reading = reading;
-        if entry.state == State::Failed {
+        // A line before this one may be the request that failed.
+        if entry.state == State::Failed && entry.reading != reading {
             entry.state = State::Met;
         }
+        entry.reading = reading;
     }
 
     /// Judges the next line of the input.
