@@ -78,6 +78,7 @@ fn wanted(expected: &str) -> &str {
         "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => WHOLE,
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
+        "variant identifier" | "identifier" | "field identifier" => "a name",
         "a string" => "text",
         "a sequence" => "a list",
         other if other.contains("struct ") => "an object",

@@ -312,6 +312,10 @@ mod tests {
                 "unknown name `margins`",
             ),
             (
+                json!({ "prompt": "a", "commit": { "type": false } }),
+                "`commit`: a name is wanted, not false",
+            ),
+            (
                 json!({ "prompt": "a", "compute": true }),
                 "`compute`: a number, or \"auto\", is wanted, not true",
             ),
