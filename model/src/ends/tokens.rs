@@ -97,29 +97,25 @@ impl TokenEnds {
             ));
         }
         if let (Linear::Quantized(table), false) = (&self.embedding, tables.has_input()) {
-            let ids: Vec<u32> = input
-                .index
-                .to_vec1::<u32>()?
-                .into_iter()
-                .map(|id| self.token(id))
-                .collect();
+            let ids = self.ids(input)?;
             return Ok(Value::constant(
                 &self.with_absorbed(table.rows(&self.known(&ids))?, &ids)?,
             ));
         }
         let index = match self.mask {
             Mask::Token(_) => {
-                let ids: Vec<u32> = input
-                    .index
-                    .to_vec1::<u32>()?
-                    .into_iter()
-                    .map(|id| self.token(id))
-                    .collect();
+                let ids = self.ids(input)?;
                 Tensor::from_slice(&ids, ids.len(), self.device())?
             }
             _ => input.index.clone(),
         };
         Ok(tables.input()?.rows(&index)?)
+    }
+
+    /// The rows of the table that the rows of a pass read.
+    fn ids(&self, input: &Input) -> Result<Vec<u32>> {
+        let index = input.index.to_vec1::<u32>()?;
+        Ok(index.into_iter().map(|id| self.token(id)).collect())
     }
 
     /// The row of the table that an entry of [`Input::index`] reads.
