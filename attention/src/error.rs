@@ -100,6 +100,9 @@ pub enum Error {
         /// Text positions of a training sequence.
         len: usize,
     },
+    /// A causal context by a plan that reads blocks as a whole.
+    #[error("a causal context is read by the plans `dense` and `length_adaptive` alone; choose one of them")]
+    CausalContext,
     /// Texts in one call whose memory is not one.
     #[error("texts of several banks cannot be read in one call; make a cohort of each bank's")]
     Cohort,

@@ -40,18 +40,31 @@ pub fn block_causal(len: usize, block_size: usize) -> Result<Visibility> {
 /// # Errors
 /// If `block_size` is zero or above `len`.
 pub fn noisy_clean(len: usize, block_size: usize) -> Result<Visibility> {
+    halves(len, block_size, block_size)
+}
+
+/// [`noisy_clean`] for networks whose context is causal: a clean position sees the clean ones up to itself.
+///
+/// # Errors
+/// As there.
+pub fn noisy_causal(len: usize, block_size: usize) -> Result<Visibility> {
+    halves(len, block_size, 1)
+}
+
+/// Noisy blocks of `block_size` behind clean ones of `clean_block`, which divides it.
+fn halves(len: usize, block_size: usize, clean_block: usize) -> Result<Visibility> {
     check(len, block_size)?;
-    let clean = block_causal(len, block_size)?;
+    let clean = block_causal(len, clean_block)?;
     let (mut queries, mut keys) = (Vec::with_capacity(2 * len), Vec::with_capacity(2 * len));
     for i in 0..len {
-        let block = (i / block_size) as i32;
+        let block = i / block_size;
         queries.push(QueryCode {
-            limit: block - 1,
-            group: block,
+            limit: (block * block_size / clean_block) as i32 - 1,
+            group: block as i32,
         });
         keys.push(KeyCode {
             time: NEVER,
-            group: block,
+            group: block as i32,
         });
     }
     queries.extend(clean.queries);
@@ -145,6 +158,20 @@ mod tests {
                 assert_eq!(sees(&v, q, n + k), k / b < q / b, "noisy {q} to clean {k}");
                 assert!(!sees(&v, n + q, k), "clean {q} must not see noisy {k}");
                 assert_eq!(sees(&v, n + q, n + k), k / b <= q / b, "clean {q} to clean {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_causal_context_is_read_up_to_the_block() {
+        let (n, b) = (11, 4);
+        let v = noisy_causal(n, b).unwrap();
+        for q in 0..n {
+            for k in 0..n {
+                assert_eq!(sees(&v, q, k), q / b == k / b, "noisy {q} to noisy {k}");
+                assert_eq!(sees(&v, q, n + k), k < q / b * b, "noisy {q} to clean {k}");
+                assert!(!sees(&v, n + q, k), "clean {q} must not see noisy {k}");
+                assert_eq!(sees(&v, n + q, n + k), k <= q, "clean {q} to clean {k}");
             }
         }
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use drdiff_kernels::TilePlan;
 
 use crate::{
-    AttentionConfig, CausalTree, LayerPlans, LengthAdaptive, PlanKind, Reads, Rest, Result, Tree, block_causal,
-    noisy_clean,
+    AttentionConfig, CausalTree, Error, LayerPlans, LengthAdaptive, PlanKind, Reads, Rest, Result, Tree, block_causal,
+    noisy_causal, noisy_clean,
 };
 
 /// A rule that turns a length into plans. Plans are pure values: equal arguments give equal plans.
@@ -44,29 +44,39 @@ impl Pattern for Whole {
 pub struct NoisyClean {
     /// The plan that each layer takes its part of this layout by.
     pub attention: AttentionConfig,
+    /// Whether clean positions see no later ones, as [`noisy_causal`] says. Not by a tree or by retrieval.
+    pub causal: bool,
 }
 
 impl Pattern for NoisyClean {
     fn plan(&self, len: usize, block_size: usize) -> Result<LayerPlans> {
+        let causal = self.causal;
         layer_plans(
             &self.attention,
-            || Ok(TilePlan::new(&[noisy_clean(len, block_size)?])?),
-            |numbers| numbers.noisy_clean(len, block_size),
+            || {
+                let layout = if causal { noisy_causal } else { noisy_clean };
+                Ok(TilePlan::new(&[layout(len, block_size)?])?)
+            },
+            |numbers| match causal {
+                true => numbers.noisy_causal(len, block_size),
+                false => numbers.noisy_clean(len, block_size),
+            },
             || match block_size == len {
+                _ if causal => Err(Error::CausalContext),
                 // In one block, either half sees itself whole and nothing of the other.
                 true => trees(&self.attention, len, 2),
                 false => CausalTree::noisy_clean(&self.attention.tree, len, block_size),
             },
         )
-        .map(|plans| plans.in_blocks(halves(len, block_size)))
+        .map(|plans| plans.in_blocks(halves(len, [block_size, if causal { 1 } else { block_size }])))
     }
 }
 
-/// The blocks of two halves of `len` rows.
-fn halves(len: usize, block_size: usize) -> Vec<Range<usize>> {
-    let starts = [0, len].into_iter().flat_map(|half| {
-        let starts = (0..len).step_by(block_size);
-        starts.map(move |start| half + start..half + (start + block_size).min(len))
+/// The blocks of two halves of `len` rows, by the sizes of either half's.
+fn halves(len: usize, sizes: [usize; 2]) -> Vec<Range<usize>> {
+    let starts = [0, len].into_iter().zip(sizes).flat_map(|(half, size)| {
+        let starts = (0..len).step_by(size);
+        starts.map(move |start| half + start..half + (start + size).min(len))
     });
     starts.collect()
 }
@@ -162,7 +172,10 @@ mod tests {
             layers: vec![1, 3],
             ..AttentionConfig::default()
         };
-        let pattern = NoisyClean { attention };
+        let pattern = NoisyClean {
+            attention,
+            causal: false,
+        };
         let plans = pattern.plan(256, 256).unwrap();
         let dense = 4 * 256 * 256;
         // Four nodes of 64 positions, and their means; sums and weights of 256 positions.

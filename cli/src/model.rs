@@ -7,7 +7,7 @@ use anyhow::Result;
 use candle_core::Device;
 use drdiff_files::Output;
 use drdiff_model::{
-    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, build,
+    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, Words, build,
     build_network, read_checkpoint, read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
@@ -37,18 +37,25 @@ pub(crate) struct Source {
 }
 
 /// A tokenizer's content, or its file.
-type Words = Result<&'static [u8], PathBuf>;
+type TokenizerContent = Result<&'static [u8], PathBuf>;
 
 enum Content {
     /// A model of this program: its weights file, and the tokenizer's file or, for the bundled model, its content.
-    Own(Cow<'static, [u8]>, Words),
+    Own(Cow<'static, [u8]>, TokenizerContent),
     /// A language model of others, which is read when it is loaded.
     Foreign,
 }
 
-/// The block size that a model asks for where nobody chooses one: a language model of others writes token by token.
+/// The block size that a model asks for where nobody chooses one: one that predicts next tokens writes token by token.
 pub(crate) fn block_size_of(path: Option<&Path>) -> Option<usize> {
-    path.is_some_and(Pretrained::is_at).then_some(1)
+    let path = path?;
+    let adapted = || {
+        weights_file(path)
+            .ok()
+            .and_then(|file| read_head(&file))
+            .is_some_and(|head| head.config.next_token)
+    };
+    (Pretrained::is_at(path) || adapted()).then_some(1)
 }
 
 impl Source {
@@ -136,7 +143,7 @@ impl Source {
     }
 
     /// Weights and tokenizer of a model of this program.
-    fn own(&self) -> Result<(&[u8], &Words)> {
+    fn own(&self) -> Result<(&[u8], &TokenizerContent)> {
         match &self.content {
             Content::Own(weights, tokenizer) => Ok((weights, tokenizer)),
             Content::Foreign => Err(usage(format!(
@@ -181,8 +188,14 @@ impl Source {
 
     /// How conversations with the model are written.
     pub(crate) fn template(&self, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
-        match self.content {
-            Content::Own(..) => Err(Error::from(TokenizerError::NoTemplate).into()),
+        match &self.content {
+            Content::Own(_, Err(path)) => {
+                let words = Words::read(path)?;
+                words
+                    .template
+                    .ok_or_else(|| Error::from(TokenizerError::NoTemplate).into())
+            }
+            Content::Own(_, Ok(_)) => Err(Error::from(TokenizerError::NoTemplate).into()),
             Content::Foreign => Ok(Pretrained::template(&self.path, tokenizer)?),
         }
     }

@@ -28,6 +28,7 @@ macro_rules! embedded {
 const PRESETS: &[Preset] = embedded![
     "train" / "tiny",
     "train" / "small",
+    "train" / "adapt",
     "train" / "distill",
     "train" / "passkey",
     "train" / "routed",

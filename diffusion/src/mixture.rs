@@ -22,6 +22,8 @@ pub enum Weighting {
     /// per token. Sequences with soft evidence keep flat weights (LangFlow, arXiv 2604.11748, trains on plain
     /// cross-entropy).
     Likelihood,
+    /// The square root of the weights of [`Weighting::Likelihood`].
+    Root,
 }
 
 /// Which positions share one level in gaussian sequences.
@@ -177,6 +179,7 @@ impl LevelMixture {
                         let open = self.mask_order.open(&mut share_stream, size, masked);
                         let weight = match (self.weighting, kind) {
                             (Weighting::Likelihood, Kind::Absorbing) => size as f32 / open.len() as f32,
+                            (Weighting::Root, Kind::Absorbing) => (size as f32 / open.len() as f32).sqrt(),
                             _ => 1.0,
                         };
                         let base = levels.push_block(size, Level::Anchor, 0.0);

@@ -87,7 +87,7 @@ fn nats(kind: RouterKind, tokens: &[u32], block: &[Option<u32>]) -> BTreeMap<usi
         units: None,
         rotary: &Rotary::new(&[positions], model.head_dim, model.rope_base, &Device::Cpu).unwrap(),
     };
-    let loss = loss(&network, &corrupted, &layout, false, None).unwrap();
+    let loss = loss(&network, &corrupted, &layout, false, None, None).unwrap();
     let open = (0..BLOCK).filter(|position| block[*position].is_none());
     open.zip(loss.nats.to_vec1::<f32>().unwrap().into_iter().map(f64::from))
         .collect()

@@ -17,7 +17,7 @@ use drdiff_kernels::{Loaded, MappedFile, rms_norm};
 pub use header::GgufHeader;
 pub use metadata::{GgufList, GgufValue};
 
-use crate::{Checkpoint, Error, Metadata, Result, sizes};
+use crate::{Checkpoint, Error, Head, Metadata, Result, sizes};
 
 pub(crate) const METADATA_KEY: &str = "drdiff.metadata";
 /// The name of the table of the vocabulary.
@@ -72,8 +72,8 @@ pub fn save_gguf_as(
     Ok(drdiff_files::write(path, &gguf_bytes(metadata, tensors, format)?)?)
 }
 
-/// Named f32 tensors as the bytes of a GGUF file. The embedding table is stored as unit rows, which is what logits are
-/// computed with.
+/// Named f32 tensors as the bytes of a GGUF file. The embedding table of a network that reads evidence is stored as unit rows,
+/// which is what logits are computed with.
 ///
 /// # Errors
 /// If a tensor cannot be read or stored.
@@ -82,7 +82,7 @@ pub fn gguf_bytes(metadata: &Metadata, tensors: &[(String, Tensor)], format: Mat
     let mut quantized = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let mut tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-        if name == EMBEDDING {
+        if name == EMBEDDING && metadata.config.head == Head::Evidence {
             let root = (metadata.config.embed as f64).sqrt();
             tensor = rms_norm(&tensor, None, metadata.config.norm_eps)?.affine(root.recip(), 0.0)?;
         }

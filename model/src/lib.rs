@@ -26,6 +26,7 @@ mod safetensors;
 mod sizes;
 mod tables;
 mod tokenizer;
+mod words;
 
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint};
 pub use config::{Head, Mask, ModelConfig};
@@ -49,3 +50,4 @@ pub use tokenizer::{
     ChatTemplate, DecodeStream, END_OF_TEXT, GgufMetadata, Message, OWN_UNITS, Tokenizer, TokenizerError,
     TokenizerFiles, check_bpe, paragraphs,
 };
+pub use words::Words;

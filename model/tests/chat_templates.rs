@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
-use drdiff_model::{ChatTemplate, Message, Tokenizer, TokenizerError, TokenizerFiles};
+use drdiff_model::{ChatTemplate, Message, Tokenizer, TokenizerError, TokenizerFiles, Words};
 use serde_json::{Map, Value, json};
 
 const SPECIALS: [&str; 9] = [
@@ -182,4 +182,37 @@ fn dates_are_told_on_request() {
     let template = template("{{ strftime_now('%Y-%m-%d') }}");
     assert_eq!(template.render_text(&[], true).unwrap(), "2024-07-26");
     assert_eq!(template.with_time(0).render_text(&[], true).unwrap(), "1970-01-01");
+}
+
+#[test]
+fn what_is_written_beside_a_tokenizer_gives_it_back() {
+    let source = "{{ bos_token }}{% for one in messages %}<|im_start|>{{ one.content }}<|im_end|>{% endfor %}";
+    let files = files(json!({ "chat_template": source, "bos_token": "<BOS>", "eos_token": "<|im_end|>" }));
+    let folder = |files: &[(&str, &[u8])]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        folder
+    };
+    let config = files.tokenizer_config.as_deref().unwrap();
+    let original = folder(&[
+        ("tokenizer.json", &files.tokenizer_json),
+        ("tokenizer_config.json", config),
+    ]);
+    let words = Words::read(original.path()).unwrap();
+    let beside = words.beside();
+    let mut kept: Vec<(&str, &[u8])> = vec![("tokenizer.json", words.tokenizer.json())];
+    let alone = folder(&kept);
+    assert!(Words::read(alone.path()).unwrap().beside().is_empty(), "no template");
+    kept.extend(beside.iter().map(|(name, content)| (*name, content.as_slice())));
+    assert!(beside.iter().all(|(name, _)| Words::BESIDE.contains(name)));
+    let copy = folder(&kept);
+    for path in [copy.path(), &copy.path().join("tokenizer.json")] {
+        let read = Words::read(path).unwrap();
+        assert_eq!(read.tokenizer.stop_tokens(), words.tokenizer.stop_tokens());
+        let asked = [Message::new("user", "Who <|im_end|> is there?")];
+        let ids = |words: &Words| words.template.as_ref().unwrap().render(&asked, true).unwrap();
+        assert_eq!(ids(&read), ids(&words));
+    }
 }

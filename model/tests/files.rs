@@ -185,6 +185,39 @@ fn experts_survive_their_files() {
 }
 
 #[test]
+fn plain_tables_survive_their_files() {
+    use drdiff_model::next_token_nats;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.gguf");
+    let mut metadata = metadata();
+    let config = r#"{"vocab": 64, "width": 64, "embed": 64, "layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 16, "hidden": 96,
+        "context": 32, "qk_norm_eps": null, "head": "tied", "causal_context": true, "next_token": true}"#;
+    metadata.config = serde_json::from_str(config).unwrap();
+    let builder = Builder::new(Source::Init(Noise::new(4, 0)), &Device::Cpu);
+    let network = Network::new(&builder, &metadata.config, DType::F32).unwrap();
+    let (params, _) = builder.finish();
+    // Rows of different lengths, which unit rows would lose.
+    let scales = Tensor::arange(0f32, 64.0, &Device::Cpu)
+        .unwrap()
+        .reshape((64, 1))
+        .unwrap();
+    let embedding = params.vars().find(|(name, _)| *name == "embedding").unwrap().1;
+    embedding
+        .set(&embedding.as_tensor().broadcast_mul(&scales).unwrap())
+        .unwrap();
+    let tensors: Vec<(String, Tensor)> = params
+        .vars()
+        .map(|(name, var)| (name.to_owned(), var.as_tensor().clone()))
+        .collect();
+    let ids: Vec<u32> = (0..32).map(|i| i * i % 64).collect();
+    let want = next_token_nats(&network, &ids, 1).unwrap();
+    save_gguf(&path, &metadata, &tensors).unwrap();
+    let read = read_gguf(&std::fs::read(&path).unwrap(), &path, &Device::Cpu).unwrap();
+    let (small, _) = build(read, &Device::Cpu, Loading::Inference).unwrap();
+    assert!(relative_rms("nats", &next_token_nats(&small, &ids, 1).unwrap(), &want) < 0.03);
+}
+
+#[test]
 fn four_bits_stay_close_and_take_less_room() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.gguf");

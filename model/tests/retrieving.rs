@@ -34,7 +34,16 @@ fn evidence(network: &Network, first: i64, whole: bool) -> Vec<f64> {
         (Whole { attention }.plan(LEN, LEN).unwrap(), units, once)
     } else {
         let units = attention.noisy_clean_units(LEN, 64).unwrap();
-        (NoisyClean { attention }.plan(LEN, 64).unwrap(), units, once.repeat(2))
+        (
+            NoisyClean {
+                attention,
+                causal: false,
+            }
+            .plan(LEN, 64)
+            .unwrap(),
+            units,
+            once.repeat(2),
+        )
     };
     let rows = positions.len();
     let rotary = Rotary::new(&[positions], config.head_dim, config.rope_base, &Device::Cpu).unwrap();

@@ -12,6 +12,7 @@ use crate::{Error, Result, RoutingLoad};
 pub(crate) struct Accumulated {
     gradients: Gradients,
     loss: Option<Tensor>,
+    next_token: Option<Tensor>,
     load: RoutingLoad,
     /// Weight of the first pass that has targets; the others are counted in it, which keeps a single pass as it is.
     unit: Option<f64>,
@@ -24,6 +25,8 @@ pub(crate) struct Sum {
     pub(crate) gradients: Gradients,
     /// A scalar.
     pub(crate) loss: Tensor,
+    /// A scalar.
+    pub(crate) next_token: Option<Tensor>,
     pub(crate) load: RoutingLoad,
 }
 
@@ -41,14 +44,10 @@ impl Accumulated {
         gradients.scale(share)?;
         self.gradients.extend(gradients)?;
         self.load.add(learned.load)?;
-        let loss = match share == 1.0 {
-            true => learned.value,
-            false => learned.value.affine(share, 0.0)?,
-        };
-        self.loss = Some(match self.loss.take() {
-            Some(sum) => (sum + loss)?,
-            None => loss,
-        });
+        add(&mut self.loss, learned.value, share)?;
+        if let Some(next_token) = learned.next_token {
+            add(&mut self.next_token, next_token, share)?;
+        }
         self.weight += share;
         Ok(())
     }
@@ -70,9 +69,26 @@ impl Accumulated {
         Ok(Sum {
             gradients: self.gradients,
             loss: loss.affine(share, 0.0)?,
+            next_token: self
+                .next_token
+                .map(|next_token| next_token.affine(share, 0.0))
+                .transpose()?,
             load: self.load,
         })
     }
+}
+
+/// Adds `share` times a scalar.
+fn add(sum: &mut Option<Tensor>, value: Tensor, share: f64) -> Result<()> {
+    let value = match share == 1.0 {
+        true => value,
+        false => value.affine(share, 0.0)?,
+    };
+    *sum = Some(match sum.take() {
+        Some(sum) => (sum + value)?,
+        None => value,
+    });
+    Ok(())
 }
 
 #[cfg(test)]
@@ -142,9 +158,8 @@ mod tests {
                     Corrupted::new(&tokens[here], &levels, batch, sizes, noise).in_blocks(&levels, BLOCK, 1.0);
                 let layout = layouts.of(&corrupted, BLOCK).unwrap();
                 let tape = Tape::new();
-                let loss = loss(&network, &corrupted, &layout, false, Some(&tape)).unwrap();
-                let learned = Learned::new(&loss.value, loss.aux.as_ref(), loss.load).unwrap();
-                sum.add(learned, corrupted.weight(), &tape).unwrap();
+                let loss = loss(&network, &corrupted, &layout, false, None, Some(&tape)).unwrap();
+                sum.add(loss.try_into().unwrap(), corrupted.weight(), &tape).unwrap();
             }
             let sum = sum.mean().unwrap();
             losses.push(f64::from(sum.loss.to_scalar::<f32>().unwrap()));

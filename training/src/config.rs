@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use drdiff_diffusion::{LevelMixture, MaskedShare};
-use drdiff_model::ModelConfig;
+use drdiff_model::{Head, ModelConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Sampling;
 use crate::range::{self, Range, at_least_one, of_levels, of_model};
-use crate::{DistillConfig, Error, Exercises, OptimizerConfig, PromptDropout, Result};
+use crate::{AdaptConfig, DistillConfig, Error, Exercises, OptimizerConfig, PromptDropout, Result};
 
 /// A training run. Together with the corpus it decides every number of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,10 @@ pub struct TrainConfig {
     /// Steps between checkpoints, 0 for none but the last.
     #[serde(default)]
     pub checkpoint_every: u64,
+    /// Keeps what a language model can do while it becomes a diffusion model; for networks that predict next tokens, with the
+    /// plain objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapt: Option<AdaptConfig>,
     /// Teaches a trained network to write in fewer steps, instead of the plain objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distill: Option<DistillConfig>,
@@ -131,6 +135,37 @@ impl TrainConfig {
         Range::Share.check("self_conditioning", self.self_conditioning)?;
         self.prompt_dropout.validate(context)?;
         self.exercises.validate(context)?;
+        if self.model.head != Head::Evidence {
+            let LevelMixture {
+                gaussian,
+                independent,
+                joint,
+                ..
+            } = self.levels;
+            let soft = [
+                ("levels.gaussian", gaussian),
+                ("levels.independent", independent),
+                ("levels.joint", joint),
+                ("self_conditioning", self.self_conditioning),
+            ];
+            if let Some((key, share)) = soft.iter().find(|(_, share)| *share > 0.0) {
+                return wrong(format!(
+                    "`{key}` is {share}, and this network reads tokens and masks alone; set it to 0"
+                ));
+            }
+        }
+        if let Some(adapt) = &self.adapt {
+            adapt.validate()?;
+            if !self.model.next_token {
+                return wrong(
+                    "`adapt` is for networks that predict next tokens; begin with a language model (`--from`), or take the section away"
+                        .to_owned(),
+                );
+            }
+            if self.distill.is_some() {
+                return wrong("`adapt` and `distill` cannot be learned at once; take one of them away".to_owned());
+            }
+        }
         match &self.distill {
             Some(distill) => distill.validate(self.steps, context, self.optimizer.ema),
             None => Ok(()),

@@ -34,6 +34,7 @@ impl Layouts {
             len,
             halves: PlanCache::new(NoisyClean {
                 attention: attention.clone(),
+                causal: model.causal_context,
             }),
             whole: PlanCache::new(Whole {
                 attention: attention.clone(),

@@ -2,6 +2,7 @@
 //! go on at any step.
 
 mod accumulate;
+mod adapt;
 mod changes;
 mod config;
 pub mod data;
@@ -26,6 +27,7 @@ mod trainer;
 mod trial;
 mod validate;
 
+pub use adapt::AdaptConfig;
 pub use changes::Change;
 pub use config::TrainConfig;
 pub use difficulty::{Difficulty, Frequency, Spent};

@@ -29,6 +29,6 @@ pub fn likelihood(network: &Network, ids: &[u32], from: usize) -> Result<Vec<f64
     let corrupted = Corrupted::new(ids, &levels, 1, (config.vocab, config.embed), (Noise::new(0, 0), 0));
     let corrupted = corrupted.in_blocks(&levels, 1, config.routing.budget.max);
     let layouts = Layouts::new(config, len, network.device())?;
-    let nats = loss(network, &corrupted, &layouts.of(&corrupted, 1)?, false, None)?.nats;
+    let nats = loss(network, &corrupted, &layouts.of(&corrupted, 1)?, false, None, None)?.nats;
     Ok(nats.to_dtype(DType::F64)?.to_vec1()?)
 }

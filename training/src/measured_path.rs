@@ -52,6 +52,7 @@ pub fn measure_path(
     let rotary = config.rotary(&[positions], network.device())?;
     let plans = NoisyClean {
         attention: config.attention.clone(),
+        causal: config.causal_context,
     };
     let layout = Layout {
         plan: plans.plan(len, block_size)?,
@@ -120,7 +121,7 @@ impl Pass<'_> {
 
     /// Mean cross-entropy of the text under noise of this level.
     fn nats(&self, log_snr: f64) -> Result<f64> {
-        let loss = loss(self.network, &self.corrupted(log_snr), self.layout, false, None)?;
+        let loss = loss(self.network, &self.corrupted(log_snr), self.layout, false, None, None)?;
         Ok(f64::from(loss.value.tensor().to_scalar::<f32>()?))
     }
 

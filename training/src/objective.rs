@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use drdiff_attention::retrieval::Units;
 use drdiff_attention::{LayerPlans, Segment};
-use drdiff_kernels::{Rotary, Tape, Value, embedding, mixture, mixture_with_entropy};
+use drdiff_kernels::{Rotary, Tape, Taught, Value, embedding, mixture, mixture_with_entropy};
 use drdiff_model::{Hidden, LastPrediction, Network, Tables};
 use drdiff_routing::ComputeReport;
 
@@ -25,10 +25,14 @@ pub struct Layout<'a> {
 /// What a pass costs, as a scalar to learn from and position by position.
 #[derive(Debug)]
 pub struct Loss {
-    /// Cross-entropy of the open positions, their weighted mean.
+    /// Cross-entropy of the open positions and of next tokens, their weighted mean; with a teacher, of its share in them.
     pub value: Value,
-    /// Cross-entropy of each open position in nats, `[open]` f32.
+    /// Cross-entropy of each open position in nats, then of each next token, `[open]` f32.
     pub nats: Tensor,
+    /// Weighted mean of those of the open positions alone, a scalar.
+    pub noisy: Tensor,
+    /// Mean of those of next tokens, a scalar; `None` if none is predicted.
+    pub next_token: Option<Tensor>,
     /// What the routed experts' routers add, a scalar; `None` without them.
     pub aux: Option<Value>,
     /// What the routers did.
@@ -53,6 +57,8 @@ fn both(value: &Value, aux: Option<&Value>) -> Result<Value> {
 pub(crate) struct Learned {
     /// The loss that is told, a scalar.
     pub(crate) value: Tensor,
+    /// That of next tokens, a scalar.
+    pub(crate) next_token: Option<Tensor>,
     /// What is learned from: that, and what routers add.
     pub(crate) objective: Value,
     /// What routers did.
@@ -63,8 +69,22 @@ impl Learned {
     pub(crate) fn new(value: &Value, aux: Option<&Value>, load: RoutingLoad) -> Result<Self> {
         Ok(Self {
             value: value.tensor().clone(),
+            next_token: None,
             objective: both(value, aux)?,
             load,
+        })
+    }
+}
+
+impl TryFrom<Loss> for Learned {
+    type Error = crate::Error;
+
+    fn try_from(loss: Loss) -> Result<Self> {
+        Ok(Self {
+            objective: loss.objective()?,
+            value: loss.noisy,
+            next_token: loss.next_token,
+            load: loss.load,
         })
     }
 }
@@ -72,7 +92,7 @@ impl Learned {
 /// Cross-entropy of the open positions, averaged with their weights (see [`drdiff_diffusion::Levels`]); recorded if there is a `tape`.
 ///
 /// With `self_condition` the network first predicts without, and reads that prediction and its entropy, detached
-/// (Chen et al., arXiv 2208.04202; probability as in LangFlow, arXiv 2604.11748).
+/// (Chen et al., arXiv 2208.04202; probability as in LangFlow, arXiv 2604.11748). What is `taught` is a share of the targets.
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -81,6 +101,7 @@ pub fn loss(
     corrupted: &Corrupted,
     layout: &Layout<'_>,
     self_condition: bool,
+    taught: Option<&Taught>,
     tape: Option<&Tape>,
 ) -> Result<Loss> {
     let tables = network.tables(tape)?;
@@ -101,10 +122,21 @@ pub fn loss(
     }
     let hidden = run(network, &tables, &rows, corrupted, layout)?;
     let evidence = evidence(network, &hidden, &rows)?;
-    let (value, nats) = evidence.cross_entropy(tables.head(), network.bias(), &rows.targets, &rows.weights)?;
+    let (value, nats) = evidence.cross_entropy(tables.head(), network.bias(), &rows.targets, &rows.weights, taught)?;
+    let next_tokens = nats.dim(0)? - rows.noisy;
+    let next_token = match next_tokens {
+        0 => None,
+        count => Some(nats.narrow(0, rows.noisy, count)?.mean_all()?),
+    };
+    let noisy = match next_tokens == 0 && taught.is_none() {
+        true => value.tensor().clone(),
+        false => (nats.narrow(0, 0, rows.noisy)? * rows.weights.narrow(0, 0, rows.noisy)?)?.sum_all()?,
+    };
     Ok(Loss {
         value,
         nats,
+        noisy,
+        next_token,
         aux: hidden.aux_loss()?,
         load: RoutingLoad::of(&hidden),
     })

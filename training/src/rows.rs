@@ -29,8 +29,10 @@ pub struct Corrupted {
     targets: Vec<u32>,
     /// Loss weights of the open rows; they sum to one.
     weights: Vec<f32>,
-    /// What they summed to before.
+    /// What those of the noisy half summed to before.
     weight: f32,
+    /// Open rows of the noisy half; those behind them are of the clean half, and predict next tokens.
+    noisy: usize,
     soft: SoftRows,
     /// Mean of `alpha^2 = s / (1 + s)` over each sequence, for its noisy half; 1 for the clean half.
     signal: Vec<f32>,
@@ -56,6 +58,8 @@ pub(crate) struct Rows {
     pub(crate) evidence: Option<Tensor>,
     pub(crate) targets: Tensor,
     pub(crate) weights: Tensor,
+    /// As in [`Corrupted`].
+    pub(crate) noisy: usize,
     /// For each row of the pass: 0, or 1 + its place among the open rows.
     pub(crate) place: Tensor,
 }
@@ -82,6 +86,7 @@ impl Corrupted {
             targets: Vec::new(),
             weights: Vec::new(),
             weight: 0.0,
+            noisy: 0,
             soft: SoftRows::draw(tokens, levels, embed, noise, step),
             signal: mean_signal(levels, len),
             groups: Groups::default(),
@@ -112,7 +117,42 @@ impl Corrupted {
         let share = total.max(f32::MIN_POSITIVE).recip();
         rows.weights.iter_mut().for_each(|weight| *weight *= share);
         rows.weight = total;
+        rows.noisy = rows.open.len();
         rows
+    }
+
+    /// Lets the rows of the clean half predict the tokens behind them, but for the ends of documents (`end_of_text`), which say
+    /// nothing of what comes next: their mean cross-entropy counts `share` times that of the noisy half. To be called last.
+    #[must_use]
+    pub(crate) fn with_next_tokens(mut self, tokens: &[u32], end_of_text: u32, share: f64) -> Self {
+        let clean = self.each - self.len;
+        let begin = self.open.len();
+        for (sequence, tokens) in tokens.chunks(self.len.max(1)).enumerate() {
+            let row = sequence * self.each + clean;
+            for (at, pair) in tokens.windows(2).enumerate().filter(|(_, pair)| pair[0] != end_of_text) {
+                self.open.push((row + at) as u32);
+                self.targets.push(pair[1]);
+            }
+        }
+        let count = self.open.len() - begin;
+        self.picks.resize(self.open.len(), 0);
+        self.weights
+            .resize(self.open.len(), (share / count.max(1) as f64) as f32);
+        self
+    }
+
+    /// Text position of each open row, counted through all sequences.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = usize> + '_ {
+        let of = |row: &u32| {
+            let (sequence, at) = (*row as usize / self.each, *row as usize % self.each);
+            sequence * self.len + at % self.len
+        };
+        self.open.iter().map(of)
+    }
+
+    /// Open rows of the noisy half, which come first.
+    pub(crate) fn noisy(&self) -> usize {
+        self.noisy
     }
 
     /// What the targets weigh together: of the passes of a step each counts by it.
@@ -186,6 +226,7 @@ impl Corrupted {
             evidence,
             targets: vector(&self.targets)?,
             weights: Tensor::from_slice(&self.weights, self.weights.len(), device)?,
+            noisy: self.noisy,
             place: vector(&self.place)?,
         })
     }

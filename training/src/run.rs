@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use candle_core::Tensor;
 use drdiff_files::{Whole, whole};
 use serde::Serialize;
 
@@ -39,8 +40,11 @@ pub struct StepRecord {
     pub step: u64,
     /// Text tokens seen.
     pub tokens: u64,
-    /// Mean weighted loss since the last line, in nats.
+    /// Mean weighted loss since the last line, in nats; that of masked tokens where a teacher or next tokens count as well.
     pub loss: f64,
+    /// Mean cross-entropy of next tokens since the last line, in nats, if they are learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token_loss: Option<f64>,
     /// Norm of the last gradient before clipping.
     pub gradient_norm: f64,
     /// Learning rate of the last step.
@@ -194,7 +198,8 @@ fn was_measured(log: &Path, steps: u64) -> bool {
 /// Sums losses on the device between log lines.
 #[derive(Default)]
 struct Watch {
-    sum: Option<candle_core::Tensor>,
+    sum: Option<Tensor>,
+    next_token: Option<Tensor>,
     steps: u64,
     since: Option<Instant>,
     mean: Option<f64>,
@@ -210,10 +215,8 @@ impl Watch {
     }
 
     fn add(&mut self, output: &StepOutput) -> Result<()> {
-        self.sum = Some(match self.sum.take() {
-            Some(sum) => (sum + &output.loss)?,
-            None => output.loss.clone(),
-        });
+        add(&mut self.sum, Some(&output.loss))?;
+        add(&mut self.next_token, output.next_token.as_ref())?;
         self.load.add(output.load.clone())?;
         self.steps += 1;
         Ok(())
@@ -226,6 +229,7 @@ impl Watch {
             None => f64::NAN,
         };
         let loss = sum / self.steps as f64;
+        let next_token = self.next_token.as_ref().map(Tensor::to_scalar::<f32>).transpose()?;
         let gradient_norm = f64::from(output.norm.to_scalar::<f32>()?);
         let mean = self.mean.unwrap_or(loss);
         let reason = match loss {
@@ -250,6 +254,7 @@ impl Watch {
             step,
             tokens: trainer.tokens,
             loss,
+            next_token_loss: next_token.map(|sum| f64::from(sum) / self.steps as f64),
             gradient_norm,
             learning_rate: config.rate(step.saturating_sub(1)),
             tokens_per_second: tokens as f64 / seconds,
@@ -264,10 +269,22 @@ impl Watch {
     /// Forgets what is not yet reported, so that validation and saving do not count as training time.
     fn restart(&mut self) {
         self.sum = None;
+        self.next_token = None;
         self.steps = 0;
         self.load = RoutingLoad::default();
         self.since = None;
     }
+}
+
+/// Adds a scalar that there is.
+fn add(sum: &mut Option<Tensor>, value: Option<&Tensor>) -> Result<()> {
+    if let Some(value) = value {
+        *sum = Some(match sum.take() {
+            Some(sum) => (sum + value)?,
+            None => value.clone(),
+        });
+    }
+    Ok(())
 }
 
 struct Log {

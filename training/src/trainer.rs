@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{Builder, Noise, Params, Purpose, Source, Tape};
-use drdiff_model::{Checkpoint, Loading, Network, build};
+use drdiff_model::{Checkpoint, Imported, Loading, Network, build};
 
 use crate::accumulate::{Accumulated, Sum};
+use crate::adapt::{Guided, Original};
 use crate::changes::Change;
 use crate::data::{Corpus, Sampler};
 use crate::distill::{self, Lesson, Teacher};
@@ -32,6 +33,8 @@ pub struct Trainer<'a> {
     pub(crate) changes: Vec<Change>,
     /// Who teaches, in a distillation.
     pub(crate) teacher: Option<Teacher>,
+    /// Who teaches, in an adaptation.
+    original: Option<Original>,
     sampler: Sampler<'a>,
     drill: Option<Drill>,
     noise: Noise,
@@ -40,8 +43,10 @@ pub struct Trainer<'a> {
 
 /// What a step leaves behind, still on the device: reading it waits for the step to end.
 pub struct StepOutput {
-    /// Loss, a scalar.
+    /// Loss, a scalar; that of masked tokens where a teacher or next tokens count as well.
     pub loss: Tensor,
+    /// Cross-entropy of next tokens, a scalar, if they are learned.
+    pub next_token: Option<Tensor>,
     /// Norm of the gradient before clipping, a scalar.
     pub norm: Tensor,
     /// What the routers did.
@@ -70,7 +75,8 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         config.validate()?;
         let vocab = corpus.tokenizer().vocab_size();
-        if config.model.vocab != vocab {
+        // Tables of others may be padded.
+        if vocab > config.model.vocab || (vocab < config.model.vocab && !config.model.next_token) {
             let wanted = config.model.vocab;
             return Err(Error::Config(format!(
                 "`model.vocab` is {wanted}, the corpus has {vocab} tokens; set it to {vocab}"
@@ -101,11 +107,21 @@ impl<'a> Trainer<'a> {
             changes: Vec::new(),
             ready: None,
             teacher: None,
+            original: None,
             corpus,
             network,
             noise,
             config,
         })
+    }
+
+    /// Lets the frozen language model that an adaptation began with teach, by the share that `adapt.teacher` says.
+    ///
+    /// # Errors
+    /// If it does not predict next tokens of the same vocabulary, or the memory cannot be had.
+    pub fn taught_by(mut self, model: Imported) -> Result<Self> {
+        self.original = Some(Original::new(model, &self.config, self.network.device())?);
+        Ok(self)
     }
 
     /// Steps taken so far.
@@ -161,6 +177,11 @@ impl<'a> Trainer<'a> {
     /// One step, each pass of which is recorded on a tape of its own. Nothing is learned before all of them are done.
     fn take_step(&mut self, tape: &dyn Fn() -> Tape) -> Result<StepOutput> {
         self.refresh_teacher()?;
+        if self.original.is_none() && self.config.adapt.is_some_and(|adapt| adapt.teacher > 0.0) {
+            return Err(Error::Config(
+                "`adapt.teacher` wants a teacher; name the language model with `--teacher`, or set it to 0".to_owned(),
+            ));
+        }
         let passes = self.config.accumulate as u64;
         let mut sum = Accumulated::default();
         for key in self.step * passes..(self.step + 1) * passes {
@@ -170,12 +191,22 @@ impl<'a> Trainer<'a> {
             // A GPU still works on this pass when its operations have been queued: time to draw the next one.
             self.ready = Some(self.draw(key + 1)?);
         }
-        let Sum { gradients, loss, load } = sum.mean()?;
+        let Sum {
+            gradients,
+            loss,
+            next_token,
+            load,
+        } = sum.mean()?;
         let rate = self.config.rate(self.step);
         let norm = self.optimizer.step(gradients, rate, &self.config.optimizer)?;
         self.step += 1;
         self.tokens += passes * (self.config.batch * self.config.model.context) as u64;
-        Ok(StepOutput { loss, norm, load })
+        Ok(StepOutput {
+            loss,
+            next_token,
+            norm,
+            load,
+        })
     }
 
     /// The loss of forward pass `key`, and what its targets weigh.
@@ -191,8 +222,13 @@ impl<'a> Trainer<'a> {
             return Ok((learned, weight));
         }
         let conditioned = self.noise.uniform(Purpose::SelfCondition, key, 0) < self.config.self_conditioning;
-        let loss = loss(&self.network, &ready.corrupted, &layout, conditioned, Some(tape))?;
-        Ok((Learned::new(&loss.value, loss.aux.as_ref(), loss.load)?, weight))
+        let taught = match (&self.original, &ready.guided) {
+            (Some(original), Some((tokens, guided))) => Some(original.teach(tokens, guided)?),
+            _ => None,
+        };
+        let (corrupted, taught) = (&ready.corrupted, taught.as_ref());
+        let loss = loss(&self.network, corrupted, &layout, conditioned, taught, Some(tape))?;
+        Ok((loss.try_into()?, weight))
     }
 
     /// Draws pass `key` on the host: windows, block size, levels, noise.
@@ -226,12 +262,24 @@ impl<'a> Trainer<'a> {
         if whole {
             corrupted = corrupted.alone();
         }
-        let corrupted = corrupted.in_blocks(&levels, block_size, budget);
+        let mut corrupted = corrupted.in_blocks(&levels, block_size, budget);
+        let mut guided = None;
+        if let Some(adapt) = &self.config.adapt {
+            if adapt.next_token > 0.0 && !whole {
+                let end = self.corpus.tokenizer().end_of_text();
+                corrupted = corrupted.with_next_tokens(&tokens, end, adapt.next_token);
+            }
+            if self.original.is_some() {
+                let guide = Guided::new(&corrupted, &levels, (model.context, block_size), adapt.teacher);
+                guided = Some((tokens, guide));
+            }
+        }
         Ok(Ready {
             key,
             block_size,
             corrupted,
             lesson,
+            guided,
         })
     }
 }
@@ -242,6 +290,8 @@ struct Ready {
     block_size: usize,
     corrupted: Corrupted,
     lesson: Option<Lesson>,
+    /// Its tokens, and which of its rows the original teaches.
+    guided: Option<(Vec<u32>, Guided)>,
 }
 
 fn initialise(config: &TrainConfig, noise: Noise, device: &Device) -> Result<(Network, Params)> {

@@ -66,6 +66,7 @@ impl Trial {
             TrialLayout::NoisyClean { block_size } => (
                 NoisyClean {
                     attention: attention.clone(),
+                    causal: config.causal_context,
                 }
                 .plan(len, block_size)?,
                 attention.noisy_clean_units(len, block_size)?,
@@ -102,7 +103,9 @@ impl Trial {
         let draw = |at| (self.noise.uniform(Purpose::Data, self.step, at) * vocab as f64) as u32;
         let tokens: Vec<u32> = (0..self.tokens() as u64).map(draw).collect();
         let tape = Tape::new();
-        let Learned { value, objective, load } = match self.layout {
+        let Learned {
+            value, objective, load, ..
+        } = match self.layout {
             TrialLayout::Plain => self.plain(&tokens, &tape)?,
             TrialLayout::NoisyClean { block_size } => self.noisy_clean(&tokens, block_size, &tape)?,
         };
@@ -111,7 +114,12 @@ impl Trial {
         self.step += 1;
         self.taken = load.taken();
         let loss = value;
-        Ok(StepOutput { loss, norm, load })
+        Ok(StepOutput {
+            loss,
+            next_token: None,
+            norm,
+            load,
+        })
     }
 
     /// Text tokens of a step.
@@ -169,7 +177,7 @@ impl Trial {
             .forward(&tables, &input, &mut [segment], &mut Default::default())?;
         let weights = Tensor::full((rows as f32).recip(), rows, device)?;
         let evidence = self.network.evidence(&hidden)?;
-        let (value, _) = evidence.cross_entropy(tables.head(), self.network.bias(), &ids, &weights)?;
+        let (value, _) = evidence.cross_entropy(tables.head(), self.network.bias(), &ids, &weights, None)?;
         Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))
     }
 
@@ -190,7 +198,6 @@ impl Trial {
             units: self.units.clone(),
             rotary: &self.rotary,
         };
-        let loss = loss(&self.network, &corrupted, &layout, false, Some(tape))?;
-        Learned::new(&loss.value, loss.aux.as_ref(), loss.load)
+        loss(&self.network, &corrupted, &layout, false, None, Some(tape))?.try_into()
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::DType;
+use drdiff_attention::{LayerPlans, block_causal};
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
-use drdiff_kernels::Noise;
-use drdiff_model::Network;
+use drdiff_kernels::{Noise, TilePlan};
+use drdiff_model::{Network, next_token_nats};
 use serde::Serialize;
 
 use crate::data::{DataError, Split, Window};
@@ -139,18 +140,22 @@ impl<'a> Bounds<'a> {
         self
     }
 
-    /// The bound on `windows` that are written in blocks of `block_size`.
+    /// The bound on `windows` that are written in blocks of `block_size`. Networks that predict next tokens write blocks of one
+    /// position so, of which each is given all before it: of all positions but the first.
     ///
     /// # Errors
     /// If the block size does not divide the windows, or an operation fails.
     pub fn of(&self, windows: &[Window], block_size: usize) -> Result<BlockBound> {
         let model = self.network.config();
+        if block_size == 1 && model.next_token {
+            return self.token_by_token(windows);
+        }
         let mut attention = 0;
         let (mut bound, mut parts) = (BoundAccumulator::default(), self.parts.clone());
         self.each_pass(windows, block_size, |corrupted, layout, masked| {
             let retrieval = model.retrieval_flops(layout.units.as_deref());
             attention = layout.plan.flops(model.layers, model.heads, model.head_dim) + retrieval;
-            let nats = loss(self.network, corrupted, layout, false, None)?
+            let nats = loss(self.network, corrupted, layout, false, None, None)?
                 .nats
                 .to_dtype(DType::F64)?
                 .to_vec1::<f64>()?;
@@ -168,16 +173,50 @@ impl<'a> Bounds<'a> {
             }
             Ok(())
         })?;
+        Ok(self.report(windows, block_size, attention, (&bound, &parts)))
+    }
+
+    fn token_by_token(&self, windows: &[Window]) -> Result<BlockBound> {
+        let (mut bound, mut parts) = (BoundAccumulator::default(), self.parts.clone());
+        let mut predicted = vec![true; self.len];
+        predicted[0] = false;
+        for window in windows {
+            self.go_on()?;
+            let nats = next_token_nats(self.network, &window.ids, 1)?;
+            parts.add(&predicted, 1, &nats)?;
+            nats.iter().try_for_each(|nats| bound.add(1, 1, *nats))?;
+        }
+        let model = self.network.config();
+        let plan = LayerPlans::from(TilePlan::new(&[block_causal(self.len, 1)?])?);
+        let attention = plan.flops(model.layers, model.heads, model.head_dim);
+        Ok(self.report(windows, 1, attention, (&bound, &parts)))
+    }
+
+    fn report(
+        &self,
+        windows: &[Window],
+        block_size: usize,
+        attention: u64,
+        (bound, parts): (&BoundAccumulator, &Parts),
+    ) -> BlockBound {
         let bytes = windows.iter().map(|window| window.bytes).sum();
         let tokens = (windows.len() * self.len) as u64;
-        Ok(BlockBound {
+        BlockBound {
             block_size,
             nats: bound.nats_per_token(),
             error: bound.standard_error(),
             bits_per_byte: bound.bits_per_byte(tokens, bytes),
             attention_flops: attention / self.len as u64,
             parts: parts.bounds(),
-        })
+        }
+    }
+
+    /// Fails if the measurement is to end.
+    fn go_on(&self) -> Result<()> {
+        match self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            true => Err(Error::Stopped),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -202,9 +241,7 @@ impl<'a> Bounds<'a> {
         }
         let masks = MaskPlan::new(&VALIDATION, 0, windows.len() * len / block_size, block_size)?;
         for (part, windows) in windows.chunks(self.batch).enumerate() {
-            if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-                return Err(Error::Stopped);
-            }
+            self.go_on()?;
             let tokens: Vec<u32> = windows.iter().flat_map(|window| window.ids.iter().copied()).collect();
             let first = part * self.batch * len;
             let masked = &masks.masked()[first..first + tokens.len()];

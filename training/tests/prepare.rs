@@ -109,6 +109,64 @@ fn a_tokenizer_can_be_reused() {
 }
 
 #[test]
+fn conversations_are_written_by_the_template_of_the_tokenizer() {
+    let stories = Stories::write();
+    let first = stories.prepare(&options());
+    let put = |name: &str, bytes: &[u8]| {
+        let path = stories.dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let said = "Say <|end|> twice.\n";
+    let chat = serde_json::json!({ "messages": [
+        {"role": "user", "content": said}, {"role": "assistant", "content": "No."},
+    ]});
+    let chats = [put("chats.jsonl", format!("{chat}\n").as_bytes())];
+    let prepared = |out: &str, path: std::path::PathBuf| {
+        let tokenizer = TokenizerChoice::Reuse(path);
+        let other = PrepareOptions { tokenizer, ..options() };
+        let out = stories.dir.path().join(out);
+        prepare(&chats, &[], &out, &other, &mut |_| ControlFlow::Continue(())).map(|_| Corpus::open(&out).unwrap())
+    };
+    let error = prepared("none", stories.out().join("tokenizer.json"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("no chat template") && error.contains("--tokenizer"),
+        "{error}"
+    );
+
+    let template = "{% for one in messages %}{{ one.role }}: {{ one.content }}<|end|>{% endfor %}";
+    let folder = stories.dir.path().join("model");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), first.tokenizer().json()).unwrap();
+    std::fs::write(folder.join("chat_template.jinja"), template).unwrap();
+    let corpus = prepared("chats", folder).unwrap();
+    let tokenizer = corpus.tokenizer();
+    let ids = |text: &str| tokenizer.encode(text).unwrap();
+    let end = [tokenizer.end_of_text()];
+    let turns = [
+        ids(&format!("user: {said}")),
+        end.to_vec(),
+        ids("assistant: No."),
+        end.repeat(2),
+    ];
+    let shard = &corpus.shards(Split::Train)["text"];
+    assert_eq!(shard.read(0..shard.tokens()).unwrap(), turns.concat());
+    // Who trains on the corpus can write by the template as well.
+    let words = drdiff_model::Words::read(&stories.dir.path().join("chats")).unwrap();
+    assert_eq!(words.template.unwrap().source(), template);
+    assert_eq!(corpus.beside().unwrap().len(), 2);
+
+    let both = format!("{{\"text\": \"a\", \"messages\": []}}\n{chat}\n");
+    let error = refusal("x.jsonl", both.as_bytes());
+    assert!(
+        error.contains("both `text` and `messages`") && error.contains("line 1"),
+        "{error}"
+    );
+}
+
+#[test]
 fn progress_ends_at_the_total() {
     let stories = Stories::write();
     let mut seen = Vec::new();

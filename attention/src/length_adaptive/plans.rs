@@ -3,7 +3,7 @@
 use drdiff_kernels::{TILE, TilePlan, Visibility};
 
 use super::LengthAdaptive;
-use crate::{Error, Result, noisy_clean};
+use crate::{Error, Result, noisy_causal, noisy_clean};
 
 impl LengthAdaptive {
     /// The plan of a text of `len` positions that is denoised whole: each sees to both sides.
@@ -24,8 +24,19 @@ impl LengthAdaptive {
     /// # Errors
     /// If the numbers make no plan, the block size is impossible, or a sparse half is not made of whole tiles.
     pub fn noisy_clean(&self, len: usize, block_size: usize) -> Result<TilePlan> {
+        self.halves(noisy_clean(len, block_size)?, len, block_size)
+    }
+
+    /// [`LengthAdaptive::noisy_clean`] of what [`noisy_causal`] allows.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn noisy_causal(&self, len: usize, block_size: usize) -> Result<TilePlan> {
+        self.halves(noisy_causal(len, block_size)?, len, block_size)
+    }
+
+    fn halves(&self, visibility: Visibility, len: usize, block_size: usize) -> Result<TilePlan> {
         self.validate()?;
-        let visibility = noisy_clean(len, block_size)?;
         if len <= self.dense {
             return Ok(TilePlan::new(&[visibility])?);
         }
@@ -178,6 +189,19 @@ mod tests {
             }
             assert_eq!(plan.cost().pairs, pairs, "{n} in {block}");
         }
+    }
+
+    #[test]
+    fn a_causal_context_loses_later_positions_alone() {
+        let (n, block) = (640, 24);
+        let [plan, causal] = [small().noisy_clean(n, block), small().noisy_causal(n, block)].map(Result::unwrap);
+        let mut fewer = 0;
+        for (q, k) in (0..2 * n).flat_map(|q| (0..2 * n).map(move |k| (q, k))) {
+            let later = q >= n && k > q;
+            assert_eq!(lists(&causal, q, k), lists(&plan, q, k) && !later, "{q} {k}");
+            fewer += u64::from(later && lists(&plan, q, k));
+        }
+        assert!(fewer > 0 && causal.cost().pairs + fewer == plan.cost().pairs);
     }
 
     #[test]

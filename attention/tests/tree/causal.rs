@@ -139,6 +139,7 @@ fn a_text_in_one_lowest_node_is_softmax() {
         let out = tile_attention(&q, &k, &v, &plan, case.twin.scale).unwrap().out;
         let dense = NoisyClean {
             attention: AttentionConfig::default(),
+            causal: false,
         };
         let Reads::Tiles(dense) = dense.plan(text, block).unwrap().of(0).clone() else {
             panic!("dense plans are of tiles")
@@ -251,7 +252,11 @@ fn layouts_that_make_no_tree_are_refused() {
             ..AttentionConfig::default()
         };
         let checked = attention.check_block(block, text).map_err(|error| error.to_string());
-        let planned = NoisyClean { attention }.plan(text, block);
+        let planned = NoisyClean {
+            attention,
+            causal: false,
+        }
+        .plan(text, block);
         let planned = planned.map(|_| ()).map_err(|error| error.to_string());
         assert_eq!(checked, planned);
         planned

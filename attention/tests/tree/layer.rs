@@ -66,6 +66,7 @@ fn each_half_of_the_training_layout_is_a_tree_of_its_own() {
     let attention = attention();
     let halves = NoisyClean {
         attention: attention.clone(),
+        causal: false,
     };
     let plan = halves.plan(LEN, LEN).unwrap();
     let x = rows(2);
@@ -110,7 +111,12 @@ fn in_blocks(first: i64, layer: &SelfAttention, x: &Value) -> Value {
     let segment = Segment {
         batch: 1,
         len: 2 * TEXT,
-        plan: NoisyClean { attention }.plan(TEXT, 16).unwrap(),
+        plan: NoisyClean {
+            attention,
+            causal: false,
+        }
+        .plan(TEXT, 16)
+        .unwrap(),
         units: None,
         rotary: &rotary,
         past: None,

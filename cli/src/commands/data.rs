@@ -22,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   drdiff data prepare books/*.jsonl.zst notes.txt -o shards
   drdiff data prepare more.txt -o more --tokenizer shards/tokenizer.json --valid held-out.txt
+  drdiff data prepare chats.jsonl -o chats --tokenizer SmolLM2-135M-Instruct.gguf
 ";
 
 const RECALL_EXAMPLES: &str = "\
@@ -68,7 +69,7 @@ struct RecallArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 struct PrepareArgs {
-    /// Text to learn from: .txt, or .jsonl with the fields text, title and tier; as they are or packed (.gz, .zst)
+    /// Text to learn from: .txt, or .jsonl with the fields text (or messages), title and tier; as they are or packed (.gz, .zst)
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder to write; it must not exist
@@ -77,8 +78,8 @@ struct PrepareArgs {
     /// Replace the folder if it exists, was written by this command and holds nothing else
     #[arg(long)]
     overwrite: bool,
-    /// Use this tokenizer.json instead of learning one
-    #[arg(long, value_name = "FILE", conflicts_with = "vocab")]
+    /// Use this tokenizer.json, or that of a language model (a folder, or a GGUF file), instead of learning one
+    #[arg(long, value_name = "FILE|FOLDER", conflicts_with = "vocab")]
     tokenizer: Option<PathBuf>,
     #[arg(long, value_name = "N", help = format!("Size of the vocabulary to learn [default: {}]", default_vocab()))]
     vocab: Option<usize>,

@@ -89,6 +89,7 @@ pub(crate) fn trained(network: &Network, attention: &AttentionConfig, block: usi
     let positions = (0..LEN as i64).chain(0..LEN as i64).collect();
     let pattern = NoisyClean {
         attention: attention.clone(),
+        causal: false,
     };
     let reads = Reads {
         plan: pattern.plan(LEN, block).unwrap(),

@@ -79,3 +79,11 @@ pub fn cross_entropy(h: &[f64], table: &[f64], bias: &[f64], targets: &[usize], 
         })
         .collect()
 }
+
+/// `-sum_x target(x) ln softmax(h table^T + bias)(x)` in nats, row by row; `target: [N, V]`.
+#[must_use]
+pub fn soft_cross_entropy(target: &[f64], h: &[f64], table: &[f64], bias: &[f64], width: usize) -> Vec<f64> {
+    let q = distribution(h, table, bias, width);
+    let nats = |(p, q): (&[f64], &[f64])| -p.iter().zip(q).map(|(p, q)| p * q.ln()).sum::<f64>();
+    target.chunks(bias.len()).zip(q.chunks(bias.len())).map(nats).collect()
+}

@@ -24,7 +24,7 @@ mod swiglu;
 
 pub(crate) use add::add;
 pub(crate) use cpu::Operand;
-pub(crate) use cross_entropy::{Parts, cross_entropy_parts};
+pub(crate) use cross_entropy::{Lesson, Parts, cross_entropy_parts};
 pub(crate) use divergence::divergence_parts;
 pub(crate) use embedding::backward as embedding_backward;
 pub(crate) use expectation::Expectation;
@@ -40,7 +40,7 @@ pub(crate) use swiglu::SwiGlu;
 
 pub use attention::{Attention, AttentionPass, tile_attention};
 pub use categorical::categorical;
-pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
+pub use cross_entropy::{CrossEntropy, Taught, linear_cross_entropy};
 pub use divergence::SoftTarget;
 pub use embedding::embedding;
 pub use entropy::entropy_shares;

@@ -212,7 +212,8 @@ impl Builder {
 
     fn place(&self, found: Option<Loaded>, shape: &Shape, trainable: bool) -> Result<Param> {
         let dense = match found {
-            Some(Loaded::Quantized(tensor)) if !trainable && shape.rank() == 2 => {
+            // Products with blocks of a few bits are made on the CPU alone.
+            Some(Loaded::Quantized(tensor)) if !trainable && shape.rank() == 2 && self.device.is_cpu() => {
                 return Ok(Param::Quantized(QuantizedMatrix::new(tensor)?));
             }
             Some(Loaded::Quantized(tensor)) => tensor.dequantize(&self.device)?,

@@ -3,12 +3,12 @@
 use super::Value;
 use super::ops::gradients;
 use crate::Result;
-use crate::ops::{self, Expectation, Parts, SoftTarget};
+use crate::ops::{self, Expectation, Lesson, Parts, SoftTarget, Taught};
 use candle_core::Tensor;
 
 impl Value {
-    /// Weighted cross-entropy of `softmax(self table^T + bias)`: the loss, a scalar, and the nats of each row.
-    /// See [`ops::linear_cross_entropy`].
+    /// Weighted cross-entropy of `softmax(self table^T + bias)`: the loss, a scalar, and the nats of each row's token.
+    /// See [`ops::linear_cross_entropy`]. What is `taught` is a share of the targets, of which the tokens are the rest.
     ///
     /// # Errors
     /// If shapes or dtypes do not fit.
@@ -18,11 +18,17 @@ impl Value {
         bias: &Tensor,
         targets: &Tensor,
         weights: &Tensor,
+        taught: Option<&Taught>,
     ) -> Result<(Self, Tensor)> {
         let bias = Self::parameter(bias);
         let inputs = [self, table, &bias];
         let learned = inputs.iter().any(|input| input.is_recorded());
-        let parts = ops::cross_entropy_parts(inputs.map(Self::tensor), targets, weights, learned)?;
+        let lesson = Lesson {
+            targets,
+            weights,
+            taught,
+        };
+        let parts = ops::cross_entropy_parts(inputs.map(Self::tensor), lesson, learned)?;
         Ok(Self::with_parts(inputs, parts))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::compare::{compare_runs, gpu, numbers, on_cpu, tolerance};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{Noise, Purpose, SoftTarget, Tape, Value, categorical};
+use drdiff_kernels::{Noise, Purpose, SoftTarget, Tape, Taught, Value, categorical};
 use drdiff_testkit::{Inputs, assert_close_within, assert_no_worse};
 
 const SHAPES: [(usize, usize, usize); 3] = [(5, 70, 8), (70, 8192, 64), (2100, 300, 32)];
@@ -71,6 +71,33 @@ fn check(what: &str, run: impl Fn(&Device, DType) -> Result<Vec<Vec<f64>>>) -> R
     assert_close_within(what, &got[0], &want[0], tolerance(DType::BF16));
     for (index, ((got, plain), want)) in got.iter().zip(&plain).zip(&want).enumerate().skip(1) {
         assert_no_worse(&format!("{what}, gradient {index}"), got, plain, want);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_token_and_a_teacher() -> Result<()> {
+    for shape in SHAPES.into_iter().chain([(300, 1001, 64), (9000, 77, 16)]) {
+        let case = Case::new(shape)?;
+        let (rows, vocab, _) = shape;
+        let targets: Vec<u32> = (0..rows).map(|row| (row * row % vocab) as u32).collect();
+        let shares: Vec<f32> = (0..rows).map(|row| [0.0, 0.7, 1.0][row % 3]).collect();
+        check(&format!("taught {shape:?}"), |device, dtype| {
+            let weights = case.weights.to_device(device)?.to_dtype(DType::F32)?;
+            let targets = Tensor::from_slice(&targets, rows, device)?;
+            let shares = Tensor::from_slice(&shares, rows, device)?;
+            case.run((device, dtype), |h, table, bias, target| {
+                let taught = Taught {
+                    h: target.parts[0].0.clone(),
+                    table: target.table.clone(),
+                    bias: target.bias.clone(),
+                    shares: shares.clone(),
+                };
+                h.cross_entropy(table, bias, &targets, &weights, Some(&taught))
+                    .unwrap()
+                    .0
+            })
+        })?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Learning from whole distributions: losses, means and gradients against their twins.
 
 use candle_core::{Result, Tensor};
-use drdiff_kernels::{Gradients, SoftTarget, Tape, Value, naive};
+use drdiff_kernels::{Gradients, SoftTarget, Tape, Taught, Value, naive};
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 const SHAPES: [(usize, usize, usize); 4] = [(1, 2, 1), (7, 65, 5), (33, 200, 8), (2051, 9, 3)];
@@ -119,6 +119,46 @@ fn divergence_and_gradients_match_the_twin() -> Result<()> {
             assert_close("loss", &loss, &[value(&case.h, &case.table, &case.bias)]);
             case.check(&gradients, value);
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_token_and_a_teacher_share_a_target() -> Result<()> {
+    for shape in SHAPES {
+        let case = Case::new(shape, 1);
+        let (rows, vocab) = (case.rows, case.vocab);
+        let targets: Vec<usize> = (0..rows).map(|row| (row * row + 1) % vocab).collect();
+        // Every third row has no teacher, every fourth nothing else.
+        let share = |row: usize| [0.0, 0.7, 0.3, 1.0][if row.is_multiple_of(3) { 0 } else { row % 4 }];
+        let shares: Vec<f64> = (0..rows).map(share).collect();
+        let mut wanted = case.wanted();
+        for (row, p) in wanted.chunks_mut(vocab).enumerate() {
+            p.iter_mut().for_each(|p| *p *= shares[row]);
+            p[targets[row]] += 1.0 - shares[row];
+        }
+        let SoftTarget { parts, table, bias } = case.target()?;
+        let taught = Taught {
+            h: parts[0].0.clone(),
+            table,
+            bias,
+            shares: tensor(&shares, &[rows])?,
+        };
+        let ids: Vec<u32> = targets.iter().map(|id| *id as u32).collect();
+        let ids = Tensor::from_vec(ids, rows, taught.h.device())?;
+        let weights = tensor(&case.weights, &[rows])?;
+        let op = |[h, table]: [&Value; 2], bias: &Tensor| {
+            let (loss, nats) = h.cross_entropy(table, bias, &ids, &weights, Some(&taught)).unwrap();
+            let plain = naive::cross_entropy(&case.h, &case.table, &case.bias, &targets, case.width);
+            assert_close("nats of the tokens", &values(&nats).unwrap(), &plain);
+            loss
+        };
+        let (loss, gradients) = case.run(op)?;
+        let value = |h: &[f64], table: &[f64], bias: &[f64]| {
+            case.weighted(&naive::soft_cross_entropy(&wanted, h, table, bias, case.width))
+        };
+        assert_close("loss", &loss, &[value(&case.h, &case.table, &case.bias)]);
+        case.check(&gradients, value);
     }
     Ok(())
 }

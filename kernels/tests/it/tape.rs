@@ -166,7 +166,11 @@ fn the_vocabulary_head() -> Result<()> {
                 .unwrap()
                 .loss)
         },
-        |_, x| Ok(x[0].cross_entropy(&x[1], xs[2].as_tensor(), &targets, &weights)?.0),
+        |_, x| {
+            Ok(x[0]
+                .cross_entropy(&x[1], xs[2].as_tensor(), &targets, &weights, None)?
+                .0)
+        },
     )
 }
 

@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 
 use std::path::Path;
 
+use candle_core::{DType, Device};
 use drdiff_kernels::Loaded;
 
-use crate::{ModelConfig, sizes};
+use crate::{Mask, ModelConfig, sizes};
 
 pub use gguf::import_gguf;
 pub use hugging_face::import_folder;
@@ -31,6 +32,25 @@ pub struct Imported {
 }
 
 impl Imported {
+    /// The same network with a vector of its own for absorbed positions, which begins as the mean of all tokens: what an adaptation
+    /// to diffusion begins with.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn with_mask(mut self) -> crate::Result<Self> {
+        if self.config.mask == Mask::Absent {
+            let embedding = match self.tensors.get("embedding") {
+                Some(Loaded::Dense(table)) => table.to_dtype(DType::F32)?,
+                Some(Loaded::Quantized(table)) => table.dequantize(&Device::Cpu)?,
+                None => return Err(crate::Error::Config("the weights hold no `embedding`".to_owned())),
+            };
+            let absorbed = Loaded::Dense(embedding.mean(0)?);
+            self.tensors.insert("absorbed".to_owned(), absorbed);
+            self.config.mask = Mask::Learned;
+        }
+        Ok(self)
+    }
+
     /// Holds the sizes against the tensors of the file at `path`.
     fn checked(self, path: &Path) -> Result<Self> {
         let shapes = self

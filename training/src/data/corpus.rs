@@ -1,9 +1,9 @@
 //! A prepared corpus, open for reading.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use drdiff_model::Tokenizer;
+use drdiff_model::{Tokenizer, Words};
 
 use super::error::DataError;
 use super::manifest::{Manifest, Split, TOKENIZER};
@@ -21,6 +21,7 @@ pub struct Window {
 /// A corpus folder: tokenizer, manifest and open shards. Memory does not grow with the text.
 #[derive(Debug)]
 pub struct Corpus {
+    dir: PathBuf,
     manifest: Manifest,
     tokenizer: Tokenizer,
     /// Bytes of text for each id.
@@ -62,6 +63,7 @@ impl Corpus {
         let ids = 0..tokenizer.vocab_size() as u32;
         let byte_lengths = ids.map(|id| tokenizer.bytes_of(id).len() as u64).collect();
         Ok(Self {
+            dir: dir.to_owned(),
             manifest,
             tokenizer,
             byte_lengths,
@@ -92,6 +94,16 @@ impl Corpus {
     /// The tokenizer of the ids.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// Files beside the tokenizer that a model of this corpus keeps as well, such as its chat template: names and contents.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn beside(&self) -> Result<Vec<(&'static str, Vec<u8>)>, DataError> {
+        let paths = Words::BESIDE.iter().map(|name| (*name, self.dir.join(name)));
+        let read = |(name, path): (_, PathBuf)| Ok((name, std::fs::read(&path).map_err(DataError::io(&path))?));
+        paths.filter(|(_, path)| path.exists()).map(read).collect()
     }
 
     /// Shards of one split by tier.

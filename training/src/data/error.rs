@@ -80,9 +80,14 @@ pub enum DataError {
     /// Learning the merges failed.
     #[error("training the tokenizer failed: {0}")]
     Train(String),
-    /// More tokens than u16 can number.
-    #[error("a vocabulary of {0} entries does not fit the shards (at most 65536); use a smaller tokenizer")]
-    Vocabulary(usize),
+    /// A model whose tokenizer cannot be used.
+    #[error(transparent)]
+    Model(#[from] drdiff_model::Error),
+    /// A conversation, and a tokenizer without a template.
+    #[error(
+        "the files hold conversations (`messages`), and the tokenizer has no chat template; name a model that has one with --tokenizer"
+    )]
+    NoTemplate,
     /// A corpus folder or shard that is damaged or of another version.
     #[error("{path} is not a usable corpus file: {reason}; run `drdiff data prepare` again")]
     Corrupt {

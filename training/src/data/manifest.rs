@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use drdiff_model::Words;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
@@ -162,6 +163,7 @@ impl Manifest {
         let shards = self.train.values().chain(self.valid.values());
         let mut files: Vec<&str> = shards.map(|shard| shard.file.as_str()).collect();
         files.extend([MANIFEST, &self.tokenizer.file]);
+        files.extend(Words::BESIDE);
         files
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use drdiff_model::{Tokenizer, paragraphs};
+use drdiff_model::{Tokenizer, Words, paragraphs};
 use rayon::prelude::*;
 
 use super::error::DataError;
@@ -104,8 +104,9 @@ impl Passes<'_> {
         train: &[PathBuf],
         valid: &[PathBuf],
         dir: &Path,
-        tokenizer: &Tokenizer,
+        words: &Words,
     ) -> Result<Manifest, DataError> {
+        let tokenizer = &words.tokenizer;
         let files: Vec<_> = train
             .iter()
             .map(|path| (Split::Train, path))
@@ -126,7 +127,7 @@ impl Passes<'_> {
                 }
                 documents += batch.len() as u64;
                 counter.documents += batch.len() as u64;
-                for encoded in encode_batch(&batch, split, (self.options, &self.kept), tokenizer)? {
+                for encoded in encode_batch(&batch, split, (self.options, &self.kept), words)? {
                     let Some(encoded) = encoded else {
                         empty += 1;
                         continue;
@@ -170,7 +171,7 @@ impl Passes<'_> {
 struct Encoded {
     split: Split,
     tier: String,
-    ids: Vec<u16>,
+    ids: Vec<u32>,
     bytes: u64,
 }
 
@@ -215,13 +216,34 @@ fn encode_batch(
     batch: &[Document],
     split: Split,
     (options, kept): (&PrepareOptions, &Kept),
-    tokenizer: &Tokenizer,
+    words: &Words,
 ) -> Result<Vec<Option<Encoded>>, DataError> {
+    let tokenizer = &words.tokenizer;
     batch
         .par_iter()
         .map(|document| {
             if document.text.is_empty() {
                 return Ok(None);
+            }
+            let tier = document.tier.clone().unwrap_or_else(|| options.default_tier.clone());
+            let split = match kept.holds(options.seed, document) {
+                true => Split::Valid,
+                false => split,
+            };
+            if let Some(messages) = &document.messages {
+                let mut ids = words
+                    .template
+                    .as_ref()
+                    .ok_or(DataError::NoTemplate)?
+                    .render(messages, false)?;
+                let bytes = ids.iter().map(|id| tokenizer.bytes_of(*id).len() as u64).sum();
+                ids.push(tokenizer.end_of_text());
+                return Ok(Some(Encoded {
+                    split,
+                    tier,
+                    ids,
+                    bytes,
+                }));
             }
             let shown = share_of(options.seed, "title", &document.id) < options.title_probability;
             // A text that opens with its title has it already.
@@ -236,13 +258,6 @@ fn encode_batch(
             ids.extend(tokenizer.encode(&document.text)?);
             ids.push(tokenizer.end_of_text());
             let bytes = document.text.len() + title.map_or(0, |title| title.len() + 2);
-            // The vocabulary was checked to fit u16.
-            let ids = ids.into_iter().map(|id| id as u16).collect();
-            let tier = document.tier.clone().unwrap_or_else(|| options.default_tier.clone());
-            let split = match kept.holds(options.seed, document) {
-                true => Split::Valid,
-                false => split,
-            };
             Ok(Some(Encoded {
                 split,
                 tier,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use drdiff_files::{Error, NewFolder};
-use drdiff_model::Tokenizer;
+use drdiff_model::Words;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
@@ -56,7 +56,8 @@ pub enum TokenizerChoice {
         /// Number of ids, special tokens included.
         vocab_size: usize,
     },
-    /// Use this `tokenizer.json`; the path is not written into the manifest.
+    /// Use this `tokenizer.json`, or that of a language model: a folder of Hugging Face, or a GGUF file. The path is not written
+    /// into the manifest.
     Reuse(#[serde(skip)] PathBuf),
 }
 
@@ -109,18 +110,18 @@ pub fn prepare(
         kept,
         progress,
     };
-    let tokenizer = match &options.tokenizer {
-        TokenizerChoice::Reuse(path) => Tokenizer::from_file(path)?,
-        TokenizerChoice::Train { vocab_size } => passes.train_tokenizer(train, *vocab_size)?,
+    let words = match &options.tokenizer {
+        TokenizerChoice::Reuse(path) => Words::read(path)?,
+        TokenizerChoice::Train { vocab_size } => passes.train_tokenizer(train, *vocab_size)?.into(),
     };
-    if tokenizer.vocab_size() > usize::from(u16::MAX) + 1 {
-        return Err(DataError::Vocabulary(tokenizer.vocab_size()));
-    }
 
     let folder = NewFolder::begin(out)?;
     let dir = folder.path();
-    drdiff_files::write(&dir.join(TOKENIZER), tokenizer.json())?;
-    let manifest = passes.encode(train, valid, dir, &tokenizer)?;
+    drdiff_files::write(&dir.join(TOKENIZER), words.tokenizer.json())?;
+    for (name, content) in words.beside() {
+        drdiff_files::write(&dir.join(name), &content)?;
+    }
+    let manifest = passes.encode(train, valid, dir, &words)?;
     manifest.write(dir)?;
     // Much may have happened since the beginning.
     let replaces = out.exists();

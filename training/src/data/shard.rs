@@ -1,7 +1,8 @@
 //! The shard format: the tokens of one tier and split, ready to be read at any place.
 //!
-//! Little-endian throughout: magic `DRDIFFTK`, version u32, vocabulary u32, tokens u64, documents u64; then the tokens
-//! as u16; then `documents + 1` offsets as u64 (first token of each document, and the end).
+//! Little-endian throughout: magic `DRDIFFTK`, version u32, vocabulary u32, tokens u64, documents u64; then the tokens as
+//! u16, or as u32 for a vocabulary of more than 65,536 (version 2); then `documents + 1` offsets as u64 (first token of each
+//! document, and the end).
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,10 @@ use super::error::DataError;
 
 /// First bytes of every shard.
 pub(super) const MAGIC: [u8; 8] = *b"DRDIFFTK";
-/// Changes when a reader of the old format would go wrong.
-pub(super) const VERSION: u32 = 1;
+/// Tokens of two bytes; a reader of this version would go wrong with wider ones.
+const NARROW: u32 = 1;
+/// Tokens of four bytes.
+const WIDE: u32 = 2;
 /// Bytes before the first token.
 pub(super) const HEADER: usize = 32;
 
@@ -29,10 +32,26 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Bytes of a token.
+    pub(super) fn width(self) -> usize {
+        match self.version() {
+            WIDE => size_of::<u32>(),
+            _ => size_of::<u16>(),
+        }
+    }
+
+    fn version(self) -> u32 {
+        if self.vocabulary > u32::from(u16::MAX) + 1 {
+            WIDE
+        } else {
+            NARROW
+        }
+    }
+
     pub(super) fn to_bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version().to_le_bytes());
         bytes[12..16].copy_from_slice(&self.vocabulary.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.tokens.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.documents.to_le_bytes());
@@ -45,19 +64,23 @@ impl Header {
         if bytes[0..8] != MAGIC {
             return Err("it is not a token shard".into());
         }
-        if word(8) != VERSION {
-            return Err(format!("its version is {}, this program reads {VERSION}", word(8)));
-        }
-        Ok(Self {
+        let header = Self {
             vocabulary: word(12),
             tokens: long(16),
             documents: long(24),
-        })
+        };
+        match word(8) {
+            version if version == header.version() => Ok(header),
+            NARROW | WIDE => Err("its tokens have the wrong width for its vocabulary".into()),
+            version => Err(format!(
+                "its version is {version}, this program reads {NARROW} and {WIDE}"
+            )),
+        }
     }
 
     /// Length of the whole file; `None` for counts that no file can have.
     fn file_length(self) -> Option<u64> {
-        let tokens = self.tokens.checked_mul(2)?;
+        let tokens = self.tokens.checked_mul(self.width() as u64)?;
         let offsets = self.documents.checked_add(1)?.checked_mul(8)?;
         (HEADER as u64).checked_add(tokens)?.checked_add(offsets)
     }
@@ -85,7 +108,7 @@ impl Shard {
         if header.file_length() != Some(bytes.len() as u64) {
             return Err(corrupt("it is truncated or damaged"));
         }
-        let (offsets, _) = bytes[HEADER + header.tokens as usize * 2..].as_chunks();
+        let (offsets, _) = bytes[HEADER + header.tokens as usize * header.width()..].as_chunks();
         let offsets: Vec<u64> = offsets.iter().map(|offset| u64::from_le_bytes(*offset)).collect();
         if !offsets.is_sorted() || offsets.first() != Some(&0) || offsets.last() != Some(&header.tokens) {
             return Err(corrupt("its document offsets are damaged"));
@@ -132,15 +155,55 @@ impl Shard {
                 format!("tokens {range:?} of {} were asked for", self.tokens()),
             ));
         }
-        let (start, end) = (HEADER + range.start as usize * 2, HEADER + range.end as usize * 2);
-        let (raw, _) = self.bytes[start..end].as_chunks();
-        let ids: Vec<u32> = raw.iter().map(|id| u32::from(u16::from_le_bytes(*id))).collect();
+        let width = self.header.width();
+        let [start, end] = [range.start, range.end].map(|at| HEADER + at as usize * width);
+        let raw = &self.bytes[start..end];
+        let ids: Vec<u32> = match width {
+            2 => raw
+                .as_chunks()
+                .0
+                .iter()
+                .map(|id| u16::from_le_bytes(*id).into())
+                .collect(),
+            _ => raw.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id)).collect(),
+        };
         match ids.iter().find(|&&id| id >= self.header.vocabulary) {
             Some(id) => Err(DataError::corrupt(
                 &self.path,
                 format!("it holds the id {id}, outside its vocabulary"),
             )),
             None => Ok(ids),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::ShardWriter;
+    use super::*;
+
+    #[test]
+    fn tokens_are_as_wide_as_the_vocabulary_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        for (vocabulary, width) in [(300, 2), (65_536, 2), (65_537, 4), (151_936, 4)] {
+            let path = folder.path().join(format!("{vocabulary}.tokens"));
+            let last = vocabulary as u32 - 1;
+            let mut writer = ShardWriter::create(&path, vocabulary).unwrap();
+            writer.push(&[1, 256, last], 5).unwrap();
+            writer.push(&[last], 1).unwrap();
+            let entry = writer.finish().unwrap();
+            assert_eq!((entry.tokens, entry.documents, entry.bytes), (4, 2, 6));
+            let shard = Shard::open(&path).unwrap();
+            assert_eq!(shard.read(0..4).unwrap(), [1, 256, last, last]);
+            assert_eq!((shard.document(0), shard.document(1)), (0..3, 3..4));
+            let length = std::fs::metadata(&path).unwrap().len();
+            assert_eq!(length, (HEADER + 4 * width + 3 * 8) as u64);
+            // A version that does not fit the vocabulary.
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[8] = 3 - bytes[8];
+            std::fs::write(&path, bytes).unwrap();
+            let error = Shard::open(&path).unwrap_err().to_string();
+            assert!(error.contains("wrong width"), "{error}");
         }
     }
 }

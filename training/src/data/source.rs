@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use drdiff_files::{Layout, Line, Lines, plain, text};
+use drdiff_model::Message;
 use serde::Deserialize;
 
 use super::error::DataError;
@@ -20,8 +21,10 @@ const LINE_LIMIT: usize = 6 * DOCUMENT_LIMIT as usize;
 pub struct Document {
     /// The id in the file, or the file name and number: decides the split and whether the title is shown.
     pub id: String,
-    /// Without outer blank space, with `\n` line ends; may be empty.
+    /// Without outer blank space, with `\n` line ends; may be empty. Of a conversation all that is said, one turn a line.
     pub text: String,
+    /// The turns, if it is a conversation.
+    pub messages: Option<Vec<Message>>,
     /// As given, without outer blank space.
     pub title: Option<String>,
     /// Kind of text, for the shares of training.
@@ -32,12 +35,14 @@ pub struct Document {
 #[derive(Deserialize)]
 struct Record {
     id: Option<serde_json::Value>,
-    text: String,
+    text: Option<String>,
+    messages: Option<Vec<Message>>,
     title: Option<String>,
     tier: Option<String>,
 }
 
-/// The documents of a `.txt` file (one), or of a `.jsonl` file (one a line, under the key `text`). Both may be packed by gzip
+/// The documents of a `.txt` file (one), or of a `.jsonl` file (one a line, under the key `text`, or a conversation under
+/// `messages`, each turn with `role` and `content`). Both may be packed by gzip
 /// or zstd, which is told from their content; an ending `.gz` or `.zst` is no part of the name.
 ///
 /// # Errors
@@ -177,6 +182,7 @@ impl Source {
         Ok(Document {
             id: self.default_id(1),
             text,
+            messages: None,
             title: None,
             tier: None,
         })
@@ -203,7 +209,23 @@ impl Source {
                 format!("{what} (column {}: {})", e.column(), reason(&e)),
             )
         })?;
-        self.check_length(record.text.len())?;
+        let said = |messages: &Vec<Message>| {
+            let turns: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+            turns.join("\n")
+        };
+        let text = match (record.text, &record.messages) {
+            (Some(text), None) => text,
+            (None, Some(messages)) => said(messages),
+            (None, None) => {
+                let what = "unusable record (missing field `text`, or `messages` for a conversation)";
+                return Err(line_error(&self.path, number, what.to_owned()));
+            }
+            (Some(_), Some(_)) => {
+                let what = "unusable record (both `text` and `messages`; give one of them)";
+                return Err(line_error(&self.path, number, what.to_owned()));
+            }
+        };
+        self.check_length(text.len())?;
         let id = match record.id {
             Some(serde_json::Value::String(id)) => id,
             Some(serde_json::Value::Null) | None => self.default_id(number),
@@ -215,7 +237,8 @@ impl Source {
             .filter(|title| !title.is_empty());
         Ok(Some(Document {
             id,
-            text: clean(&record.text),
+            text: clean(&text),
+            messages: record.messages,
             title,
             tier: record.tier,
         }))

@@ -39,11 +39,14 @@ impl ShardWriter {
     }
 
     /// Appends one document: its ids (end-of-text included) and how many bytes of text they stand for.
-    pub(super) fn push(&mut self, ids: &[u16], bytes: u64) -> Result<(), DataError> {
-        let little: Vec<u16> = ids.iter().map(|id| id.to_le()).collect();
-        self.file
-            .write_all(bytemuck::cast_slice(&little))
-            .map_err(DataError::io(&self.path))?;
+    pub(super) fn push(&mut self, ids: &[u32], bytes: u64) -> Result<(), DataError> {
+        let width = self.header.width();
+        // The low bytes come first.
+        let little: Vec<u8> = ids
+            .iter()
+            .flat_map(|id| id.to_le_bytes().into_iter().take(width))
+            .collect();
+        self.file.write_all(&little).map_err(DataError::io(&self.path))?;
         self.header.tokens += ids.len() as u64;
         self.header.documents += 1;
         self.offsets.push(self.header.tokens);

@@ -39,7 +39,7 @@ pub(crate) fn learn(
     let distance = distance.through(|x| Ok(x.affine(1.0 - config.plain, 0.0)?))?;
     let mut value = distance;
     if config.plain > 0.0 {
-        let (plain, _) = h.cross_entropy(tables.head(), student.bias(), &rows.targets, &rows.weights)?;
+        let (plain, _) = h.cross_entropy(tables.head(), student.bias(), &rows.targets, &rows.weights, None)?;
         value = value.add(&plain.through(|x| Ok(x.affine(config.plain, 0.0)?))?)?;
     }
     Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))

@@ -96,7 +96,7 @@ fn trained_on_pairs() -> Toy {
         let levels = LevelMixture::absorbing_only().draw(&NOISE, key, 32, 2, 2).unwrap();
         let corrupted = toy.corrupt(&pairs(32, key), &levels, key);
         let tape = Tape::new();
-        let loss = loss(&toy.network, &corrupted, &toy.layout(), false, Some(&tape)).unwrap();
+        let loss = loss(&toy.network, &corrupted, &toy.layout(), false, None, Some(&tape)).unwrap();
         adam.step(tape.backward(&loss.value).unwrap(), 1e-2, &config).unwrap();
     }
     toy

@@ -69,6 +69,7 @@ pub(crate) fn config(vocab: usize, steps: u64) -> TrainConfig {
         validation_windows: 2,
         validation_blocks: vec![1, 16],
         checkpoint_every: 0,
+        adapt: None,
         distill: None,
     }
 }
@@ -114,7 +115,12 @@ pub(crate) fn one_batch_from(
     let (snr, weight) = (0..2 * len).map(|i| kinds[i % kinds.len()]).unzip();
     let levels = Levels { snr, weight };
     let attention = config.attention.clone();
-    let plan = NoisyClean { attention }.plan(len, BLOCK).unwrap();
+    let plan = NoisyClean {
+        attention,
+        causal: false,
+    }
+    .plan(len, BLOCK)
+    .unwrap();
     let units = config.attention.noisy_clean_units(len, BLOCK).unwrap();
     let positions = (0..len as i64).chain(0..len as i64).collect();
     let rotary = Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap();
@@ -130,6 +136,7 @@ pub(crate) fn one_batch_from(
                 rotary: &rotary,
             },
             conditioned,
+            None,
             Some(tape),
         )
         .unwrap()

@@ -14,6 +14,7 @@ Examples:
   drdiff train --config small --data shards -o run --resume --stop-after 9m
   drdiff train --config small --data shards -o tuned --from run --set steps=500 --set optimizer.learning_rate=2e-4
   drdiff train --distill --config distill --data shards -o few --from run
+  drdiff train --config adapt --data shards -o adapted --from SmolLM2-135M-Instruct.gguf
 
 Ctrl-C (or SIGTERM) saves what the last whole step learned and exits with 75; a second one ends at once.
 Then the same command with --resume goes on.
@@ -41,9 +42,12 @@ pub(crate) struct TrainArgs {
     /// Go on with the run in the output folder, or begin it if there is none
     #[arg(long)]
     pub(super) resume: bool,
-    /// Begin with the weights of this model
+    /// Begin with the weights of this model, or of a language model of others
     #[arg(long, value_name = "FOLDER|FILE")]
     pub(super) from: Option<PathBuf>,
+    /// Language model that `adapt.teacher` learns from [default: that of --from]
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub(super) teacher: Option<PathBuf>,
     /// Teach the model of --from to write in fewer steps, by the `distill` section of the configuration or its defaults
     #[arg(long)]
     pub(super) distill: bool,

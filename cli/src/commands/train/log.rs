@@ -21,14 +21,16 @@ fn steps(record: &StepRecord) -> String {
         step,
         tokens,
         loss,
+        next_token_loss,
         gradient_norm,
         learning_rate,
         tokens_per_second,
         routing,
     } = record;
+    let next_token = next_token_loss.map_or_else(String::new, |loss| format!("  next token {loss:.4}"));
     let (tokens, rate) = (grouped(*tokens), grouped(tokens_per_second.round().max(0.0) as u64));
     format!(
-        "step {step}  tokens {tokens}  loss {loss:.4}  grad norm {gradient_norm:.3}  lr {learning_rate:.2e}  {rate} tokens/s"
+        "step {step}  tokens {tokens}  loss {loss:.4}{next_token}  grad norm {gradient_norm:.3}  lr {learning_rate:.2e}  {rate} tokens/s"
     ) + &routers(routing)
 }
 

@@ -2,23 +2,25 @@
 
 mod args;
 mod log;
+mod start;
 mod tiers;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use candle_core::Device;
+use drdiff_files::Output;
 use drdiff_kernels::device;
-use drdiff_model::Checkpoint;
 use drdiff_training::data::Corpus;
 use drdiff_training::{Outcome, Run, RunFolder, TrainConfig, Trainer};
 
 pub(crate) use args::TrainArgs;
 
 use crate::exit::{Exit, usage};
-use crate::model::{Source, TOKENIZER, place_of_tokenizer, require_tokenizer};
+use crate::model::{TOKENIZER, place_of_tokenizer};
 use crate::output::remark;
 use crate::{COMMIT, interrupt, settings, threads};
 
@@ -28,7 +30,7 @@ const STACK: usize = 256 << 20;
 pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     let resolved = settings::resolve::<TrainConfig>(Some(&args.config), &args.set)?;
     let fits_shares = tiers::shares_are_ours(&resolved);
-    let mut config = resolved.value;
+    let mut config = start::fit_shape(&args, resolved)?;
     config.distill = args.distill.then(|| config.distill.unwrap_or_default());
     let stop = interrupt::flag();
     thread::scope(|scope| {
@@ -45,12 +47,8 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
 
 /// A run from its first step on, from nothing or from the weights of another.
 fn begin<'a>(args: &TrainArgs, config: &TrainConfig, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
-    let weights = args.from.as_deref().map(|path| -> Result<Checkpoint> {
-        let checkpoint = Source::find(Some(path), args.quiet)?.model(device)?;
-        require_tokenizer(&checkpoint.metadata, corpus.tokenizer())?;
-        Ok(checkpoint)
-    });
-    Ok(Trainer::new(config.clone(), corpus, weights.transpose()?, device)?)
+    let weights = start::weights(args, corpus.tokenizer(), device)?;
+    Ok(Trainer::new(config.clone(), corpus, weights, device)?)
 }
 
 fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Arc<AtomicBool>) -> Result<Exit> {
@@ -81,9 +79,17 @@ fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Ar
     for change in trainer.changes() {
         remark(args.quiet, &change.to_string());
     }
+    if let Some(teacher) = start::teacher(args, &config, corpus.tokenizer())? {
+        trainer = trainer.taught_by(teacher)?;
+    }
     // The output folder is a model folder from the first checkpoint on.
     if let Some(place) = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer())? {
         place.write(corpus.tokenizer().json())?;
+        for (name, content) in corpus.beside()? {
+            Output::claim::<&Path>(&args.out.join(name), &[])?
+                .new_only()?
+                .write(&content)?;
+        }
     }
 
     tiers::remarks(&trainer, &corpus, &config, args.quiet)?;

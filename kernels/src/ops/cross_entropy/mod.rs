@@ -21,6 +21,39 @@ pub struct CrossEntropy {
     pub nats: Tensor,
 }
 
+/// What the rows of a cross-entropy shall predict.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lesson<'a> {
+    /// A token for each row, `[N]` u32.
+    pub(crate) targets: &'a Tensor,
+    /// `[N]` f32.
+    pub(crate) weights: &'a Tensor,
+    /// A distribution for a share of each row's target.
+    pub(crate) taught: Option<&'a Taught>,
+}
+
+/// Distributions of a teacher, `softmax(h table^T + bias)` for each of N rows, without a gradient: of row `i` they are the
+/// share `shares[i]` of the target, its token is the rest (Hinton et al., arXiv 1503.02531, at temperature 1).
+#[derive(Debug, Clone)]
+pub struct Taught {
+    /// Hidden rows `[N, e]`.
+    pub h: Tensor,
+    /// `[V, e]`, cast to the dtype of `h`.
+    pub table: Tensor,
+    /// `[V]` f32.
+    pub bias: Tensor,
+    /// `[N]` f32, in [0, 1].
+    pub shares: Tensor,
+}
+
+impl Taught {
+    fn fits(&self, rows: usize, vocab: usize) -> bool {
+        let (h, table) = (self.h.dims(), self.table.dims());
+        let alike = h.len() == 2 && table.len() == 2 && h[1] == table[1];
+        alike && h[0] == rows && table[0] == vocab && self.bias.dims() == [vocab] && self.shares.dims() == [rows]
+    }
+}
+
 /// Weighted cross-entropy of `softmax(h table^T + bias)` against `targets`.
 ///
 /// `h: [N, d]`, `table: [V, d]` (any float dtype, cast to that of `h`), `bias: [V]` f32, `targets: [N]` u32,
@@ -37,7 +70,12 @@ pub fn linear_cross_entropy(
 ) -> Result<CrossEntropy> {
     let tracked = [h, table, bias].iter().any(|input| input.track_op());
     let constants = [h, table, bias].map(Tensor::detach);
-    let parts = cross_entropy_parts(constants.each_ref(), &targets.detach(), &weights.detach(), tracked)?;
+    let lesson = Lesson {
+        targets: &targets.detach(),
+        weights: &weights.detach(),
+        taught: None,
+    };
+    let parts = cross_entropy_parts(constants.each_ref(), lesson, tracked)?;
     let loss = match parts.gradients {
         None => parts.loss,
         Some(gradients) => h.apply_op3(
@@ -81,13 +119,14 @@ impl Gradients {
     }
 }
 
-/// See [`linear_cross_entropy`]: the loss with, if `learned`, its gradients, outside any graph.
-pub(crate) fn cross_entropy_parts(
-    [h, table, bias]: [&Tensor; 3],
-    targets: &Tensor,
-    weights: &Tensor,
-    learned: bool,
-) -> Result<Parts> {
+/// See [`linear_cross_entropy`]: the loss with, if `learned`, its gradients, outside any graph. With a teacher the loss is
+/// `sum_i weights_i ((1 - share_i) nats_i + share_i CE(teacher_i, softmax_i))`; `nats` are those of the tokens all the same.
+pub(crate) fn cross_entropy_parts([h, table, bias]: [&Tensor; 3], lesson: Lesson<'_>, learned: bool) -> Result<Parts> {
+    let Lesson {
+        targets,
+        weights,
+        taught,
+    } = lesson;
     let (rows, width) = h.dims2()?;
     let (vocab, table_width) = table.dims2()?;
     let fits = width == table_width && bias.dims() == [vocab] && targets.dims() == [rows] && weights.dims() == [rows];
@@ -108,22 +147,17 @@ pub(crate) fn cross_entropy_parts(
     if dtypes != (DType::U32, DType::F32, DType::F32) {
         return Err(Error::shape(NAME, format!("targets, weights and bias of {dtypes:?}")));
     }
-    compute(h, table, bias, targets, weights, learned)
-}
-
-fn compute(
-    h: &Tensor,
-    table: &Tensor,
-    bias: &Tensor,
-    targets: &Tensor,
-    weights: &Tensor,
-    tracked: bool,
-) -> Result<Parts> {
+    if let Some(taught) = taught.filter(|taught| !taught.fits(rows, vocab)) {
+        return Err(Error::shape(
+            NAME,
+            format!("{rows} rows, {vocab} tokens, and {taught:?}"),
+        ));
+    }
     #[cfg(feature = "cuda")]
     if h.device().is_cuda() {
-        return gpu::compute(h, table, bias, targets, weights, tracked);
+        return gpu::compute([h, table, bias], lesson, learned);
     }
-    cpu::compute(h, table, bias, targets, weights, tracked)
+    cpu::compute([h, table, bias], lesson, learned)
 }
 
 /// A node whose value and gradients are known before it enters the graph.

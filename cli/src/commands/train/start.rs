@@ -1,0 +1,109 @@
+//! What a run begins with: nothing, the weights of a model, or a language model of others.
+
+use std::path::Path;
+
+use anyhow::Result;
+use candle_core::Device;
+use drdiff_configs::Resolved;
+use drdiff_model::{Checkpoint, Error, Imported, Metadata, ModelConfig, Pretrained, Tokenizer, read_head};
+use drdiff_training::{TRAINING_FILE, TrainConfig};
+
+use super::TrainArgs;
+use crate::exit::usage;
+use crate::model::{Source, require_tokenizer, weights_file};
+
+/// Settings of the network that weights do not decide.
+const FREE: [&str; 2] = ["context", "attention"];
+
+/// The configuration with the shape of the weights that the run goes on with or begins with, if these predict next tokens and
+/// nobody chose a shape: that of a preset knows nothing of them.
+pub(super) fn fit_shape(args: &TrainArgs, resolved: Resolved<TrainConfig>) -> Result<TrainConfig> {
+    let Some(shape) = shape(args)?.filter(|shape| shape.next_token) else {
+        return Ok(resolved.value);
+    };
+    let keys = serde_json::to_value(&shape)?;
+    let mut keys = keys.as_object().into_iter().flat_map(|map| map.keys());
+    let ours = |key: &String| FREE.contains(&key.as_str()) || resolved.origin(&format!("model.{key}")).is_ours();
+    let ours = keys.all(ours);
+    let mut config = resolved.value;
+    if ours {
+        config.model = ModelConfig {
+            context: config.model.context,
+            attention: config.model.attention,
+            ..shape
+        };
+    }
+    Ok(config)
+}
+
+fn shape(args: &TrainArgs) -> Result<Option<ModelConfig>> {
+    let state = read_head(&args.out.join(TRAINING_FILE));
+    Ok(match (state, &args.from) {
+        (Some(state), _) if args.resume => Some(state.config),
+        (_, None) => None,
+        (_, Some(path)) if Pretrained::is_at(path) => Some(Pretrained::read(path)?.network.with_mask()?.config),
+        (_, Some(path)) => read_head(&weights_file(path)?).map(|head| head.config),
+    })
+}
+
+/// The weights of `--from`, whose tokenizer must be that of the corpus.
+pub(super) fn weights(args: &TrainArgs, words: &Tokenizer, device: &Device) -> Result<Option<Checkpoint>> {
+    let Some(path) = &args.from else { return Ok(None) };
+    if !Pretrained::is_at(path) {
+        let checkpoint = Source::find(Some(path), args.quiet)?.model(device)?;
+        require_tokenizer(&checkpoint.metadata, words)?;
+        return Ok(Some(checkpoint));
+    }
+    let network = language_model(path, words)?.with_mask()?;
+    let metadata = Metadata {
+        config: network.config,
+        step: 0,
+        tokens: 0,
+        tokenizer_hash: words.hash().to_owned(),
+        commit: String::new(),
+        training: serde_json::Value::Null,
+    };
+    Ok(Some(Checkpoint {
+        metadata,
+        tensors: network.tensors,
+    }))
+}
+
+/// The language model that an adaptation learns from, if it does.
+pub(super) fn teacher(args: &TrainArgs, config: &TrainConfig, words: &Tokenizer) -> Result<Option<Imported>> {
+    let Some(adapt) = config.adapt.filter(|adapt| adapt.teacher > 0.0) else {
+        return match &args.teacher {
+            None => Ok(None),
+            Some(_) => Err(usage(
+                "`--teacher` teaches by the share `adapt.teacher`, which is 0 here; give it with --set, or leave the teacher out",
+            )),
+        };
+    };
+    let from = args.from.as_deref().filter(|from| Pretrained::is_at(from));
+    let Some(path) = args.teacher.as_deref().or(from) else {
+        return Err(usage(format!(
+            "`adapt.teacher` is {}, and nobody teaches; name the language model that training began with by --teacher, or --set adapt.teacher=0",
+            adapt.teacher
+        )));
+    };
+    if !Pretrained::is_at(path) {
+        return Err(usage(format!(
+            "{} is no language model of others; name a folder of Hugging Face or a GGUF file of llama.cpp as the teacher",
+            path.display()
+        )));
+    }
+    Ok(Some(language_model(path, words)?))
+}
+
+/// A language model of others whose tokenizer is `words`.
+fn language_model(path: &Path, words: &Tokenizer) -> Result<Imported> {
+    let Pretrained { network, tokenizer } = Pretrained::read(path)?;
+    if tokenizer.hash() != words.hash() {
+        return Err(Error::WrongTokenizer {
+            found: words.hash().to_owned(),
+            wanted: tokenizer.hash().to_owned(),
+        }
+        .into());
+    }
+    Ok(network)
+}
