@@ -4,6 +4,7 @@
 //! every row count runs without shuffles. Input rows are rounded to 8 bits a number with one scale for each block.
 
 mod activation;
+mod format;
 mod matrix;
 mod panel;
 mod product;
