@@ -6,6 +6,7 @@ mod sums;
 mod tiles;
 mod window;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Shape, Tensor};
@@ -176,6 +177,22 @@ impl KvCache {
     pub fn place(&self, len: usize) -> Result<Option<Place>> {
         match &self.slots {
             Slots::Window(seat, window) => Ok(Some(seat.place(window.view(len), window.piece(len)?.slot))),
+            Slots::Tiles(_) => Ok(None),
+        }
+    }
+
+    /// Keys and values of each layer, `[1, slots, kv_heads, head_dim]`, the slot from which a pass of `len` positions is written,
+    /// and those that it sees, its own included; `None` if the cache is no window.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    #[expect(clippy::type_complexity, reason = "the parts of one view")]
+    pub fn window(&self, len: usize) -> Result<Option<(&[(Tensor, Tensor)], usize, Range<usize>)>> {
+        match &self.slots {
+            Slots::Window(_, window) => {
+                let (first, count) = window.view(len);
+                Ok(Some((&self.layers, window.piece(len)?.slot, first..first + count)))
+            }
             Slots::Tiles(_) => Ok(None),
         }
     }

@@ -38,6 +38,14 @@ pub(super) fn quantize(x: &[f32], width: usize) -> Vec<Activation> {
     blocks
 }
 
+/// A row in blocks.
+pub(crate) struct Rounded(pub(super) Vec<Activation>);
+
+/// Rounds one row, a multiple of [`BLOCK`] long.
+pub(crate) fn rounded(x: &[f32]) -> Rounded {
+    Rounded(quantize(x, x.len()))
+}
+
 dispatched!(
     /// Rounds whole rows, one after another.
     quantize_rows(blocks: &mut [Activation], row: &[f32]), quantize_rows_body

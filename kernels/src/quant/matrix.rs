@@ -1,10 +1,12 @@
 //! A weight of a few bits.
 
+use super::activation::Rounded;
 use super::format::{Format, LINE, Line};
 use super::panel::{pack, unpack, unpack_rows};
 use super::tile::{Isa, LANES};
 use super::{BLOCK, activation, product};
 use crate::ops::Operand;
+use crate::team::Team;
 use crate::{Error, Result};
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
@@ -134,6 +136,23 @@ impl QuantizedMatrix {
         let Panels { format, isa, .. } = *panels;
         let out = product::product(isa, format, &rows, lines, self.inputs / BLOCK, outputs);
         Ok(Tensor::from_vec(out, shape, &Device::Cpu)?)
+    }
+
+    /// Whether [`QuantizedMatrix::product_together`] can be had.
+    pub(crate) fn is_repacked(&self) -> bool {
+        matches!(self.weight, Weight::Panels(_))
+    }
+
+    /// [`QuantizedMatrix::forward`] of one row into `out`, of as many numbers as there are outputs, with the same bits.
+    ///
+    /// # Panics
+    /// If the weight is not repacked or sizes do not fit.
+    pub(crate) fn product_together(&self, team: &mut Team, x: &Rounded, out: &mut [f32]) {
+        let Weight::Panels(Panels { format, lines, isa }) = &self.weight else {
+            panic!("{self:?} is not repacked")
+        };
+        assert_eq!((out.len(), x.0.len() * BLOCK), self.dims(), "{NAME}");
+        product::row(team, *isa, *format, &x.0, lines, out);
     }
 
     /// The shape of the product of `x` with so many of the outputs.

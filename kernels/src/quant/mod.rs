@@ -10,6 +10,7 @@ mod panel;
 mod product;
 mod tile;
 
+pub(crate) use activation::{Rounded, rounded};
 pub use matrix::QuantizedMatrix;
 
 /// Numbers that share one scale.

@@ -5,6 +5,7 @@
 use super::activation::Activation;
 use super::format::{Format, Line};
 use super::tile::{Isa, LANES, tile};
+use crate::team::Team;
 use rayon::prelude::*;
 
 /// The output while several threads write disjoint columns of it.
@@ -43,19 +44,6 @@ pub(super) fn product(
     outputs: usize,
 ) -> Vec<f32> {
     let mut out = vec![0.0; x.len() / blocks * outputs];
-    product_into(&mut out, isa, format, x, panels, blocks);
-    out
-}
-
-/// [`product`] into `out`.
-pub(super) fn product_into(
-    out: &mut [f32],
-    isa: Isa,
-    format: Format,
-    x: &[Activation],
-    panels: &[Line],
-    blocks: usize,
-) {
     let all = match (format.bits, format.mins) {
         (4, false) => all::<4, false>,
         (4, true) => all::<4, true>,
@@ -63,7 +51,8 @@ pub(super) fn product_into(
         (5, true) => all::<5, true>,
         _ => all::<8, false>,
     };
-    all(out, isa, x, panels, blocks);
+    all(&mut out, isa, x, panels, blocks);
+    out
 }
 
 fn all<const BITS: usize, const MINS: bool>(
@@ -107,6 +96,41 @@ fn all<const BITS: usize, const MINS: bool>(
     } else {
         (0..count).into_par_iter().for_each(run);
     }
+}
+
+/// [`product`] of one row by a team.
+pub(super) fn row(team: &mut Team, isa: Isa, format: Format, x: &[Activation], panels: &[Line], out: &mut [f32]) {
+    let row = match (format.bits, format.mins) {
+        (4, false) => row_of::<4, false>,
+        (4, true) => row_of::<4, true>,
+        (5, false) => row_of::<5, false>,
+        (5, true) => row_of::<5, true>,
+        _ => row_of::<8, false>,
+    };
+    row(team, isa, x, panels, out);
+}
+
+/// Tasks for each thread: who is late finds less to do.
+const TASKS: usize = 4;
+
+fn row_of<const BITS: usize, const MINS: bool>(
+    team: &mut Team,
+    isa: Isa,
+    x: &[Activation],
+    panels: &[Line],
+    out: &mut [f32],
+) {
+    let lines = x.len() * const { Format::new(BITS, MINS).lines() };
+    let count = out.len().div_ceil(LANES);
+    assert_eq!(count * lines, panels.len(), "panels of a product");
+    let each = count.div_ceil(TASKS * team.threads());
+    team.each_chunk(out, each * LANES, |task, out| {
+        let panels = panels[task * each * lines..].chunks(lines);
+        for (out, panel) in out.chunks_mut(LANES).zip(panels) {
+            let [values] = tile::<BITS, MINS, 1>(isa, panel, [x]);
+            out.copy_from_slice(&values[..out.len()]);
+        }
+    });
 }
 
 /// Rows of blocks, from `first` on.
