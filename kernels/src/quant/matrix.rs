@@ -2,6 +2,7 @@
 
 use super::activation::Rounded;
 use super::format::{Format, LINE, Line};
+use super::lines::Lines;
 use super::panel::{pack, unpack, unpack_rows};
 use super::tile::{Isa, LANES};
 use super::{BLOCK, activation, product};
@@ -34,7 +35,7 @@ enum Weight {
 #[derive(Clone)]
 struct Panels {
     format: Format,
-    lines: Arc<[Line]>,
+    lines: Arc<Lines>,
     isa: Isa,
 }
 
@@ -48,14 +49,14 @@ impl QuantizedMatrix {
     /// Takes over a matrix that was read from a file.
     ///
     /// # Errors
-    /// If the tensor is no matrix.
+    /// If the tensor is no matrix, or the system has no memory left.
     pub fn new(tensor: QTensor) -> Result<Self> {
         let (outputs, inputs) = tensor.shape().dims2()?;
         let repacked = tensor.device().is_cpu() && inputs.is_multiple_of(BLOCK);
         let weight = match Format::of(tensor.dtype()).filter(|_| repacked) {
             Some(format) => Weight::Panels(Panels {
                 format,
-                lines: pack(format, &tensor.data()?, outputs, inputs).into(),
+                lines: Arc::new(pack(format, &tensor.data()?, outputs, inputs).map_err(candle_core::Error::from)?),
                 isa: Isa::best(),
             }),
             None => {

@@ -5,6 +5,7 @@
 
 mod activation;
 mod format;
+mod lines;
 mod matrix;
 mod panel;
 mod product;

@@ -6,18 +6,23 @@
 
 use super::BLOCK;
 use super::format::{Format, LINE, Line};
+use super::lines::Lines;
 use super::tile::{GROUPS, LANES};
 use half::f16;
 use rayon::prelude::*;
+use std::io;
 
 /// Bytes of a group.
 const GROUP: usize = 4 * LANES;
 
 /// Panel after panel, `inputs / BLOCK` blocks each, from `outputs` rows of stored blocks; outputs beyond the last are
 /// zeros.
-pub(super) fn pack(format: Format, stored: &[u8], outputs: usize, inputs: usize) -> Vec<Line> {
+///
+/// # Errors
+/// If the system has no memory left.
+pub(super) fn pack(format: Format, stored: &[u8], outputs: usize, inputs: usize) -> io::Result<Lines> {
     let (blocks, lines) = (inputs / BLOCK, format.lines());
-    let mut panels = vec![Line([0; LINE]); outputs.div_ceil(LANES) * blocks * lines];
+    let mut panels = Lines::zeros(outputs.div_ceil(LANES) * blocks * lines)?;
     panels
         .par_chunks_mut((blocks * lines).max(1))
         .zip(stored.par_chunks((LANES * blocks * format.stored()).max(1)))
@@ -28,7 +33,7 @@ pub(super) fn pack(format: Format, stored: &[u8], outputs: usize, inputs: usize)
                 }
             }
         });
-    panels
+    Ok(panels)
 }
 
 /// `N` bytes from `at` on, which lie in one line.

@@ -196,7 +196,7 @@ mod tests {
             .flat_map(|format| sizes.map(|size| (format, size)))
         {
             let inputs = 32 * blocks;
-            let panels = pack(format, &stored(format, outputs, blocks), outputs, inputs);
+            let panels = pack(format, &stored(format, outputs, blocks), outputs, inputs).unwrap();
             let x: Vec<f32> = (0..rows * inputs)
                 .map(|i| ((i * 37 % 1013) as f32 * 0.01).sin())
                 .collect();
@@ -222,7 +222,7 @@ mod tests {
         let (outputs, blocks) = (33, 2);
         for (format, dtype) in Format::ALL.into_iter().zip(DTYPES) {
             let bytes = stored(format, outputs, blocks);
-            let numbers = unpack(format, &pack(format, &bytes, outputs, 64), outputs, 64);
+            let numbers = unpack(format, &pack(format, &bytes, outputs, 64).unwrap(), outputs, 64);
             let storage = QStorage::from_data(Cow::Borrowed(&bytes), &Device::Cpu, dtype).unwrap();
             let tensor = QTensor::new(storage, (outputs, 64))
                 .unwrap()
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn threads_cannot_change_a_bit() {
         for format in Format::ALL {
-            let panels = pack(format, &stored(format, 200, 4), 200, 128);
+            let panels = pack(format, &stored(format, 200, 4), 200, 128).unwrap();
             let x: Vec<f32> = (0..9 * 128).map(|i| (i as f32).cos()).collect();
             let run = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
