@@ -45,7 +45,8 @@ fn network(config: &ModelConfig, format: GgmlDType) -> Network {
     let mut drawn = 0;
     let mut numbers = |dims: &[usize], scale: f32, middle: f32| {
         drawn += 1;
-        let numbers = (0..dims.iter().product::<usize>()).map(|i| middle + scale * (i as f32 * 0.37 + drawn as f32).sin());
+        let numbers =
+            (0..dims.iter().product::<usize>()).map(|i| middle + scale * (i as f32 * 0.37 + drawn as f32).sin());
         Tensor::from_vec(numbers.collect(), dims, &Device::Cpu).unwrap()
     };
     let all = (config.heads + 2 * config.kv_heads) * config.head_dim;
@@ -80,7 +81,9 @@ fn network(config: &ModelConfig, format: GgmlDType) -> Network {
             row(format!("blocks.{layer}.attention.qkv_bias"), all, 0.0);
         }
     }
-    build_network(config, tensors, &Device::Cpu, Loading::Inference).unwrap().0
+    build_network(config, tensors, &Device::Cpu, Loading::Inference)
+        .unwrap()
+        .0
 }
 
 /// Reads `ids` behind what each of `caches` holds, as rows of one pass, and returns the logits of the last row of each.
@@ -126,14 +129,22 @@ fn read(network: &Network, caches: &mut [&mut KvCache], at: usize, ids: &[u32]) 
 
 #[test]
 fn one_row_alone_is_that_row_beside_others() {
-    let formats = [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1];
+    let formats = [
+        GgmlDType::Q8_0,
+        GgmlDType::Q4_0,
+        GgmlDType::Q4_1,
+        GgmlDType::Q5_0,
+        GgmlDType::Q5_1,
+    ];
     for (turn, format) in formats.into_iter().enumerate() {
         let config = config((turn % 2 == 0).then_some(1e-6), turn % 3 == 0);
         let network = network(&config, format);
         // The window moves, and its slots run out.
         let bank: Arc<Bank> = network.bank((90, 8), 3).unwrap();
         let mut caches: Vec<KvCache> = (0..3).map(|_| KvCache::seated(&bank).unwrap().unwrap()).collect();
-        let [alone, one, other] = &mut caches[..] else { panic!("three") };
+        let [alone, one, other] = &mut caches[..] else {
+            panic!("three")
+        };
         let prompt = [3, 1, 4, 1, 5];
         let (first, _) = read(&network, &mut [alone], 0, &prompt);
         let (both, _) = read(&network, &mut [one, other], 0, &prompt);
@@ -142,7 +153,11 @@ fn one_row_alone_is_that_row_beside_others() {
             let ids = [(at * at % VOCAB) as u32];
             let (single, spent) = read(&network, &mut [alone], at, &ids);
             let (pair, both) = read(&network, &mut [one, other], at, &ids);
-            assert_eq!([&single[0], &single[0]], [&pair[0], &pair[1]], "{format:?}, position {at}");
+            assert_eq!(
+                [&single[0], &single[0]],
+                [&pair[0], &pair[1]],
+                "{format:?}, position {at}"
+            );
             assert_eq!(2 * spent.flops(), both.flops());
         }
     }

@@ -145,7 +145,9 @@ impl Sums {
         let (mut x, mut weights) = ([0.0; SOME], [0.0; SOME]);
         for logits in logits.chunks(SOME) {
             let (x, weights) = (&mut x[..logits.len()], &mut weights[..logits.len()]);
-            x.iter_mut().zip(logits).for_each(|(x, logit)| *x = f64::from(*logit) - best);
+            x.iter_mut()
+                .zip(logits)
+                .for_each(|(x, logit)| *x = f64::from(*logit) - best);
             exponentials(weights, x);
             for (x, weight) in x.iter().zip(&*weights) {
                 if *weight > 0.0 {

@@ -57,18 +57,11 @@ fn put(format: Format, block: &mut [Line], lane: usize, stored: &[u8]) {
         block[format.smallest()].0[2 * lane..][..2].copy_from_slice(&stored[2..4]);
     }
     let (high, codes) = stored[format.stored_high()..].split_at(if format.bits == 5 { 4 } else { 0 });
-    for group in 0..GROUPS {
-        let (at, shift) = place(format, group, lane);
-        let four = &mut block[at / LINE].0[at % LINE..][..4];
-        for (j, byte) in four.iter_mut().enumerate() {
-            let input = 4 * group + j;
-            *byte |= match format.bits {
-                // Flipping the highest bit adds 128.
-                8 => codes[input] ^ 0x80,
-                // GGML keeps inputs that are 16 apart in one byte.
-                _ => (codes[input % 16] >> (4 * (input / 16)) & 0xF) << shift,
-            };
-        }
+    // Flipping the highest bit adds 128. Of 4 bits, GGML too keeps inputs that are 16 apart in one byte.
+    let flip = if format.bits == 8 { 0x80 } else { 0 };
+    for (group, four) in codes.as_chunks::<4>().0.iter().enumerate() {
+        let at = group * GROUP + 4 * lane;
+        block[at / LINE].0[at % LINE..][..4].copy_from_slice(&four.map(|byte| byte ^ flip));
     }
     for (input, bit) in (0..BLOCK)
         .filter(|_| !high.is_empty())
