@@ -1,7 +1,7 @@
 //! The short way of a single row through a plain network on a CPU.
 
 use drdiff_attention::{Past, Reads, Segment};
-use drdiff_kernels::{Params, PlainLayer, PlainLayers, PlainSizes, Remembered, Value};
+use drdiff_kernels::{Params, PlainLayer, PlainLayers, PlainSizes, Value};
 use drdiff_routing::{ComputeReport, Read};
 
 use crate::{Head, Input, ModelConfig, Result};
@@ -39,19 +39,19 @@ pub(crate) fn stream(
     let (Some(Past::Cache(cache)), Read::Rows(read)) = (&segment.past, &input.read) else {
         return Ok(None);
     };
-    let Some((memory, slot, seen)) = cache.window(segment.len)? else {
+    if (segment.batch, segment.len, read.dims()) != (1, 1, &[1]) || x.is_recorded() {
         return Ok(None);
-    };
+    }
+    let Some(memory) = cache.window()? else { return Ok(None) };
     let whole = |layer| match segment.plan.of(layer) {
-        Reads::Tiles(plan) => plan.queries() == 1 && plan.cost().pairs == seen.len() as u64,
+        Reads::Tiles(plan) => plan.queries() == 1 && plan.cost().pairs == memory.seen() as u64,
         Reads::Trees { .. } | Reads::Causal(_) => false,
     };
-    let one = (segment.batch, segment.len, read.dims()) == (1, 1, &[1]);
-    if !one || x.is_recorded() || !(0..config.layers).all(whole) {
+    if !(0..config.layers).all(whole) {
         return Ok(None);
     }
     let row = x.tensor().flatten_all()?.to_vec1::<f32>()?;
-    let stream = layers.forward(&row, segment.rotary, &Remembered::new(memory, slot, seen))?;
+    let stream = layers.forward(&row, segment.rotary, &memory)?;
     for layer in 0..config.layers {
         report.add(layer, 1, 6 * (config.width * config.hidden) as u64);
     }

@@ -6,11 +6,10 @@ mod sums;
 mod tiles;
 mod window;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Shape, Tensor};
-use drdiff_kernels::{TilePlan, has_room};
+use drdiff_kernels::{Remembered, TilePlan, has_room};
 
 use crate::retrieval::{Choices, Chunks, Retrieval, Units};
 use crate::tree::{CausalRule, Nodes};
@@ -181,17 +180,15 @@ impl KvCache {
         }
     }
 
-    /// Keys and values of each layer, `[1, slots, kv_heads, head_dim]`, the slot from which a pass of `len` positions is written,
-    /// and those that it sees, its own included; `None` if the cache is no window.
+    /// What a pass of one position reads and where it leaves its own keys and values; `None` if the cache is no window.
     ///
     /// # Errors
     /// If they do not fit.
-    #[expect(clippy::type_complexity, reason = "the parts of one view")]
-    pub fn window(&self, len: usize) -> Result<Option<(&[(Tensor, Tensor)], usize, Range<usize>)>> {
+    pub fn window(&self) -> Result<Option<Remembered<'_>>> {
         match &self.slots {
             Slots::Window(_, window) => {
-                let (first, count) = window.view(len);
-                Ok(Some((&self.layers, window.piece(len)?.slot, first..first + count)))
+                let ((first, count), slot) = (window.view(1), window.piece(1)?.slot);
+                Ok(Some(Remembered::new(&self.layers, slot, first..first + count)))
             }
             Slots::Tiles(_) => Ok(None),
         }

@@ -28,7 +28,9 @@ impl<'a> Remembered<'a> {
         self.layers.len()
     }
 
-    pub(super) fn seen(&self) -> usize {
+    /// How many slots are read.
+    #[must_use]
+    pub fn seen(&self) -> usize {
         self.seen.len()
     }
 
