@@ -15,10 +15,10 @@ use serde_json::Value;
 /// Memory that each of these tests may have.
 const MEBIBYTES: u64 = 1024;
 
-/// Tries a property, `usual` times or as often as `PROPTEST_CASES` says.
-fn try_all<S: Strategy>(usual: u32, strategy: &S, test: impl Fn(S::Value) -> TestCaseResult) {
+/// Tries a property ten thousand times, or as often as `PROPTEST_CASES` says.
+fn try_all<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> TestCaseResult) {
     let config = ProptestConfig {
-        cases: cases(usual),
+        cases: cases(10_000),
         failure_persistence: None,
         max_shrink_iters: 2_000,
         ..ProptestConfig::default()
@@ -96,7 +96,7 @@ fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-fn any_settings<T: Section>(usual: u32) {
+fn any_settings<T: Section>() {
     let all: Vec<&str> = presets(T::NAME).map(|preset| preset.name).collect();
     let found = all.iter().map(|name| {
         let mut inputs = Inputs::default();
@@ -108,7 +108,7 @@ fn any_settings<T: Section>(usual: u32) {
     });
     let found: Vec<(&str, Vec<String>)> = found.collect();
     let sets = prop::collection::vec((any::<Index>(), yaml()), 1..4);
-    try_all(usual, &(select(found), sets), |((preset, paths), sets)| {
+    try_all(&(select(found), sets), |((preset, paths), sets)| {
         let mut inputs = Inputs::default();
         inputs.config(preset);
         for (place, value) in sets {
@@ -122,21 +122,21 @@ fn any_settings<T: Section>(usual: u32) {
 #[test]
 fn any_settings_of_training() {
     if limited("any_settings_of_training", MEBIBYTES) {
-        any_settings::<TrainConfig>(2000);
+        any_settings::<TrainConfig>();
     }
 }
 
 #[test]
 fn any_settings_of_writing() {
     if limited("any_settings_of_writing", MEBIBYTES) {
-        any_settings::<Settings>(2000);
+        any_settings::<Settings>();
     }
 }
 
 #[test]
 fn any_settings_of_sweeps() {
     if limited("any_settings_of_sweeps", MEBIBYTES) {
-        any_settings::<SweepConfig>(2000);
+        any_settings::<SweepConfig>();
     }
 }
 
@@ -148,7 +148,6 @@ fn any_text_of_a_file() {
         let texts: Vec<&str> = presets(TrainConfig::NAME).map(|preset| preset.text).collect();
         let change = (any::<Index>(), any::<Index>(), yaml());
         try_all(
-            1500,
             &(select(texts), prop::collection::vec(change, 1..5)),
             |(text, changes)| {
                 let mut text: Vec<char> = text.chars().collect();

@@ -258,7 +258,7 @@ fn any_bytes_of_a_judge() {
     let number = prop_oneof![0_u64..40, (0_u32..64).prop_map(|power| 1_u64 << power), any::<u64>()];
     let change = (any::<Index>(), number, 1_usize..9);
     let config = ProptestConfig {
-        cases: cases(1000),
+        cases: cases(10_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     };

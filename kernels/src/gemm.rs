@@ -27,6 +27,17 @@ impl<'a> Mat<'a> {
         }
     }
 
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// The numbers from the first row on, and how far apart rows are whose numbers are neighbours.
+    pub(crate) fn lines(&self) -> (&'a [f32], usize) {
+        assert_eq!(self.col, 1, "numbers of a row are neighbours");
+        (self.data, self.row)
+    }
+
     pub(crate) fn t(self) -> Self {
         Self {
             rows: self.cols,

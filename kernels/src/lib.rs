@@ -11,11 +11,13 @@ pub mod naive;
 pub mod ops;
 mod optim;
 pub mod params;
+mod plain;
 mod plan;
 mod quant;
 mod rng;
 mod simd;
 pub mod tape;
+mod team;
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -31,6 +33,7 @@ pub use ops::{
 };
 pub use optim::{AdamWSlot, AdamWStep, adamw_all, global_norm};
 pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};
+pub use plain::{PlainLayer, PlainLayers, PlainSizes, Remembered};
 pub use plan::{Csr, KeyCode, PlanCost, QueryCode, TILE, TilePlan, Visibility, allowed};
 pub use quant::QuantizedMatrix;
 pub use rng::{Noise, NoiseStream, Philox4x32, Purpose};

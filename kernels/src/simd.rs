@@ -62,6 +62,14 @@ dispatched!(
     sum_weighted_exp_shifted(row: &[f32], shift: f32) -> f32, sum_weighted_exp_shifted_body
 );
 dispatched!(
+    /// `out[i] = scale * <a, row i>` of rows of `a`'s length, `stride` apart.
+    row_products(out: &mut [f32], a: &[f32], rows: &[f32], stride: usize, scale: f32), row_products_body
+);
+dispatched!(
+    /// `out += sum of weights[i] * row i`, one after another, of rows of `out`'s length, `stride` apart.
+    add_weighted(out: &mut [f32], weights: &[f32], rows: &[f32], stride: usize), add_weighted_body
+);
+dispatched!(
     /// Multiplies a row by a number.
     scale(row: &mut [f32], by: f32), scale_body
 );
@@ -110,6 +118,37 @@ fn dot_body(a: &[f32], b: &[f32]) -> f32 {
         sums[lane] += a * b;
     }
     lanes(sums)
+}
+
+#[inline(always)]
+fn row_products_body(out: &mut [f32], a: &[f32], rows: &[f32], stride: usize, scale: f32) {
+    for (index, out) in out.iter_mut().enumerate() {
+        *out = scale * dot_body(a, &rows[index * stride..][..a.len()]);
+    }
+}
+
+#[inline(always)]
+fn add_weighted_body(out: &mut [f32], weights: &[f32], rows: &[f32], stride: usize) {
+    const WIDE: usize = 4 * LANES;
+    let (chunks, rest) = out.as_chunks_mut::<WIDE>();
+    let first = chunks.len() * WIDE;
+    for (chunk, out) in chunks.iter_mut().enumerate() {
+        let mut sums = *out;
+        for (index, weight) in weights.iter().enumerate() {
+            let row = &rows[index * stride + chunk * WIDE..][..WIDE];
+            for lane in 0..WIDE {
+                sums[lane] += weight * row[lane];
+            }
+        }
+        *out = sums;
+    }
+    if !rest.is_empty() {
+        for (index, weight) in weights.iter().enumerate() {
+            for (sum, x) in rest.iter_mut().zip(&rows[index * stride + first..]) {
+                *sum += weight * x;
+            }
+        }
+    }
 }
 
 #[inline(always)]

@@ -19,6 +19,7 @@ mod long_text;
 mod network;
 mod next_token;
 mod noise_embedding;
+mod plain;
 mod pretrained;
 mod retrieval;
 mod rope_scaling;

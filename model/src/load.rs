@@ -36,7 +36,7 @@ pub fn build_network(
 ) -> Result<(Network, Params)> {
     let (network, params) = assemble(config, tensors, device, loading)?;
     let network = if loading == Loading::Inference {
-        network.freeze()?
+        network.freeze()?.with_shortcut(&params)
     } else {
         network
     };

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
 use drdiff_attention::{Bank, CacheShape, KvCache, Segment, beside};
-use drdiff_kernels::{Builder, Init, Tape, Value, softmax};
+use drdiff_kernels::{Builder, Init, Params, PlainLayers, Tape, Value, softmax};
 use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
 use crate::block::{Block, Stream};
 use crate::ends::Ends;
 use crate::noise_embedding::features;
+use crate::plain;
 use crate::retrieval::{Memory, asking};
 use crate::{Head, Input, LastPrediction, ModelConfig, Result, Tables};
 
@@ -95,6 +96,8 @@ pub struct Network {
     memory: Option<Memory>,
     final_gain: Tensor,
     frozen: Option<Tables>,
+    /// The same blocks for passes of one row, where there is a shorter way.
+    plain: Option<PlainLayers>,
 }
 
 impl Network {
@@ -126,6 +129,7 @@ impl Network {
             memory: Memory::new(&builder.scope("chunk_encoder"), config)?,
             final_gain: builder.tensor("final_norm.gain", width, Init::Const(1.0))?,
             frozen: None,
+            plain: None,
         })
     }
 
@@ -146,6 +150,14 @@ impl Network {
     pub fn freeze(mut self) -> Result<Self> {
         self.frozen = Some(self.ends.tables(None, true)?);
         Ok(self)
+    }
+
+    /// Lets passes of one row take a shorter way through the blocks, which `params` are those of, if there is one.
+    pub(crate) fn with_shortcut(mut self, params: &Params) -> Self {
+        if self.device.is_cpu() {
+            self.plain = plain::layers(&self.config, params);
+        }
+        self
     }
 
     /// The dtype that activations have.
@@ -256,6 +268,12 @@ impl Network {
             None => Arc::default(),
         };
         let (mut stream, place) = self.enter(tables, input, segments)?;
+        if let Some(layers) = &self.plain
+            && let Some(stream) = plain::stream(layers, (&self.config, &stream.x), input, segments, report)?
+        {
+            let routings = Vec::new();
+            return Ok(Hidden { stream, routings });
+        }
         let layers = self.blocks.len();
         let middle = self.memory.as_ref().map_or(layers, |memory| memory.layer);
         let mut walk = Walk::new(segments, report);

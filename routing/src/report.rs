@@ -79,7 +79,7 @@ impl ComputeReport {
     }
 
     /// Adds what `layer` spends on every one of `rows` rows.
-    pub(crate) fn add(&mut self, layer: usize, rows: u64, flops: u64) {
+    pub fn add(&mut self, layer: usize, rows: u64, flops: u64) {
         let account = self.layer(layer);
         account.rows += rows;
         account.shared_flops += flops;

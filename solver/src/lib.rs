@@ -12,6 +12,7 @@ mod corrector;
 mod denoiser;
 pub mod dpm;
 mod error;
+mod exponential;
 mod family;
 mod fit;
 mod frequency;

@@ -9,7 +9,7 @@ mod window;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Shape, Tensor};
-use drdiff_kernels::{TilePlan, has_room};
+use drdiff_kernels::{Remembered, TilePlan, has_room};
 
 use crate::retrieval::{Choices, Chunks, Retrieval, Units};
 use crate::tree::{CausalRule, Nodes};
@@ -176,6 +176,20 @@ impl KvCache {
     pub fn place(&self, len: usize) -> Result<Option<Place>> {
         match &self.slots {
             Slots::Window(seat, window) => Ok(Some(seat.place(window.view(len), window.piece(len)?.slot))),
+            Slots::Tiles(_) => Ok(None),
+        }
+    }
+
+    /// What a pass of one position reads and where it leaves its own keys and values; `None` if the cache is no window.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub fn window(&self) -> Result<Option<Remembered<'_>>> {
+        match &self.slots {
+            Slots::Window(_, window) => {
+                let ((first, count), slot) = (window.view(1), window.piece(1)?.slot);
+                Ok(Some(Remembered::new(&self.layers, slot, first..first + count)))
+            }
             Slots::Tiles(_) => Ok(None),
         }
     }

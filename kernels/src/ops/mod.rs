@@ -23,6 +23,7 @@ mod strongest;
 mod swiglu;
 
 pub(crate) use add::add;
+pub(crate) use attention::attend;
 pub(crate) use cpu::Operand;
 pub(crate) use cross_entropy::{Lesson, Parts, cross_entropy_parts};
 pub(crate) use divergence::divergence_parts;
@@ -34,7 +35,8 @@ pub(crate) use merge::merge_backward;
 pub(crate) use modulated_norm::ModulatedGradients;
 pub(crate) use modulated_norm::modulated_norm_backward;
 pub(crate) use residual_norm::residual_norm_backward;
-pub(crate) use rms_norm::RmsNorm;
+pub(crate) use rms_norm::{RmsNorm, norm_row};
+pub(crate) use rope::rotate;
 pub(crate) use self_attention::{Attended, Fused};
 pub(crate) use swiglu::SwiGlu;
 

@@ -37,6 +37,15 @@ pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     if power > 0.0 { power.sqrt().recip() } else { 0.0 }
 }
 
+/// A row over its root mean square, or as it is without an `eps`, times a gain.
+pub(crate) fn norm_row(out: &mut [f32], x: &[f32], gain: &[f32], eps: Option<f32>) {
+    let r = eps.map_or(1.0, |eps| inverse_rms(x, eps));
+    let scaled = x.iter().zip(gain);
+    out.iter_mut()
+        .zip(scaled)
+        .for_each(|(out, (&x, &gain))| *out = x * r * gain);
+}
+
 /// The gradient of one normalised row: `dx = r (g - xhat mean(g xhat))` with `g = dy gain`, `xhat = r x`.
 ///
 /// `dx` comes in holding g. Returns r, which the gain's gradient `dy * r x` needs.
@@ -55,15 +64,12 @@ fn forward(x: &Rows<'_>, gain: Option<&[f32]>, eps: f32) -> Vec<f32> {
     if width > 0 {
         out.par_chunks_mut(width).enumerate().for_each(|(row, out)| {
             let x = x.row(row);
-            let r = inverse_rms(x, eps);
             match gain {
-                None => out.iter_mut().zip(x).for_each(|(out, &x)| *out = x * r),
-                Some(gain) => {
-                    let scaled = x.iter().zip(gain);
-                    out.iter_mut()
-                        .zip(scaled)
-                        .for_each(|(out, (&x, &gain))| *out = x * r * gain);
+                None => {
+                    let r = inverse_rms(x, eps);
+                    out.iter_mut().zip(x).for_each(|(out, &x)| *out = x * r);
                 }
+                Some(gain) => norm_row(out, x, gain, Some(eps)),
             }
         });
     }

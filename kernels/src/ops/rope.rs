@@ -3,7 +3,7 @@
 //! QK norm: Henry et al. 2020. Rotary embedding: Su et al., "RoFormer", 2021, in the half-split form (i, i + D/2).
 
 use super::cpu::{GROUP, Operand, Rows, sum_rows};
-use super::rms_norm::{inverse_rms, row_backward};
+use super::rms_norm::{norm_row, row_backward};
 #[cfg(feature = "cuda")]
 use crate::tape::HeadNorms;
 use crate::{Error, Result};
@@ -131,7 +131,8 @@ impl<'a> Angles<'a> {
     }
 }
 
-fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
+/// Turns the pairs of a head; by -1 in the other `direction`.
+pub(crate) fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
     let (first, second) = row.split_at_mut(cos.len());
     for ((a, b), (&cos, &sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
         let sin = direction * sin;
@@ -163,12 +164,7 @@ fn forward(x: &Rows<'_>, gain: &[f32], eps: Option<f32>, angles: &Angles<'_>) ->
         out.par_chunks_mut(width * GROUP).enumerate().for_each(|(group, out)| {
             for (index, out) in out.chunks_mut(width).enumerate() {
                 let row = group * GROUP + index;
-                let x = x.row(row);
-                let r = eps.map_or(1.0, |eps| inverse_rms(x, eps));
-                let scaled = x.iter().zip(gain);
-                out.iter_mut()
-                    .zip(scaled)
-                    .for_each(|(out, (&x, &gain))| *out = x * r * gain);
+                norm_row(out, x.row(row), gain, eps);
                 let (cos, sin) = angles.of_row(row);
                 rotate(out, cos, sin, 1.0);
             }

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 pub(super) struct Activation {
     pub(super) q: [[i8; 4]; GROUPS],
     pub(super) scale: f32,
-    /// What weights stored with 128 added contribute too much, negated: -128 times the sum of `q`.
-    pub(super) correction: i32,
+    /// The sum of `q`: what 1 in every weight of the block would contribute.
+    pub(super) sum: i32,
 }
 
 /// Rows of one task.
@@ -20,7 +20,7 @@ const ROWS: usize = 32;
 const ZERO: Activation = Activation {
     q: [[0; 4]; GROUPS],
     scale: 0.0,
-    correction: 0,
+    sum: 0,
 };
 
 /// Rounds rows of `width` numbers, a multiple of [`BLOCK`]; returns `width / BLOCK` blocks for each row.
@@ -36,6 +36,14 @@ pub(super) fn quantize(x: &[f32], width: usize) -> Vec<Activation> {
             .for_each(|(blocks, rows)| quantize_rows(blocks, rows));
     }
     blocks
+}
+
+/// A row in blocks.
+pub(crate) struct Rounded(pub(super) Vec<Activation>);
+
+/// Rounds one row, a multiple of [`BLOCK`] long.
+pub(crate) fn rounded(x: &[f32]) -> Rounded {
+    Rounded(quantize(x, x.len()))
 }
 
 dispatched!(
@@ -80,7 +88,7 @@ fn quantize_rows_body(blocks: &mut [Activation], row: &[f32]) {
         }
         // `broken` is 0, or NaN if a number of the block is infinite or NaN: that must not pass unseen.
         block.scale = peaks[0] / 127.0 + broken[0];
-        block.correction = -128 * sum;
+        block.sum = sum;
     }
 }
 
@@ -98,7 +106,7 @@ mod tests {
             assert_eq!(fast.q, plain.q);
             assert_eq!(fast.scale.to_bits(), plain.scale.to_bits());
             let sum: i32 = fast.q.iter().flatten().map(|&q| i32::from(q)).sum();
-            assert_eq!(fast.correction, -128 * sum);
+            assert_eq!(fast.sum, sum);
             for (&x, &q) in x.iter().zip(fast.q.iter().flatten()) {
                 assert!((x - f32::from(q) * fast.scale).abs() <= 0.501 * fast.scale);
             }

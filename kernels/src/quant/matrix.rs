@@ -1,11 +1,15 @@
 //! A weight of a few bits.
 
-use super::panel::{Block, pack, unpack, unpack_rows};
+use super::activation::Rounded;
+use super::format::{Format, LINE, Line};
+use super::lines::Lines;
+use super::panel::{pack, unpack, unpack_rows};
 use super::tile::{Isa, LANES};
 use super::{BLOCK, activation, product};
 use crate::ops::Operand;
+use crate::team::Team;
 use crate::{Error, Result};
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,10 +26,17 @@ pub struct QuantizedMatrix {
 
 #[derive(Clone)]
 enum Weight {
-    /// `Q8_0`, repacked.
-    Panels { panels: Arc<[Block]>, isa: Isa },
+    /// In blocks of 32, repacked.
+    Panels(Panels),
     /// Any other format, through the tensor library.
     Library(Arc<QTensor>, QMatMul),
+}
+
+#[derive(Clone)]
+struct Panels {
+    format: Format,
+    lines: Arc<Lines>,
+    isa: Isa,
 }
 
 impl std::fmt::Debug for QuantizedMatrix {
@@ -35,29 +46,23 @@ impl std::fmt::Debug for QuantizedMatrix {
 }
 
 impl QuantizedMatrix {
-    /// Takes over a matrix that was read from a file. Formats of blocks of 32 that have no fast products here become `Q8_0`,
-    /// which keeps their numbers to within a 254th of a block's largest.
+    /// Takes over a matrix that was read from a file.
     ///
     /// # Errors
-    /// If the tensor is no matrix.
+    /// If the tensor is no matrix, or the system has no memory left.
     pub fn new(tensor: QTensor) -> Result<Self> {
         let (outputs, inputs) = tensor.shape().dims2()?;
-        let tensor = match tensor.dtype() {
-            GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1
-                if tensor.device().is_cpu() && inputs.is_multiple_of(BLOCK) =>
-            {
-                QTensor::quantize(&tensor.dequantize(&Device::Cpu)?, GgmlDType::Q8_0)?
-            }
-            _ => tensor,
-        };
-        let weight = if tensor.dtype() == GgmlDType::Q8_0 && inputs.is_multiple_of(BLOCK) && tensor.device().is_cpu() {
-            Weight::Panels {
-                panels: pack(&tensor.data()?, outputs, inputs).into(),
+        let repacked = tensor.device().is_cpu() && inputs.is_multiple_of(BLOCK);
+        let weight = match Format::of(tensor.dtype()).filter(|_| repacked) {
+            Some(format) => Weight::Panels(Panels {
+                format,
+                lines: Arc::new(pack(format, &tensor.data()?, outputs, inputs).map_err(candle_core::Error::from)?),
                 isa: Isa::best(),
+            }),
+            None => {
+                let tensor = Arc::new(tensor);
+                Weight::Library(tensor.clone(), QMatMul::from_arc(tensor)?)
             }
-        } else {
-            let tensor = Arc::new(tensor);
-            Weight::Library(tensor.clone(), QMatMul::from_arc(tensor)?)
         };
         Ok(Self {
             outputs,
@@ -76,7 +81,7 @@ impl QuantizedMatrix {
     #[must_use]
     pub fn storage_size_in_bytes(&self) -> usize {
         match &self.weight {
-            Weight::Panels { panels, .. } => size_of_val::<[Block]>(panels),
+            Weight::Panels(Panels { lines, .. }) => lines.len() * LINE,
             Weight::Library(tensor, _) => tensor.storage_size_in_bytes(),
         }
     }
@@ -84,14 +89,14 @@ impl QuantizedMatrix {
     /// `x W^T` for f32 `x: [.., inputs]`: `[.., outputs]`. Records no gradient.
     ///
     /// Each input row is rounded to 8 bits a number, with one scale for every 32 of them (for every 256 in the formats
-    /// that GGML calls K). For `Q8_0`, the result depends neither on the threads nor on the instruction set, nor on
+    /// that GGML calls K). In formats with blocks of 32, the result depends neither on the threads nor on the instruction set, nor on
     /// the other rows.
     ///
     /// # Errors
     /// If the last dimension of `x` is not the number of inputs, or `x` is not f32 on the CPU.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
-            Weight::Panels { panels, isa } => self.product(x, panels, *isa, self.outputs),
+            Weight::Panels(panels) => self.product(x, panels, &panels.lines, self.outputs),
             Weight::Library(_, matmul) => {
                 self.shape(x, self.outputs)?;
                 Ok(matmul.forward(&x.contiguous()?)?)
@@ -102,7 +107,7 @@ impl QuantizedMatrix {
     /// Whether [`QuantizedMatrix::forward_part`] takes parts of `outputs` outputs.
     #[must_use]
     pub fn has_parts_of(&self, outputs: usize) -> bool {
-        matches!(self.weight, Weight::Panels { .. }) && outputs.is_multiple_of(LANES)
+        matches!(self.weight, Weight::Panels(_)) && outputs.is_multiple_of(LANES)
     }
 
     /// [`QuantizedMatrix::forward`] by some of the outputs only, as if the others were not there.
@@ -111,26 +116,44 @@ impl QuantizedMatrix {
     /// As there, and if the outputs do not begin or end where [`QuantizedMatrix::has_parts_of`] allows it.
     pub fn forward_part(&self, x: &Tensor, outputs: Range<usize>) -> Result<Tensor> {
         match &self.weight {
-            Weight::Panels { panels, isa }
+            Weight::Panels(panels)
                 if outputs.end <= self.outputs
                     && outputs.start.is_multiple_of(LANES)
                     && outputs.len().is_multiple_of(LANES) =>
             {
-                let blocks = self.inputs / BLOCK;
-                let part = outputs.start / LANES * blocks..outputs.end / LANES * blocks;
-                self.product(x, &panels[part], *isa, outputs.len())
+                let lines = self.inputs / BLOCK * panels.format.lines();
+                let part = outputs.start / LANES * lines..outputs.end / LANES * lines;
+                self.product(x, panels, &panels.lines[part], outputs.len())
             }
             _ => Err(Error::shape(NAME, format!("outputs {outputs:?} of {self:?}"))),
         }
     }
 
-    fn product(&self, x: &Tensor, panels: &[Block], isa: Isa, outputs: usize) -> Result<Tensor> {
+    fn product(&self, x: &Tensor, panels: &Panels, lines: &[Line], outputs: usize) -> Result<Tensor> {
         let shape = self.shape(x, outputs)?;
         let x = x.contiguous()?;
         let operand = Operand::new(NAME, &x);
         let rows = activation::quantize(operand.slice()?, self.inputs);
-        let out = product::product(isa, &rows, panels, self.inputs / BLOCK, outputs);
+        let Panels { format, isa, .. } = *panels;
+        let out = product::product(isa, format, &rows, lines, self.inputs / BLOCK, outputs);
         Ok(Tensor::from_vec(out, shape, &Device::Cpu)?)
+    }
+
+    /// Whether [`QuantizedMatrix::product_together`] can be had.
+    pub(crate) fn is_repacked(&self) -> bool {
+        matches!(self.weight, Weight::Panels(_))
+    }
+
+    /// [`QuantizedMatrix::forward`] of one row into `out`, of as many numbers as there are outputs, with the same bits.
+    ///
+    /// # Panics
+    /// If the weight is not repacked or sizes do not fit.
+    pub(crate) fn product_together(&self, team: &mut Team, x: &Rounded, out: &mut [f32]) {
+        let Weight::Panels(Panels { format, lines, isa }) = &self.weight else {
+            panic!("{self:?} is not repacked")
+        };
+        assert_eq!((out.len(), x.0.len() * BLOCK), self.dims(), "{NAME}");
+        product::row(team, *isa, *format, &x.0, lines, out);
     }
 
     /// The shape of the product of `x` with so many of the outputs.
@@ -153,8 +176,8 @@ impl QuantizedMatrix {
         }
         let shape = (ids.len(), self.inputs);
         match &self.weight {
-            Weight::Panels { panels, .. } => {
-                let numbers = unpack_rows(panels, ids, self.inputs);
+            Weight::Panels(Panels { format, lines, .. }) => {
+                let numbers = unpack_rows(*format, lines, ids, self.inputs);
                 Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
             }
             Weight::Library(..) => {
@@ -171,8 +194,8 @@ impl QuantizedMatrix {
     pub fn dequantize(&self, device: &Device) -> Result<Tensor> {
         let shape = (self.outputs, self.inputs);
         match &self.weight {
-            Weight::Panels { panels, .. } => {
-                let numbers = unpack(panels, self.outputs, self.inputs);
+            Weight::Panels(Panels { format, lines, .. }) => {
+                let numbers = unpack(*format, lines, self.outputs, self.inputs);
                 Ok(Tensor::from_vec(numbers, shape, device)?)
             }
             Weight::Library(tensor, _) => Ok(tensor.dequantize(device)?.to_dtype(DType::F32)?),

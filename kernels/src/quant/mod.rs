@@ -4,11 +4,14 @@
 //! every row count runs without shuffles. Input rows are rounded to 8 bits a number with one scale for each block.
 
 mod activation;
+mod format;
+mod lines;
 mod matrix;
 mod panel;
 mod product;
 mod tile;
 
+pub(crate) use activation::{Rounded, rounded};
 pub use matrix::QuantizedMatrix;
 
 /// Numbers that share one scale.

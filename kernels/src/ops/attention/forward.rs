@@ -1,5 +1,6 @@
 //! The forward pass: one task for each (batch entry, head, query tile).
 
+use super::row;
 use super::shape::{Inputs, gather, hide, runs, span};
 use crate::gemm::{Mat, Threads, product};
 use crate::plan::{TILE, split};
@@ -13,6 +14,9 @@ const RUN: usize = 8;
 /// Output `[B, T, H, D]` and log-sum-exp `[B, H, T]`.
 pub(super) fn forward(inputs: &Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
     let h = inputs.heads;
+    if h.queries == 1 {
+        return row::forward(inputs);
+    }
     let tiles = inputs.plan.query_tiles();
     let results: Vec<(Vec<f32>, Vec<f32>)> = (0..h.batch * h.heads * tiles)
         .into_par_iter()

@@ -5,10 +5,12 @@
 
 mod backward;
 mod forward;
+mod row;
 mod shape;
 
 use crate::{Error, Result, TilePlan};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, bail};
+pub(crate) use row::attend;
 use shape::Heads;
 use std::sync::{Arc, OnceLock};
 
