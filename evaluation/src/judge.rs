@@ -17,9 +17,9 @@ use tokenizers::Tokenizer;
 pub use self::own::OwnJudge;
 
 use self::llama::Llama;
-use crate::sweep::{Judge, Result, Surprise, SweepError};
+use crate::sweep::{Judge, Result, SweepError};
 
-/// Longest text that is read at once, in tokens with its prompt.
+/// Tokens that are read at once at most, with the one that every text begins behind.
 const CONTEXT: usize = 2048;
 
 /// What files hold.
@@ -93,12 +93,6 @@ impl LlamaJudge {
             start,
         })
     }
-
-    fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode(text, false);
-        let encoding = encoding.map_err(|e| SweepError::Judge(format!("{} cannot read a text: {e}", self.name)))?;
-        Ok(encoding.get_ids().to_vec())
-    }
 }
 
 impl Judge for LlamaJudge {
@@ -110,31 +104,23 @@ impl Judge for LlamaJudge {
         &self.hash
     }
 
-    /// Prompt and text are encoded apart, so that the same tokens are counted whatever the prompt. Of a long prompt the end is
-    /// read, of a text that does not fit into the context behind it the beginning.
-    fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise> {
-        let mut before = vec![self.start];
-        let prompt = self.encode(prompt)?;
-        before.extend(last(&prompt, CONTEXT / 2 - 1));
-        let mut ids = self.encode(text)?;
-        ids.truncate(CONTEXT - before.len());
-        let failed = |e| SweepError::Judge(format!("{} failed: {}", self.name, first_line(&e)));
-        let all: Vec<u32> = before.iter().chain(&ids).copied().collect();
-        // The logits at a position are those of the token behind it.
-        let nats = self
-            .network
-            .surprise(&all[..all.len() - 1], before.len() - 1, &ids)
-            .map_err(failed)?;
-        Ok(Surprise {
-            nats: nats.iter().sum(),
-            tokens: ids.len(),
-        })
+    fn context(&self) -> usize {
+        CONTEXT - 1
     }
-}
 
-/// The last `most` tokens of a prompt.
-fn last(prompt: &[u32], most: usize) -> &[u32] {
-    &prompt[prompt.len().saturating_sub(most)..]
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode(text, false);
+        let encoding = encoding.map_err(|e| SweepError::Judge(format!("{} cannot read a text: {e}", self.name)))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    fn nats(&mut self, before: &[u32], ids: &[u32]) -> Result<f64> {
+        let all: Vec<u32> = [self.start].iter().chain(before).chain(ids).copied().collect();
+        // The logits at a position are those of the token behind it.
+        let nats = self.network.surprise(&all[..all.len() - 1], before.len(), ids);
+        let nats = nats.map_err(|e| SweepError::Judge(format!("{} failed: {}", self.name, first_line(&e))))?;
+        Ok(nats.iter().sum())
+    }
 }
 
 /// An error without the backtrace that may follow it.

@@ -3,8 +3,8 @@
 use drdiff_model::{Network, Tokenizer};
 use drdiff_training::likelihood;
 
-use super::{first_line, last};
-use crate::sweep::{Judge, Result, Surprise, SweepError};
+use super::first_line;
+use crate::sweep::{Judge, Result, SweepError};
 
 /// A network that was trained here. What it says of a text is its exact likelihood in blocks of one token, so a network that was
 /// trained with this block size alone, the autoregressive twin of a model, judges best.
@@ -30,10 +30,6 @@ impl OwnJudge {
     fn failed(&self, error: &dyn std::fmt::Display) -> SweepError {
         SweepError::Judge(format!("{} failed: {}", self.name, first_line(error)))
     }
-
-    fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        self.tokenizer.encode(text).map_err(|e| self.failed(&e))
-    }
 }
 
 impl Judge for OwnJudge {
@@ -45,17 +41,17 @@ impl Judge for OwnJudge {
         &self.hash
     }
 
-    /// Prompt and text are encoded apart and cut as by [`LlamaJudge`](super::LlamaJudge).
-    fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise> {
-        let context = self.network.config().context;
-        let mut ids = last(&self.encode(prompt)?, context / 2).to_vec();
-        let from = ids.len();
-        ids.extend(self.encode(text)?);
-        ids.truncate(context);
-        let nats = likelihood(&self.network, &ids, from).map_err(|e| self.failed(&e))?;
-        Ok(Surprise {
-            nats: nats.iter().sum(),
-            tokens: nats.len(),
-        })
+    fn context(&self) -> usize {
+        self.network.config().context
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.tokenizer.encode(text).map_err(|e| self.failed(&e))
+    }
+
+    fn nats(&mut self, before: &[u32], ids: &[u32]) -> Result<f64> {
+        let all = [before, ids].concat();
+        let nats = likelihood(&self.network, &all, before.len()).map_err(|e| self.failed(&e))?;
+        Ok(nats.iter().sum())
     }
 }
