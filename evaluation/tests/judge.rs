@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use drdiff_evaluation::judge::LlamaJudge;
+use drdiff_evaluation::judge::NetworkJudge;
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Reading, Text, TextSet, context_gain};
 use drdiff_training::data::documents;
@@ -21,7 +21,7 @@ fn plain_text_is_likelier_than_its_words_in_disorder() {
     let Some(path) = std::env::var_os("DRDIFF_JUDGE") else {
         return;
     };
-    let mut judge = LlamaJudge::open(Path::new(&path), &Device::Cpu).unwrap();
+    let mut judge = NetworkJudge::open(Path::new(&path), &Device::Cpu).unwrap();
     let mut perplexity = |prompt: &str, text: &str| {
         let read = judge.read(prompt, text).unwrap();
         (read.nats / read.tokens as f64).exp()

@@ -35,9 +35,9 @@ pub use gguf::{
     GgufHeader, GgufList, GgufValue, MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as,
 };
 pub use head::read_head;
-pub use import::{Imported, import_folder, import_gguf};
+pub use import::{Imported, Precision, import_folder, import_gguf};
 pub use input::{Input, LastPrediction, Soft};
-pub use load::{Loading, build, build_network, require_fit};
+pub use load::{Loading, build, build_network, build_scorer, require_fit};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
 pub use next_token::next_token_nats;
@@ -47,5 +47,5 @@ pub use safetensors::TensorFile;
 pub use tables::Tables;
 pub use tokenizer::{
     ChatTemplate, DecodeStream, END_OF_TEXT, GgufMetadata, Message, OWN_UNITS, Tokenizer, TokenizerError,
-    TokenizerFiles, check_bpe, paragraphs,
+    TokenizerFiles, paragraphs,
 };

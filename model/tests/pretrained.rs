@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_kernels::{TilePlan, Value};
-use drdiff_model::{Imported, Input, Loading, Network, build_network, import_folder, next_token_nats};
+use drdiff_model::{Imported, Input, Loading, Network, Precision, build_network, import_folder, next_token_nats};
 use drdiff_testkit::{assert_close, values};
 use serde::Deserialize;
 
@@ -67,7 +67,7 @@ fn logits_are_those_of_transformers() {
             logits: wanted,
             ..
         } = golden(name);
-        let network = network(import_folder(&folder(name)).unwrap());
+        let network = network(import_folder(&folder(name), Precision::Stored).unwrap());
         let all = values(&logits(&network, &ids)).unwrap();
         let vocab = network.config().vocab;
         for (row, wanted) in rows.iter().zip(wanted) {
@@ -80,7 +80,7 @@ fn logits_are_those_of_transformers() {
 fn a_text_costs_what_the_logits_say() {
     for name in MODELS {
         let Golden { ids, .. } = golden(name);
-        let network = network(import_folder(&folder(name)).unwrap());
+        let network = network(import_folder(&folder(name), Precision::Stored).unwrap());
         let vocab = network.config().vocab;
         let all = values(&logits(&network, &ids)).unwrap();
         let nats = |at: usize| {
@@ -97,7 +97,7 @@ fn a_text_costs_what_the_logits_say() {
 fn the_likeliest_tokens_are_those_of_transformers() {
     for name in MODELS {
         let Golden { ids, greedy, .. } = golden(name);
-        let network = network(import_folder(&folder(name)).unwrap());
+        let network = network(import_folder(&folder(name), Precision::Stored).unwrap());
         let mut text = ids[..12].to_vec();
         for _ in 0..greedy.len() {
             let last = logits(&network, &text).get(text.len() - 1).unwrap();
@@ -121,7 +121,7 @@ fn refusal(name: &str, change: impl FnOnce(&mut serde_json::Value), gone: &[&str
     for name in gone {
         std::fs::remove_file(dir.path().join(name)).unwrap();
     }
-    import_folder(dir.path()).unwrap_err()
+    import_folder(dir.path(), Precision::Stored).unwrap_err()
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn what_would_be_read_wrongly_is_refused_by_name() {
         (|c| c["model_type"] = "mamba".into(), "`mamba`"),
         (|c| c["rope_parameters"]["rope_type"] = "yarn".into(), "`yarn`"),
         (|c| c["hidden_act"] = "gelu".into(), "activation"),
-        (|c| c["use_sliding_window"] = true.into(), "a part of the text"),
+        (|c| c["use_sliding_window"] = true.into(), "`use_sliding_window`"),
         (|c| c["num_hidden_layers"] = 4.into(), "`model.layers.3."),
         (|c| c["num_hidden_layers"] = 2.into(), "`model.layers.2."),
         (|c| c["vocab_size"] = 66.into(), "vocab"),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use drdiff_kernels::Loaded;
 
 use super::names::{Part, Style};
-use super::stack::{reorder, stack};
-use super::{Result, dims};
+use super::stack::{in_f32, reorder, stack};
+use super::{Precision, Result, dims};
 use crate::{Head, ModelConfig};
 
 /// How the pairs of a head that turn together lie in the rows of queries and keys.
@@ -22,16 +22,22 @@ pub(super) enum Pairs {
 pub(super) struct Tensors<F> {
     style: Style,
     pairs: Pairs,
+    precision: Precision,
     read: F,
     left: BTreeSet<String>,
 }
 
 impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
     /// The tensors with these names, which `read` gives.
-    pub(super) fn new(style: Style, pairs: Pairs, names: impl IntoIterator<Item = String>, read: F) -> Self {
+    pub(super) fn new(
+        (style, pairs, precision): (Style, Pairs, Precision),
+        names: impl IntoIterator<Item = String>,
+        read: F,
+    ) -> Self {
         Self {
             style,
             pairs,
+            precision,
             read,
             left: names.into_iter().collect(),
         }
@@ -107,7 +113,11 @@ impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
 
     fn take(&mut self, name: &str) -> Result<Loaded> {
         self.left.remove(name);
-        (self.read)(name)?.ok_or_else(|| format!("its tensor `{name}` is missing"))
+        let weight = (self.read)(name)?.ok_or_else(|| format!("its tensor `{name}` is missing"))?;
+        match self.precision {
+            Precision::Stored => Ok(weight),
+            Precision::F32 => in_f32(&weight),
+        }
     }
 }
 

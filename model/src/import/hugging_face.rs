@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use drdiff_files::without_mark;
 use drdiff_kernels::{Loaded, MappedFile};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::assemble::{Pairs, Tensors};
 use super::names::Style;
-use super::{Family, Imported, Result};
+use super::{CONTEXT, Family, Imported, Precision, Result, plain};
 use crate::safetensors::TensorFile;
 use crate::{Head, Mask, ModelConfig, RopeScaling};
 
@@ -28,6 +30,7 @@ struct Config {
     num_attention_heads: usize,
     num_key_value_heads: Option<usize>,
     head_dim: Option<usize>,
+    #[serde(default = "context")]
     max_position_embeddings: usize,
     #[serde(default = "eps")]
     rms_norm_eps: f64,
@@ -42,11 +45,9 @@ struct Config {
     #[serde(default)]
     mlp_bias: bool,
     #[serde(default)]
-    use_sliding_window: bool,
-    #[serde(default)]
-    layer_types: Vec<String>,
-    #[serde(default)]
     tie_word_embeddings: bool,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +59,8 @@ struct Rope {
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
     original_max_position_embeddings: Option<f64>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +72,10 @@ fn eps() -> f64 {
     1e-6
 }
 
+fn context() -> usize {
+    CONTEXT
+}
+
 fn silu() -> String {
     "silu".to_owned()
 }
@@ -78,9 +85,9 @@ fn silu() -> String {
 /// # Errors
 /// In words that complete "it cannot be used: …": if a file is missing or damaged, the network is of another kind, stretches
 /// its positions in a way that is not followed, lacks tensors, or has some that nothing is known of.
-pub fn import_folder(folder: &Path) -> Result<Imported> {
+pub fn import_folder(folder: &Path, precision: Precision) -> Result<Imported> {
     let config = read(&folder.join("config.json"))?;
-    let config: Config = serde_json::from_slice(&config).map_err(|e| format!("config.json: {e}"))?;
+    let config: Config = serde_json::from_slice(without_mark(&config)).map_err(|e| format!("config.json: {e}"))?;
     let config = config.network()?;
     let mut maps = Vec::new();
     for path in weights(folder)? {
@@ -91,11 +98,16 @@ pub fn import_folder(folder: &Path) -> Result<Imported> {
     for (path, map) in &maps {
         files.push(TensorFile::read(map).map_err(|reason| format!("{}: {reason}", path.display()))?);
     }
-    let names = files
+    let mut names: Vec<String> = files
         .iter()
         .flat_map(TensorFile::shapes)
-        .map(|(name, _)| name.to_owned());
-    let tensors = Tensors::new(Style::HuggingFace, Pairs::Halves, names, |name| {
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("its tensor `{}` is in two files", pair[0]));
+    }
+    let tensors = Tensors::new((Style::HuggingFace, Pairs::Halves, precision), names, |name| {
         let holder = files.iter().find(|file| file.shapes().any(|(found, _)| found == name));
         let tensor = holder.map_or(Ok(None), |file| file.tensor(name, &Device::Cpu));
         Ok(tensor?.map(Loaded::Dense))
@@ -112,13 +124,22 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| format!("{} cannot be read ({e})", path.display()))
 }
 
-/// The files with weights.
+/// The files with weights: all of a folder, where neither of the usual names is there.
 fn weights(folder: &Path) -> Result<Vec<PathBuf>> {
     if folder.join(SINGLE).is_file() {
         return Ok(vec![folder.join(SINGLE)]);
     }
     if !folder.join(INDEX).is_file() {
-        return Err(format!("it holds neither {SINGLE} nor {INDEX}"));
+        let entries = std::fs::read_dir(folder).map_err(|e| format!("it cannot be read ({e})"))?;
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+        paths.sort();
+        return match paths.is_empty() {
+            true => Err(format!(
+                "it holds neither {SINGLE} nor {INDEX} nor other .safetensors files"
+            )),
+            false => Ok(paths),
+        };
     }
     let index: Index = serde_json::from_slice(&read(&folder.join(INDEX))?).map_err(|e| format!("{INDEX}: {e}"))?;
     let mut names: Vec<&String> = index.weight_map.values().collect();
@@ -145,8 +166,8 @@ impl Config {
         if self.attention_bias && family != Family::Qwen2 {
             return Err("its attention has biases, also in its output, which is not followed".to_owned());
         }
-        if self.use_sliding_window || self.layer_types.iter().any(|kind| kind != "full_attention") {
-            return Err("some of its layers see a part of the text, which is not followed".to_owned());
+        if let Some(key) = plain::changed(&self.others) {
+            return Err(format!("its config.json sets `{key}`, which is not followed"));
         }
         let heads = self.num_attention_heads;
         let head_dim = match self.head_dim {
@@ -188,6 +209,11 @@ impl Config {
 
 impl Rope {
     fn scaling(&self) -> Result<Option<RopeScaling>> {
+        let changed = plain::changed(&self.others);
+        let unnamed = self.factor.filter(|factor| self.rope_type.is_none() && *factor != 1.0);
+        if let Some(key) = changed.or(unnamed.map(|_| "factor")) {
+            return Err(format!("its positions are stretched by `{key}`, which is not followed"));
+        }
         let need =
             |number: Option<f64>, name: &str| number.ok_or_else(|| format!("its stretched positions name no `{name}`"));
         match self.rope_type.as_deref().unwrap_or("default") {

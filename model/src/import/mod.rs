@@ -8,10 +8,11 @@ mod assemble;
 mod gguf;
 mod hugging_face;
 mod names;
+mod plain;
+mod settings;
 mod stack;
 
 use std::collections::BTreeMap;
-
 use std::path::Path;
 
 use drdiff_kernels::Loaded;
@@ -20,6 +21,18 @@ use crate::{ModelConfig, sizes};
 
 pub use gguf::import_gguf;
 pub use hugging_face::import_folder;
+
+/// Positions of a training sequence where a file does not say how many there were.
+const CONTEXT: usize = 2048;
+
+/// The numbers that weights are read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are stored: of few bits where the file has such.
+    Stored,
+    /// As f32, without a further rounding: for scoring texts.
+    F32,
+}
 
 /// A language model of others, its tensors under this program's names.
 #[derive(Debug)]
