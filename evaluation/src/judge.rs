@@ -139,7 +139,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 
 fn unfit(path: &Path, reason: &str) -> SweepError {
     SweepError::Config(format!(
-        "{} cannot be a judge ({reason}); name a Llama, Qwen2 or Qwen3, such as SmolLM2: a GGUF file, or a folder with config.json, tokenizer.json and safetensors",
+        "{} cannot be a judge ({reason}); name a Llama, Qwen2, Qwen3 or Gemma 3, such as SmolLM2: a GGUF file, or a folder with config.json, tokenizer.json and safetensors",
         path.display()
     ))
 }

@@ -10,6 +10,6 @@ mod quant;
 pub use attention::{AttentionShape, attention, merge};
 pub use choice::{fill_runs, strongest};
 pub use cross_entropy::{cross_entropy, distribution, divergence, embedding, entropy_shares, expectation, mixture};
-pub use norm::{gated_add, modulated_norm, qk_norm_rope, rms_norm, swiglu};
+pub use norm::{gated_add, geglu, modulated_norm, qk_norm_rope, rms_norm, swiglu};
 pub use optim::{adamw, orthogonalise};
 pub use quant::quantized_product;

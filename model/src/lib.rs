@@ -10,6 +10,7 @@ mod cost;
 mod ends;
 mod error;
 mod finite;
+mod form;
 mod gguf;
 mod head;
 mod import;
@@ -31,6 +32,7 @@ pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, sav
 pub use config::{Head, Mask, ModelConfig};
 pub use cost::Rows;
 pub use error::{Error, Result};
+pub use form::{Form, Local};
 pub use gguf::{
     GgufHeader, GgufList, GgufValue, MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as,
 };

@@ -36,18 +36,26 @@ impl Pretrained {
         file.starts_with(b"GGUF") && GgufHeader::read(&file).is_ok_and(|header| header.get(METADATA_KEY).is_none())
     }
 
-    /// Reads network and tokenizer, weights as they are stored.
+    /// Reads network and tokenizer, weights as they are stored, for writing.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with what is missing, damaged, or not followed by this program.
+    /// [`Error::Corrupt`] with what is missing, damaged, or not followed by this program, and for models that can only score texts.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::read_as(path, Precision::Stored)
+        let read = Self::read_as(path, Precision::Stored)?;
+        match read.network.config.form.local {
+            None => Ok(read),
+            Some(_) => Err(unusable(
+                path,
+                "some of its layers see the last positions alone, so it scores texts (--judge) and does not write"
+                    .to_owned(),
+            )),
+        }
     }
 
-    /// [`Pretrained::read`] with weights as these numbers.
+    /// [`Pretrained::read`] with weights as these numbers, also of models that can only score texts.
     ///
     /// # Errors
-    /// As there.
+    /// As there, but for those.
     pub fn read_as(path: &Path, precision: Precision) -> Result<Self> {
         let wrong = |reason: String| unusable(path, reason);
         let told = |error: TokenizerError| wrong(error.to_string());

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_kernels::{TilePlan, Value};
 use drdiff_model::{Imported, Input, Loading, Network, Precision, build_network, import_folder, next_token_nats};
@@ -19,7 +19,7 @@ struct Golden {
     greedy: Vec<u32>,
 }
 
-const MODELS: [&str; 4] = ["llama", "llama-linear", "qwen2", "qwen3"];
+const MODELS: [&str; 5] = ["llama", "llama-linear", "qwen2", "qwen3", "gemma3"];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,11 +42,10 @@ fn logits(network: &Network, ids: &[u32]) -> Tensor {
     let config = network.config();
     let positions = (0..ids.len() as i64).collect();
     let rotary = config.rotary(&[positions], &Device::Cpu).unwrap();
-    let plan = TilePlan::new(&[block_causal(ids.len(), 1).unwrap()]).unwrap();
     let segment = Segment {
         batch: 1,
         len: ids.len(),
-        plan: plan.into(),
+        plan: config.causal_plans(ids.len(), &Device::Cpu).unwrap(),
         units: None,
         rotary: &rotary,
         past: None,
@@ -148,4 +147,43 @@ fn what_would_be_read_wrongly_is_refused_by_name() {
     assert!(refusal("llama", |_| {}, &["model.safetensors"]).contains("neither"));
     let told = refusal("llama", |c| c["attention_bias"] = true.into(), &[]);
     assert!(told.contains("biases"), "{told}");
+    let cases: [(Change, &str); 7] = [
+        (|c| c["sliding_window"] = 60.into(), "`form.local.window` is 60"),
+        (|c| c["hidden_activation"] = "gelu".into(), "gelu_pytorch_tanh"),
+        (|c| c["use_bidirectional_attention"] = true.into(), "later positions"),
+        (|c| c["query_pre_attn_scalar"] = 64.into(), "`query_pre_attn_scalar`"),
+        (|c| c["layer_types"][0] = "linear_attention".into(), "`layer_types`"),
+        (
+            |c| c["final_logit_softcapping"] = 30.into(),
+            "`final_logit_softcapping`",
+        ),
+        (
+            |c| c["rope_parameters"]["sliding_attention"]["rope_type"] = "linear".into(),
+            "its windows are stretched",
+        ),
+    ];
+    for (change, words) in cases {
+        let told = refusal("gemma3", change, &[]);
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn networks_with_windows_score_and_do_not_write() {
+    let network = network(import_folder(&folder("gemma3"), Precision::F32).unwrap());
+    let plan = TilePlan::new(&[block_causal(8, 1).unwrap()]).unwrap();
+    let rotary = network.config().rotary(&[(0..8).collect()], &Device::Cpu).unwrap();
+    let segment = Segment {
+        batch: 1,
+        len: 8,
+        plan: plan.into(),
+        units: None,
+        rotary: &rotary,
+        past: None,
+    };
+    let input = Input::discrete(Tensor::zeros(8, DType::U32, &Device::Cpu).unwrap());
+    let tables = network.tables(None).unwrap();
+    let told = network.forward(&tables, &input, &mut [segment], &mut Default::default());
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("scores texts and does not write"), "{told}");
 }

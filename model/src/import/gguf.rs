@@ -7,14 +7,14 @@ use drdiff_kernels::Loaded;
 use super::assemble::{Pairs, Tensors};
 use super::names::{Part, Style};
 use super::settings::Settings;
-use super::{CONTEXT, Family, Imported, Precision, Result};
+use super::{CONTEXT, Family, Imported, MOST_LAYERS, Precision, Result};
 use crate::gguf::GgufHeader;
-use crate::{Head, Mask, ModelConfig, RopeScaling};
+use crate::{Head, Local, Mask, ModelConfig, RopeScaling};
 
 /// A factor for each rotary frequency, in files of Llama 3.1 and later.
 const FACTORS: &str = "rope_freqs.weight";
 
-/// Reads a Llama, Qwen2 or Qwen3 out of the GGUF file of llama.cpp at `path`, which is for messages.
+/// Reads a Llama, Qwen2, Qwen3 or Gemma 3 out of the GGUF file of llama.cpp at `path`, which is for messages.
 ///
 /// # Errors
 /// In words that complete "it cannot be used: …": if the network is of another kind, has a setting that is not
@@ -24,7 +24,7 @@ pub fn import_gguf(header: &GgufHeader<'_>, path: &Path, precision: Precision) -
     let config = network(header, &settings)?;
     let pairs = match settings.family {
         Family::Llama => Pairs::Neighbours,
-        Family::Qwen2 | Family::Qwen3 => Pairs::Halves,
+        Family::Qwen2 | Family::Qwen3 | Family::Gemma3 => Pairs::Halves,
     };
     let names = header.shapes().map(|(name, _)| name.to_owned());
     let tensors = Tensors::new((Style::Gguf, pairs, precision), names, |name| header.tensor(name));
@@ -61,11 +61,16 @@ fn network(header: &GgufHeader<'_>, settings: &Settings<'_>) -> Result<ModelConf
         None => rows(&Style::Gguf.weight(0, Part::Gate)).ok_or("its feed-forward layers have no gate")?,
     };
     let rms_eps = settings.number("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5);
+    let layers = settings.need("block_count")?;
+    let local = match settings.family {
+        Family::Gemma3 => Some(local(settings, layers)?),
+        Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
+    };
     Ok(ModelConfig {
         vocab,
         width,
         embed: width,
-        layers: settings.need("block_count")?,
+        layers,
         heads,
         kv_heads: settings.size("attention.head_count_kv")?.unwrap_or(heads),
         head_dim,
@@ -74,7 +79,7 @@ fn network(header: &GgufHeader<'_>, settings: &Settings<'_>) -> Result<ModelConf
         rope_base: settings.number("rope.freq_base")?.unwrap_or(10_000.0),
         rope_scaling: scaling(header, settings)?,
         norm_eps: rms_eps,
-        qk_norm_eps: (settings.family == Family::Qwen3).then_some(rms_eps),
+        qk_norm_eps: settings.family.norms_heads().then_some(rms_eps),
         qkv_bias: settings.family == Family::Qwen2,
         head: match rows(Style::Gguf.head()) {
             Some(_) => Head::Separate,
@@ -85,8 +90,22 @@ fn network(header: &GgufHeader<'_>, settings: &Settings<'_>) -> Result<ModelConf
         next_token: true,
         noise_conditioning: false,
         embedding_skips: false,
+        form: settings.family.form(width, local),
         attention: Default::default(),
         routing: Default::default(),
+    })
+}
+
+/// The layers of Gemma 3 that see the last positions alone: five of six (llama.cpp, `set_swa_pattern(6)`).
+fn local(settings: &Settings<'_>, layers: usize) -> Result<Local> {
+    // The largest of the family, which the file does not say.
+    if layers == 62 {
+        return Err("its attention is scaled as that of Gemma 3 27B, which is not followed".to_owned());
+    }
+    Ok(Local {
+        layers: (0..layers.min(MOST_LAYERS)).filter(|layer| layer % 6 != 5).collect(),
+        window: settings.need("attention.sliding_window")?,
+        rope_base: settings.number("rope.freq_base_swa")?.unwrap_or(10_000.0),
     })
 }
 

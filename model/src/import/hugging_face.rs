@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::assemble::{Pairs, Tensors};
 use super::names::Style;
-use super::{CONTEXT, Family, Imported, Precision, Result, plain};
+use super::{CONTEXT, Family, Imported, Precision, Result, gemma, plain};
 use crate::safetensors::TensorFile;
 use crate::{Head, Mask, ModelConfig, RopeScaling};
 
@@ -44,8 +44,7 @@ struct Config {
     attention_bias: bool,
     #[serde(default)]
     mlp_bias: bool,
-    #[serde(default)]
-    tie_word_embeddings: bool,
+    tie_word_embeddings: Option<bool>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -80,7 +79,7 @@ fn silu() -> String {
     "silu".to_owned()
 }
 
-/// Reads a Llama, Qwen2 or Qwen3 out of a folder. Weights are mapped, and read tensor by tensor.
+/// Reads a Llama, Qwen2, Qwen3 or Gemma 3 out of a folder. Weights are mapped, and read tensor by tensor.
 ///
 /// # Errors
 /// In words that complete "it cannot be used: …": if a file is missing or damaged, the network is of another kind, stretches
@@ -88,7 +87,7 @@ fn silu() -> String {
 pub fn import_folder(folder: &Path, precision: Precision) -> Result<Imported> {
     let config = read(&folder.join("config.json"))?;
     let config: Config = serde_json::from_slice(without_mark(&config)).map_err(|e| format!("config.json: {e}"))?;
-    let config = config.network()?;
+    let (config, style) = config.network()?;
     let mut maps = Vec::new();
     for path in weights(folder)? {
         let map = MappedFile::open(&path).map_err(|e| format!("{} cannot be read ({e})", path.display()))?;
@@ -107,7 +106,7 @@ pub fn import_folder(folder: &Path, precision: Precision) -> Result<Imported> {
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("its tensor `{}` is in two files", pair[0]));
     }
-    let tensors = Tensors::new((Style::HuggingFace, Pairs::Halves, precision), names, |name| {
+    let tensors = Tensors::new((style, Pairs::Halves, precision), names, |name| {
         let holder = files.iter().find(|file| file.shapes().any(|(found, _)| found == name));
         let tensor = holder.map_or(Ok(None), |file| file.tensor(name, &Device::Cpu));
         Ok(tensor?.map(Loaded::Dense))
@@ -115,7 +114,7 @@ pub fn import_folder(folder: &Path, precision: Precision) -> Result<Imported> {
     let tied = config.head == Head::Tied;
     let tensors = tensors.assemble(&config, |name| {
         // Copies of what is known already.
-        name.ends_with("rotary_emb.inv_freq") || (tied && name == Style::HuggingFace.head())
+        name.ends_with("rotary_emb.inv_freq") || (tied && name == style.head())
     })?;
     Imported { config, tensors }.checked(folder)
 }
@@ -158,7 +157,8 @@ fn weights(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 impl Config {
-    fn network(self) -> Result<ModelConfig> {
+    /// The shape of the network, and how its tensors are named.
+    fn network(mut self) -> Result<(ModelConfig, Style)> {
         let family = Family::of(&self.model_type)?;
         if self.hidden_act != "silu" || self.mlp_bias {
             return Err("its feed-forward layers have biases or another activation than silu".to_owned());
@@ -166,17 +166,35 @@ impl Config {
         if self.attention_bias && family != Family::Qwen2 {
             return Err("its attention has biases, also in its output, which is not followed".to_owned());
         }
-        if let Some(key) = plain::changed(&self.others) {
-            return Err(format!("its config.json sets `{key}`, which is not followed"));
-        }
         let heads = self.num_attention_heads;
         let head_dim = match self.head_dim {
             Some(wide) => wide,
             None => self.hidden_size.checked_div(heads).ok_or("it has no heads")?,
         };
+        let (mut style, mut local) = (Style::HuggingFace, None);
+        if family == Family::Gemma3 {
+            let ropes = self.rope_parameters.as_mut().map(|ropes| &mut ropes.others);
+            let sizes = (self.num_hidden_layers, head_dim);
+            (style, local) = (
+                Style::HuggingFaceGemma,
+                Some(gemma::take(&mut self.others, ropes, sizes)?),
+            );
+            let of_full = self
+                .rope_parameters
+                .as_mut()
+                .and_then(|ropes| ropes.others.remove("full_attention"));
+            if let Some(full) = of_full {
+                self.rope_parameters = serde_json::from_value(full).map_err(|e| format!("config.json: {e}"))?;
+            }
+        }
+        if let Some(key) = plain::changed(&self.others) {
+            return Err(format!("its config.json sets `{key}`, which is not followed"));
+        }
         let theta = self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
-        let rope = self.rope_parameters.as_ref().or(self.rope_scaling.as_ref());
-        Ok(ModelConfig {
+        let ropes = [&self.rope_parameters, &self.rope_scaling].into_iter().flatten();
+        let scalings = ropes.map(Rope::scaling).collect::<Result<Vec<_>>>()?;
+        let tied = self.tie_word_embeddings.unwrap_or(family == Family::Gemma3);
+        let config = ModelConfig {
             vocab: self.vocab_size,
             width: self.hidden_size,
             embed: self.hidden_size,
@@ -187,23 +205,21 @@ impl Config {
             hidden: self.intermediate_size,
             context: self.max_position_embeddings,
             rope_base: theta.or(self.rope_theta).unwrap_or(10_000.0),
-            rope_scaling: rope.map(Rope::scaling).transpose()?.flatten(),
+            rope_scaling: scalings.into_iter().flatten().next(),
             norm_eps: self.rms_norm_eps,
-            qk_norm_eps: (family == Family::Qwen3).then_some(self.rms_norm_eps),
+            qk_norm_eps: family.norms_heads().then_some(self.rms_norm_eps),
             qkv_bias: family == Family::Qwen2,
-            head: if self.tie_word_embeddings {
-                Head::Tied
-            } else {
-                Head::Separate
-            },
+            head: if tied { Head::Tied } else { Head::Separate },
             mask: Mask::Absent,
             causal_context: true,
             next_token: true,
             noise_conditioning: false,
             embedding_skips: false,
+            form: family.form(self.hidden_size, local),
             attention: Default::default(),
             routing: Default::default(),
-        })
+        };
+        Ok((config, style))
     }
 }
 

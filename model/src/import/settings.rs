@@ -3,6 +3,9 @@
 use super::{Family, Result};
 use crate::gguf::{GgufHeader, GgufValue};
 
+/// Settings of Gemma 3 that are followed, beside those of all.
+const GEMMA: [&str; 2] = ["attention.sliding_window", "rope.freq_base_swa"];
+
 /// The entries of an architecture.
 pub(super) struct Settings<'a> {
     header: &'a GgufHeader<'a>,
@@ -32,7 +35,8 @@ impl<'a> Settings<'a> {
             Some((name, value))
         });
         for (name, value) in own {
-            if !is_plain(name, value) {
+            let gemma = settings.family == Family::Gemma3 && GEMMA.contains(&name);
+            if !gemma && !is_plain(name, value) {
                 return Err(format!(
                     "its `{}` changes the network in a way that is not followed",
                     settings.key(name)
