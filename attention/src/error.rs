@@ -72,6 +72,9 @@ pub enum Error {
         /// Positions of a lowest node.
         leaf: usize,
     },
+    /// A window that is not made of whole tiles.
+    #[error("a window of {0} positions cannot be read; windows are multiples of 64")]
+    Window(usize),
     /// A plan of some layers where all share a cache.
     #[error(
         "a plan for some layers only (`attention.layers`) cannot write; ask for one plan for all layers, such as `dense`, or `retrieval` if the model retrieves"
@@ -106,8 +109,8 @@ pub enum Error {
     /// Texts in one call whose memory is not one.
     #[error("texts of several banks cannot be read in one call; make a cohort of each bank's")]
     Cohort,
-    /// Segments with caches, or several of them, on a tape.
-    #[error("a pass that learns has one segment without a cache; run the segments one after another")]
+    /// Segments with caches, or several of them, on a tape or in layers with windows.
+    #[error("a pass that learns or reads windows has one segment without a cache; run the segments one after another")]
     Segments,
     /// An operation of the kernels failed.
     #[error(transparent)]

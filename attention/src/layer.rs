@@ -117,6 +117,7 @@ impl SelfAttention {
         let mixed = match segments {
             [one] if one.past.is_none() => self.whole(&qkv, one, layer)?,
             _ if qkv.is_recorded() => return Err(Error::Segments),
+            many if many.iter().any(|segment| segment.plan.local(layer).is_some()) => return Err(Error::Segments),
             many => self.parts(qkv.tensor(), many, layer)?,
         };
         Ok(mixed.linear(&self.out)?)
@@ -127,6 +128,11 @@ impl SelfAttention {
         let Shape { heads, head_dim, .. } = self.shape;
         let (b, t) = (segment.batch, segment.len);
         let qkv = qkv.reshape((b, t, self.shape.all_heads(), head_dim))?;
+        if let Some(local) = segment.plan.local(layer) {
+            let [q, k, v] = qkv.queries_keys_values(self.norms(), &local.rotary, heads)?;
+            let mixed = local.window.attend([&q, &k, &v], self.scale())?;
+            return Ok(mixed.reshape((b * t, heads * head_dim))?);
+        }
         let mixed = match segment.plan.of(layer) {
             Reads::Tiles(plan) => qkv.self_attention(&SelfAttend {
                 norms: self.norms(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drdiff_kernels::TilePlan;
 
-use crate::{CausalTree, Tree, attention_flops};
+use crate::{CausalTree, LocalPlan, Tree, attention_flops};
 
 /// What one layer reads.
 #[derive(Debug, Clone)]
@@ -72,6 +72,7 @@ impl Reads {
 pub struct LayerPlans {
     rest: Reads,
     chosen: Option<(Arc<[usize]>, Reads)>,
+    local: Option<Arc<LocalPlan>>,
     blocks: Arc<[Range<usize>]>,
 }
 
@@ -82,6 +83,7 @@ impl LayerPlans {
         Self {
             rest: reads,
             chosen: None,
+            local: None,
             blocks: Arc::default(),
         }
     }
@@ -92,6 +94,7 @@ impl LayerPlans {
         Self {
             rest,
             chosen: Some((layers.into(), reads)),
+            local: None,
             blocks: Arc::default(),
         }
     }
@@ -105,13 +108,33 @@ impl LayerPlans {
         }
     }
 
+    /// The same plans where some layers read windows instead.
+    #[must_use]
+    pub fn with_local(self, local: Arc<LocalPlan>) -> Self {
+        Self {
+            local: Some(local),
+            ..self
+        }
+    }
+
+    /// Whether some layers read windows.
+    #[must_use]
+    pub fn has_local(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// The window that a layer reads, if it reads one.
+    pub(crate) fn local(&self, layer: usize) -> Option<&LocalPlan> {
+        self.local.as_deref().filter(|local| local.layers.contains(&layer))
+    }
+
     /// The blocks of a sequence, which cover its rows in order: all rows of one see each other. None where nobody said.
     #[must_use]
     pub fn blocks(&self) -> &[Range<usize>] {
         &self.blocks
     }
 
-    /// What a layer reads.
+    /// What a layer reads that reads no window.
     #[must_use]
     pub fn of(&self, layer: usize) -> &Reads {
         match &self.chosen {

@@ -15,6 +15,7 @@ mod neighbours;
 mod pattern;
 pub mod retrieval;
 mod tree;
+mod window;
 
 pub use cache::{Bank, CacheShape, Cohort, KvCache, Place};
 pub use config::{AttentionConfig, PlanKind, Rest, TreeConfig};
@@ -27,3 +28,4 @@ pub use length_adaptive::{LengthAdaptive, Ring};
 pub use neighbours::{Neighbours, beside};
 pub use pattern::{NoisyClean, Pattern, PlanCache, Whole};
 pub use tree::{CausalTree, Tree, TreePass, causal_attention, tree_attention};
+pub use window::{CausalWindow, LocalPlan};

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use candle_core::Device;
 use drdiff_evaluation::features::MiniLm;
-use drdiff_evaluation::judge::{LlamaJudge, OwnJudge, name_of};
+use drdiff_evaluation::judge::{NetworkJudge, name_of};
 use drdiff_evaluation::sweep::Judge;
 use drdiff_model::is_own_gguf;
 
@@ -13,16 +13,17 @@ use crate::exit::usage;
 use crate::memory::require_room;
 use crate::model::{Source, weights_file};
 
-/// Opens a judge, if one is named: a model of this program, or a Llama in GGUF or in a folder as Hugging Face keeps them.
+/// Opens a judge, if one is named: a model of this program, or a language model of others in GGUF or in a folder as Hugging Face keeps
+/// them.
 pub(crate) fn open(path: Option<&Path>, device: &Device, quiet: bool) -> Result<Option<Box<dyn Judge>>> {
     let Some(path) = path else { return Ok(None) };
     if !is_own(path) {
         require_room(path, device)?;
-        return Ok(Some(Box::new(LlamaJudge::open(path, device)?)));
+        return Ok(Some(Box::new(NetworkJudge::open(path, device)?)));
     }
     let source = Source::find(Some(path), quiet)?;
     let (network, tokenizer) = source.load(device)?;
-    let judge = OwnJudge::new(name_of(path), source.hash(), network, tokenizer);
+    let judge = NetworkJudge::of(name_of(path), source.hash(), network, tokenizer);
     Ok(Some(Box::new(judge)))
 }
 
@@ -32,8 +33,8 @@ pub(crate) fn features(path: Option<&Path>) -> Result<Option<MiniLm>> {
     features.map_err(|error| usage(error.to_string()))
 }
 
-/// Whether a file or folder is a model of this program, by its head alone. What cannot be read is not, so that the Llama's
-/// reader says why.
+/// Whether a file or folder is a model of this program, by its head alone. What cannot be read is not, so that the reader
+/// of the others says why.
 fn is_own(path: &Path) -> bool {
     weights_file(path).is_ok_and(|file| {
         let safetensors = file.extension().is_some_and(|extension| extension == "safetensors");

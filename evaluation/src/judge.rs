@@ -1,38 +1,145 @@
-//! Autoregressive judges, which say how likely they find a text: a Llama, such as SmolLM2, or a network of this program.
+//! Judges: language models that say how likely they find a text, one token at a time.
 
-mod folder;
-mod gguf;
-mod llama;
-mod own;
-mod plain;
-mod settings;
-mod unused;
-mod vocabulary;
-
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use tokenizers::Tokenizer;
+use drdiff_kernels::MappedFile;
+use drdiff_model::{Error, ModelConfig, Network, Precision, Pretrained, RopeScaling, Tokenizer, build_scorer};
+use drdiff_training::likelihood;
 
-pub use self::own::OwnJudge;
+use crate::sweep::{Judge, Result, SweepError};
 
-use self::llama::Llama;
-use crate::sweep::{Judge, Result, Surprise, SweepError};
-
-/// Longest text that is read at once, in tokens with its prompt.
+/// Tokens that a language model of others reads at once at most, with the one that every text begins behind.
 const CONTEXT: usize = 2048;
 
-/// What files hold.
-struct Parts {
+/// A network that scores texts: a language model of others, whose rows predict next tokens, or one that was trained here.
+pub struct NetworkJudge {
+    name: String,
     hash: String,
-    network: Llama,
+    network: Network,
     tokenizer: Tokenizer,
-    start: u32,
+    /// What every text begins behind, where its first token is predicted too.
+    start: Option<u32>,
+    context: usize,
+}
+
+impl NetworkJudge {
+    /// Reads a language model of others (see [`Pretrained`]), which computes on `device` with weights in f32.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the model would be read wrongly or has stretched positions, which the name of a judge does not
+    /// tell.
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        let hash = hash(path)?;
+        let told = |error: Error| match error {
+            Error::Corrupt { reason, .. } => unfit(path, &reason),
+            other => unfit(path, &first_line(&other)),
+        };
+        let Pretrained { network, tokenizer } = Pretrained::read_as(path, Precision::F32).map_err(told)?;
+        if let Some(scaling) = &network.config.rope_scaling {
+            return Err(unfit(
+                path,
+                &format!("its positions are stretched by {}", of_scaling(scaling)),
+            ));
+        }
+        let start = tokenizer.special("<|endoftext|>").or(tokenizer.start());
+        let start = start.unwrap_or(tokenizer.end_of_text());
+        let network = build_scorer(&network.config, network.tensors, device).map_err(told)?;
+        Ok(Self {
+            name: name_of(path),
+            hash,
+            context: network.config().context.min(CONTEXT) - 1,
+            network,
+            tokenizer,
+            start: Some(start),
+        })
+    }
+
+    /// A network that was trained here, with this name and the hash of its weights. What it says of a text is its exact likelihood in
+    /// blocks of one token, so one that was trained with this block size alone, the autoregressive twin of a model, judges best.
+    #[must_use]
+    pub fn of(name: String, hash: String, network: Network, tokenizer: Tokenizer) -> Self {
+        let ModelConfig {
+            next_token, context, ..
+        } = *network.config();
+        let start = next_token.then(|| tokenizer.start().unwrap_or(tokenizer.end_of_text()));
+        Self {
+            name,
+            hash,
+            context: context - usize::from(next_token),
+            network,
+            tokenizer,
+            start,
+        }
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> SweepError {
+        SweepError::Judge(format!("{} failed: {}", self.name, first_line(error)))
+    }
+}
+
+impl Judge for NetworkJudge {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    fn context(&self) -> usize {
+        self.context
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.tokenizer.encode(text).map_err(|e| self.failed(&e))
+    }
+
+    fn nats(&mut self, before: &[u32], ids: &[u32]) -> Result<f64> {
+        let all: Vec<u32> = self.start.iter().chain(before).chain(ids).copied().collect();
+        let nats = likelihood(&self.network, &all, all.len() - ids.len());
+        Ok(nats.map_err(|e| self.failed(&e))?.iter().sum())
+    }
+}
+
+fn of_scaling(scaling: &RopeScaling) -> &'static str {
+    match scaling {
+        RopeScaling::Linear { .. } => "`linear`",
+        RopeScaling::Llama3 { .. } => "`llama3`",
+        RopeScaling::Factors(_) => "`rope_freqs.weight`",
+    }
+}
+
+/// blake3 of a file, or of what is read of a folder, in hex.
+fn hash(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for file in files(path)? {
+        let bytes = MappedFile::open(&file).map_err(|source| unreadable(&file, source))?;
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The file itself, or what is read of a folder: the weights last, in the order of their names.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(|source| unreadable(path, source))?;
+    let mut weights: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    weights.retain(|file| file.extension().is_some_and(|extension| extension == "safetensors"));
+    weights.sort();
+    Ok(["config.json", "tokenizer.json"]
+        .map(|name| path.join(name))
+        .into_iter()
+        .chain(weights)
+        .collect())
 }
 
 fn unfit(path: &Path, reason: &str) -> SweepError {
     SweepError::Config(format!(
-        "{} cannot be a judge ({reason}); name a Llama with a byte-level vocabulary, such as SmolLM2: a GGUF file, or a folder with config.json, tokenizer.json and safetensors",
+        "{} cannot be a judge ({reason}); name a Llama, Qwen2, Qwen3 or Gemma 3, such as SmolLM2: a GGUF file, or a folder with config.json, tokenizer.json and safetensors",
         path.display()
     ))
 }
@@ -56,87 +163,6 @@ pub fn name_of(path: &Path) -> String {
     name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// A Llama.
-pub struct LlamaJudge {
-    name: String,
-    hash: String,
-    network: Llama,
-    tokenizer: Tokenizer,
-    /// What every text begins behind.
-    start: u32,
-}
-
-impl LlamaJudge {
-    /// Reads weights and vocabulary from one GGUF file, or from a folder as Hugging Face keeps models, to compute on `device`.
-    ///
-    /// # Errors
-    /// If a file cannot be read, is no Llama, would be read wrongly, or has no byte-level BPE vocabulary.
-    pub fn open(path: &Path, device: &Device) -> Result<Self> {
-        let Parts {
-            hash,
-            network,
-            tokenizer,
-            start,
-        } = match path.is_dir() {
-            true => folder::read(path, device)?,
-            false => gguf::read(path, device)?,
-        };
-        let ids = tokenizer.get_vocab(true).into_values().chain([start]);
-        if ids.max().is_some_and(|id| id as usize >= network.vocab()) {
-            return Err(unfit(path, "its vocabulary has more tokens than its network"));
-        }
-        Ok(Self {
-            name: name_of(path),
-            hash,
-            network,
-            tokenizer,
-            start,
-        })
-    }
-
-    fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode(text, false);
-        let encoding = encoding.map_err(|e| SweepError::Judge(format!("{} cannot read a text: {e}", self.name)))?;
-        Ok(encoding.get_ids().to_vec())
-    }
-}
-
-impl Judge for LlamaJudge {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn hash(&self) -> &str {
-        &self.hash
-    }
-
-    /// Prompt and text are encoded apart, so that the same tokens are counted whatever the prompt. Of a long prompt the end is
-    /// read, of a text that does not fit into the context behind it the beginning.
-    fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise> {
-        let mut before = vec![self.start];
-        let prompt = self.encode(prompt)?;
-        before.extend(last(&prompt, CONTEXT / 2 - 1));
-        let mut ids = self.encode(text)?;
-        ids.truncate(CONTEXT - before.len());
-        let failed = |e| SweepError::Judge(format!("{} failed: {}", self.name, first_line(&e)));
-        let all: Vec<u32> = before.iter().chain(&ids).copied().collect();
-        // The logits at a position are those of the token behind it.
-        let nats = self
-            .network
-            .surprise(&all[..all.len() - 1], before.len() - 1, &ids)
-            .map_err(failed)?;
-        Ok(Surprise {
-            nats: nats.iter().sum(),
-            tokens: ids.len(),
-        })
-    }
-}
-
-/// The last `most` tokens of a prompt.
-fn last(prompt: &[u32], most: usize) -> &[u32] {
-    &prompt[prompt.len().saturating_sub(most)..]
-}
-
 /// An error without the backtrace that may follow it.
 pub(crate) fn first_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
@@ -150,7 +176,7 @@ mod tests {
     fn what_is_no_judge_is_refused_in_a_sentence() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.gguf");
-        let told = |path: &Path| LlamaJudge::open(path, &Device::Cpu).err().unwrap().to_string();
+        let told = |path: &Path| NetworkJudge::open(path, &Device::Cpu).err().unwrap().to_string();
         assert!(told(&path).contains("cannot read"));
         std::fs::write(&path, b"GGUF and nothing else").unwrap();
         assert!(told(&path).contains("cannot be a judge"), "{}", told(&path));

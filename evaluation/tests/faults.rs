@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use drdiff_evaluation::metrics::{Counts, Memory, self_bleu};
 use drdiff_evaluation::report::COMPARABLE;
-use drdiff_evaluation::sweep::{Judge, Result, Surprise, perplexity};
+use drdiff_evaluation::sweep::{Judge, Result, perplexity};
+use drdiff_evaluation::texts::{ContextGain, Reading, Text, TextSet, context_gain};
 
 const STORIES: [&str; 3] = [
     "In the evening the miller went down to the river and counted his sacks. There were nine of them, and in the \
@@ -51,18 +53,20 @@ fn counts(texts: &[Vec<u32>]) -> Counts {
 }
 
 /// A judge that knows which word follows which in the stories.
-struct Bigrams(HashMap<(String, String), f64>);
+struct Bigrams {
+    vocabulary: Vec<String>,
+    counts: HashMap<[u32; 2], f64>,
+}
 
 impl Bigrams {
     fn new() -> Self {
-        let mut counts = HashMap::new();
+        let (mut vocabulary, mut counts) = (Vec::new(), HashMap::new());
         for story in STORIES {
-            let words: Vec<&str> = story.split_whitespace().collect();
-            for pair in words.windows(2) {
-                *counts.entry((pair[0].to_owned(), pair[1].to_owned())).or_default() += 1.0;
+            for pair in ids(story, &mut vocabulary).windows(2) {
+                *counts.entry([pair[0], pair[1]]).or_default() += 1.0;
             }
         }
-        Self(counts)
+        Self { vocabulary, counts }
     }
 }
 
@@ -75,17 +79,97 @@ impl Judge for Bigrams {
         "bigrams"
     }
 
-    fn read(&mut self, _: &str, text: &str) -> Result<Surprise> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let nats = |pair: &[&str]| -> f64 {
-            let seen = self.0.get(&(pair[0].to_owned(), pair[1].to_owned())).unwrap_or(&0.0);
+    fn context(&self) -> usize {
+        1 << 20
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(ids(text, &mut self.vocabulary.clone()))
+    }
+
+    fn nats(&mut self, _: &[u32], ids: &[u32]) -> Result<f64> {
+        let nats = |pair: &[u32]| -> f64 {
+            let seen = self.counts.get(&[pair[0], pair[1]]).unwrap_or(&0.0);
             -((seen + 0.01) / 10.0_f64).ln()
         };
-        Ok(Surprise {
-            nats: words.windows(2).map(nats).sum(),
-            tokens: words.len() - 1,
-        })
+        Ok(ids.windows(2).map(nats).sum())
     }
+}
+
+/// A judge that expects words again which it has just read: of 1,000 words each is as likely, but for half of the
+/// probability, which is shared by the words before.
+struct Recent;
+
+impl Judge for Recent {
+    fn name(&self) -> &str {
+        "recent words"
+    }
+
+    fn hash(&self) -> &str {
+        "recent words"
+    }
+
+    fn context(&self) -> usize {
+        200
+    }
+
+    /// The words of the tests are numbers.
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(text.split_whitespace().map(|word| word.parse().unwrap()).collect())
+    }
+
+    fn nats(&mut self, before: &[u32], ids: &[u32]) -> Result<f64> {
+        let all = [before, ids].concat();
+        let nats = |at: usize| {
+            let seen = all[..at].iter().filter(|word| **word == all[at]).count();
+            -(0.5 / 1000.0 + 0.5 * seen as f64 / at.max(1) as f64).ln()
+        };
+        Ok((before.len()..all.len()).map(nats).sum())
+    }
+}
+
+/// The halves of a text about a subject: every third word is one that all texts use, half of the others are new.
+fn halves(subject: u32) -> [Vec<u32>; 2] {
+    let word = |at: u32| match at % 3 {
+        0 => at * 7 % 5,
+        1 => 10 + 100 * subject + at * 5 % 9,
+        _ => 20 + 100 * subject + at,
+    };
+    [(0..48).map(word).collect(), (48..96).map(word).collect()]
+}
+
+/// The gain of four texts, each of two halves.
+fn gain(texts: impl Fn(u32) -> [Vec<u32>; 2]) -> ContextGain {
+    let text = |subject| Text {
+        prompt: Some(String::new()),
+        text: texts(subject)
+            .concat()
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(" "),
+        stop_reason: None,
+    };
+    let set = TextSet {
+        texts: (0..4).map(text).collect(),
+        ..TextSet::default()
+    };
+    match context_gain(&set, &mut Recent, &AtomicBool::new(false), &mut |_, _| ()).unwrap() {
+        Reading::Read(Some(gain)) => gain,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn halves_that_are_exchanged_lose_their_context_gain_and_copies_are_found() {
+    let plain = gain(halves);
+    assert_eq!((plain.texts, plain.half), (4, 48.0));
+    assert!(plain.nats > 0.2 && plain.copied_4 < 0.05, "{plain:?}");
+    let exchanged = gain(|subject| [halves(subject)[0].clone(), halves((subject + 2) % 4)[1].clone()]);
+    assert!(exchanged.nats.abs() < 0.1 * plain.nats, "{exchanged:?}");
+    let copied = gain(|subject| [halves(subject)[0].clone(), halves(subject)[0].clone()]);
+    assert_eq!(copied.copied_4, 1.0);
+    assert!(copied.nats > 2.0 * plain.nats, "{copied:?} and {plain:?}");
 }
 
 #[test]

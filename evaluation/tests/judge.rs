@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use drdiff_evaluation::judge::LlamaJudge;
+use drdiff_evaluation::judge::NetworkJudge;
 use drdiff_evaluation::sweep::Judge;
+use drdiff_evaluation::texts::{Reading, Text, TextSet, context_gain};
 use drdiff_training::data::documents;
 
 const TEXT: &str = "The cat sat on the mat and looked out of the window. It was raining, and the street was empty.";
@@ -19,7 +21,7 @@ fn plain_text_is_likelier_than_its_words_in_disorder() {
     let Some(path) = std::env::var_os("DRDIFF_JUDGE") else {
         return;
     };
-    let mut judge = LlamaJudge::open(Path::new(&path), &Device::Cpu).unwrap();
+    let mut judge = NetworkJudge::open(Path::new(&path), &Device::Cpu).unwrap();
     let mut perplexity = |prompt: &str, text: &str| {
         let read = judge.read(prompt, text).unwrap();
         (read.nats / read.tokens as f64).exp()
@@ -43,4 +45,21 @@ fn plain_text_is_likelier_than_its_words_in_disorder() {
     }
     let perplexity = f64::exp(sum.0 / sum.1);
     assert!((10.0..50.0).contains(&perplexity), "{perplexity}");
+
+    // Its tales gain 0.43 ± 0.04 nats a token at halves of 160 tokens.
+    let texts = documents(Path::new(&corpus)).unwrap().take(52).map(|document| Text {
+        prompt: Some(String::new()),
+        text: document.unwrap().text.chars().take(2000).collect(),
+        stop_reason: None,
+    });
+    let set = TextSet {
+        texts: texts.collect(),
+        ..TextSet::default()
+    };
+    let gain = context_gain(&set, &mut judge, &AtomicBool::new(false), &mut |_, _| ()).unwrap();
+    let Reading::Read(Some(gain)) = gain else {
+        panic!("{gain:?}")
+    };
+    assert_eq!(gain.half, 160.0);
+    assert!((0.3..0.55).contains(&gain.nats), "{gain:?}");
 }

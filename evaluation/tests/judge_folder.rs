@@ -6,18 +6,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use drdiff_evaluation::judge::LlamaJudge;
+use drdiff_evaluation::judge::NetworkJudge;
 use drdiff_evaluation::sweep::Judge;
+use drdiff_model::{Network, Precision, build_scorer, import_folder, next_token_nats};
 use serde_json::{Value, json};
 
 /// Shapes by name; sorted names number the tensors.
-fn shapes(head_dim: usize, tied: bool) -> BTreeMap<String, Vec<usize>> {
+fn shapes(vocab: usize, head_dim: usize, tied: bool) -> BTreeMap<String, Vec<usize>> {
     let mut shapes = BTreeMap::from([
-        ("model.embed_tokens.weight".to_owned(), vec![9, 16]),
+        ("model.embed_tokens.weight".to_owned(), vec![vocab, 16]),
         ("model.norm.weight".to_owned(), vec![16]),
     ]);
     if !tied {
-        shapes.insert("lm_head.weight".to_owned(), vec![9, 16]);
+        shapes.insert("lm_head.weight".to_owned(), vec![vocab, 16]);
     }
     for layer in 0..2 {
         for (name, shape) in [
@@ -67,23 +68,41 @@ fn config(tied: bool) -> Value {
 }
 
 fn write(folder: &Path, config: &Value, tied: bool) {
-    let head_dim = if tied { 4 } else { 6 };
+    let (vocab, head_dim) = (
+        config["vocab_size"].as_u64().unwrap() as usize,
+        if tied { 4 } else { 6 },
+    );
     let mut shards = [HashMap::new(), HashMap::new()];
-    for (k, (name, shape)) in shapes(head_dim, tied).iter().enumerate() {
+    for (k, (name, shape)) in shapes(vocab, head_dim, tied).iter().enumerate() {
         shards[k % 2].insert(name.clone(), tensor(name, shape, k));
     }
     for (k, shard) in shards.iter().enumerate() {
         let path = folder.join(format!("model-0000{}-of-00002.safetensors", k + 1));
         candle_core::safetensors::save(shard, path).unwrap();
     }
-    let mut vocab = BTreeMap::from([("<|endoftext|>".to_owned(), 0)]);
-    vocab.extend(('a'..='h').zip(1..).map(|(letter, id)| (letter.to_string(), id)));
-    let words = json!({
-        "version": "1.0", "added_tokens": [], "pre_tokenizer": null, "decoder": null,
-        "model": {"type": "BPE", "vocab": vocab, "merges": []},
-    });
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    std::fs::write(folder.join("tokenizer.json"), words.to_string()).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), words().to_string()).unwrap();
+}
+
+/// A vocabulary of the bytes and the end of a text.
+fn words() -> Value {
+    let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    let others = (0..=u8::MAX).filter(|byte| !printable(*byte)).zip('\u{100}'..);
+    let bytes = (0..=u8::MAX).filter(|byte| printable(*byte)).map(char::from);
+    let spelled = bytes.chain(others.map(|(_, c)| c)).zip(1..);
+    let mut vocab: BTreeMap<String, u32> = spelled.map(|(c, id)| (c.to_string(), id)).collect();
+    vocab.insert("<|endoftext|>".to_owned(), 0);
+    let end = json!({"id": 0, "content": "<|endoftext|>", "special": true, "normalized": false, "single_word": false, "lstrip": false, "rstrip": false});
+    json!({
+        "version": "1.0", "added_tokens": [end], "decoder": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": true},
+        "model": {"type": "BPE", "vocab": vocab, "merges": []},
+    })
+}
+
+fn network(folder: &Path) -> Network {
+    let imported = import_folder(folder, Precision::F32).unwrap();
+    build_scorer(&imported.config, imported.tensors, &Device::Cpu).unwrap()
 }
 
 #[test]
@@ -91,13 +110,24 @@ fn a_folder_says_what_transformers_says() {
     for (tied, nats) in [(false, 15.137_248_634_965_71), (true, 19.746_280_230_772_01)] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &config(tied), tied);
-        let read = LlamaJudge::open(folder.path(), &Device::Cpu)
-            .unwrap()
-            .read("gh", "badcafe")
-            .unwrap();
-        assert_eq!(read.tokens, 7);
-        drdiff_testkit::assert_close("nats", &[read.nats], &[nats]);
+        let found = next_token_nats(&network(folder.path()), &[0, 7, 8, 2, 1, 4, 3, 1, 6, 5], 3).unwrap();
+        assert_eq!(found.len(), 7);
+        drdiff_testkit::assert_close("nats", &[found.iter().sum()], &[nats]);
     }
+}
+
+#[test]
+fn a_judge_says_what_its_network_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(true);
+    config["vocab_size"] = json!(257);
+    write(folder.path(), &config, true);
+    let mut judge = NetworkJudge::open(folder.path(), &Device::Cpu).unwrap();
+    let read = judge.read("gh", "bad cafe").unwrap();
+    assert_eq!(read.tokens, 8);
+    let ids = [vec![0], judge.encode("gh").unwrap(), judge.encode("bad cafe").unwrap()].concat();
+    let nats = next_token_nats(&network(folder.path()), &ids, 3).unwrap();
+    assert_eq!(read.nats, nats.iter().sum::<f64>());
 }
 
 #[test]
@@ -105,43 +135,54 @@ fn networks_that_would_be_read_wrongly_are_refused() {
     let change = |key: &str, value: Value| {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(true);
+        config["vocab_size"] = json!(257);
         config[key] = value;
         write(folder.path(), &config, true);
-        LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string()
+        NetworkJudge::open(folder.path(), &Device::Cpu)
+            .err()
+            .unwrap()
+            .to_string()
     };
-    assert!(change("model_type", json!("gemma")).contains("of the type `gemma`"));
+    assert!(change("model_type", json!("gemma")).contains("architecture is `gemma`"));
     assert!(change("rope_scaling", json!({"type": "linear", "factor": 2.0})).contains("stretched by `linear`"));
     assert!(change("attention_bias", json!(true)).contains("biases"));
-    assert!(change("num_hidden_layers", json!(3)).contains("AttentionNorm(2)"));
+    assert!(change("num_hidden_layers", json!(3)).contains("`model.layers.2.input_layernorm.weight` is missing"));
 
     assert!(change("rope_scaling", json!({"factor": 8.0})).contains("stretched by `factor`"));
     assert!(change("sliding_window", json!(64)).contains("`sliding_window`"));
     assert!(change("final_logit_softcapping", json!(30.0)).contains("`final_logit_softcapping`"));
-    assert!(change("num_attention_heads", json!(0)).contains("0 query heads"));
+    assert!(change("num_attention_heads", json!(0)).contains("no heads"));
     assert!(change("num_hidden_layers", json!(1)).contains("`model.layers.1."));
     assert!(change("num_hidden_layers", json!(1_u64 << 60)).contains("layers"));
-    assert!(change("hidden_size", json!(1_u64 << 60)).contains("shape"));
+    assert!(change("hidden_size", json!(1_u64 << 60)).contains("`width`"));
 
     let with = |name: &str, tensor: Tensor| {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &config(true), true);
         let more = HashMap::from([(name.to_owned(), tensor)]);
         candle_core::safetensors::save(&more, folder.path().join("more.safetensors")).unwrap();
-        LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string()
+        NetworkJudge::open(folder.path(), &Device::Cpu)
+            .err()
+            .unwrap()
+            .to_string()
     };
     let ones = Tensor::ones(16, DType::F32, &Device::Cpu).unwrap();
-    assert!(with("model.layers.0.self_attn.q_proj.bias", ones.clone()).contains("biases, `model.layers.0"));
-    assert!(with("model.layers.0.self_attn.q_norm.weight", ones.clone()).contains("a norm"));
-    assert!(with("model.norm.weight", ones.clone()).contains("in another file too"));
+    assert!(
+        with("model.layers.0.self_attn.q_proj.bias", ones.clone()).contains("`model.layers.0.self_attn.q_proj.bias`")
+    );
+    assert!(with("model.layers.0.self_attn.q_norm.weight", ones.clone()).contains("q_norm"));
+    assert!(with("model.norm.weight", ones.clone()).contains("in two files"));
     let whole = ones.to_dtype(DType::U8).unwrap();
     let told = with("model.layers.0.mlp.gate_proj.qweight", whole);
-    assert!(
-        told.contains("more.safetensors") && told.contains("qweight") && told.contains("U8"),
-        "{told}"
-    );
+    assert!(told.contains("`model.layers.0.mlp.gate_proj.qweight`"), "{told}");
 
     let folder = tempfile::tempdir().unwrap();
-    let told = || LlamaJudge::open(folder.path(), &Device::Cpu).err().unwrap().to_string();
+    let told = || {
+        NetworkJudge::open(folder.path(), &Device::Cpu)
+            .err()
+            .unwrap()
+            .to_string()
+    };
     assert!(told().contains("config.json"), "{}", told());
     write(folder.path(), &config(true), true);
     std::fs::write(folder.path().join("model-00001-of-00002.safetensors"), b"torn").unwrap();

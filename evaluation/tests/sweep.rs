@@ -14,7 +14,7 @@ use drdiff_evaluation::features::{FeatureError, Features};
 use drdiff_evaluation::report::Report;
 use drdiff_evaluation::sweep::{
     self, CellResult, Grid, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
-    Surprise, SweepConfig, TEXTS, human_texts,
+    SweepConfig, TEXTS, human_texts,
 };
 use drdiff_generation::{Compute, Engine};
 use drdiff_solver::{Process, SolverName};
@@ -268,13 +268,17 @@ impl Judge for Constant {
         "constant"
     }
 
-    fn read(&mut self, _prompt: &str, text: &str) -> Result<Surprise> {
+    fn context(&self) -> usize {
+        1 << 20
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(text.chars().map(u32::from).collect())
+    }
+
+    fn nats(&mut self, _before: &[u32], ids: &[u32]) -> Result<f64> {
         self.0 += 1;
-        let tokens = text.chars().count();
-        Ok(Surprise {
-            nats: 2.0 * tokens as f64,
-            tokens,
-        })
+        Ok(2.0 * ids.len() as f64)
     }
 }
 

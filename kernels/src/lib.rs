@@ -28,8 +28,8 @@ pub use mapped::{MappedFile, has_room};
 pub use muon::{MuonSlot, MuonStep, muon, orthogonalise};
 pub use ops::{
     Attention, AttentionPass, CrossEntropy, Rotary, SoftTarget, Taught, categorical, embedding, entropy_shares,
-    fill_runs, frequencies, gated_add, linear_cross_entropy, merge, mixture, mixture_with_entropy, modulated_norm,
-    put_rows, qk_norm_rope, residual_norm, rms_norm, softmax, strongest, swiglu, tile_attention,
+    fill_runs, frequencies, gated_add, geglu, linear_cross_entropy, merge, mixture, mixture_with_entropy,
+    modulated_norm, put_rows, qk_norm_rope, residual_norm, rms_norm, softmax, strongest, swiglu, tile_attention,
 };
 pub use optim::{AdamWSlot, AdamWStep, adamw_all, global_norm};
 pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};

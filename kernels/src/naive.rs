@@ -12,6 +12,6 @@ pub use choice::{fill_runs, strongest};
 pub use cross_entropy::{
     cross_entropy, distribution, divergence, embedding, entropy_shares, expectation, mixture, soft_cross_entropy,
 };
-pub use norm::{gated_add, modulated_norm, qk_norm_rope, rms_norm, swiglu};
+pub use norm::{gated_add, geglu, modulated_norm, qk_norm_rope, rms_norm, swiglu};
 pub use optim::{adamw, orthogonalise};
 pub use quant::quantized_product;

@@ -8,7 +8,7 @@ use drdiff_routing::{ComputeReport, FeedForward, Placed, Read, Routing, Shape as
 
 use crate::noise_embedding::Modulation;
 use crate::retrieval::{Retriever, shape};
-use crate::{ModelConfig, Result};
+use crate::{Error, ModelConfig, Result};
 
 /// RMS norm with a gain and, if the network is conditioned on noise, a modulation.
 pub(crate) struct Norm {
@@ -105,6 +105,9 @@ pub(crate) struct Block {
     retriever: Option<Retriever>,
     feed_forward_norm: Norm,
     feed_forward: FeedForward,
+    /// Of what attention and feed-forward layer add, where that is normed.
+    branch_gains: Option<[Tensor; 2]>,
+    eps: f64,
 }
 
 impl Block {
@@ -116,12 +119,17 @@ impl Block {
         let feed_forward = FeedForwardShape {
             width: config.width,
             hidden: config.hidden,
+            activation: config.form.activation,
         };
         let hidden_std = (config.hidden as f64).powf(-0.5) / depth;
         let routing = Some(&config.routing).filter(|routing| routing.routes(layer, config.layers));
         let radius = config.attention.neighbours;
         let neighbours = || Neighbours::new(&builder.scope("neighbours"), config.width, radius, depth);
+        let gain = |name| builder.scope(name).tensor("gain", config.width, Init::Const(1.0));
+        let branch_gains = || Ok::<_, Error>([gain("attention_branch_norm")?, gain("feed_forward_branch_norm")?]);
         Ok(Self {
+            branch_gains: config.form.branch_norms.then(branch_gains).transpose()?,
+            eps: config.norm_eps,
             attention_norm: Norm::new(&builder.scope("attention_norm"), config)?,
             attention: SelfAttention::new(&builder.scope("attention"), shape(config), attention_std)?,
             neighbours: (radius > 0).then(neighbours).transpose()?,
@@ -141,7 +149,7 @@ impl Block {
         report: &mut ComputeReport,
     ) -> Result<(Stream, Option<Routing>)> {
         let (x, normed) = self.attention_norm.forward(stream, features)?;
-        let mut delta = self.attention.forward(&normed, segments, layer)?;
+        let mut delta = self.branch(0, self.attention.forward(&normed, segments, layer)?)?;
         if let (Some(neighbours), Some(beside)) = (&self.neighbours, beside) {
             delta = delta.add(&neighbours.forward(&normed, beside)?)?;
         }
@@ -149,6 +157,7 @@ impl Block {
         let stream = Stream { x, branch };
         let (x, normed) = self.before_feed_forward(&stream, features, fields)?;
         let (delta, routing) = self.feed_forward.forward(&normed, place, layer, report)?;
+        let delta = self.branch(1, delta)?;
         let read = place.1;
         let x = read.of(&x)?;
         if read.is_nothing() {
@@ -157,6 +166,14 @@ impl Block {
         let features = features.map(|features| read.of(features)).transpose()?;
         let branch = Some(self.feed_forward_norm.branch(delta, features.as_ref())?);
         Ok((Stream { x, branch }, routing))
+    }
+
+    /// What one of the two halves adds, normed if this block does that.
+    fn branch(&self, half: usize, delta: Value) -> Result<Value> {
+        Ok(match &self.branch_gains {
+            Some(gains) => delta.rms_norm(&gains[half], self.eps)?,
+            None => delta,
+        })
     }
 
     /// The stream, and what the feed-forward half reads of it. What is retrieved is read here and goes no further.

@@ -6,7 +6,7 @@ use drdiff_kernels::{Rotary, frequencies};
 use drdiff_routing::RoutingConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, RopeScaling};
+use crate::{Error, Form, Result, RopeScaling};
 
 /// The most that a width or a count may be: products of three of them can still be counted.
 const MOST: usize = 1 << 20;
@@ -62,6 +62,9 @@ pub struct ModelConfig {
     /// of their own. Off by default.
     #[serde(default, skip_serializing_if = "is_false")]
     pub next_token: bool,
+    /// How the decoder differs from Llama; in nothing by default.
+    #[serde(default, skip_serializing_if = "Form::is_plain")]
+    pub form: Form,
     /// Added to mean squares before the root.
     #[serde(default = "norm_eps")]
     pub norm_eps: f64,
@@ -190,6 +193,7 @@ impl ModelConfig {
             )));
         }
         self.validate_ends()?;
+        self.form.validate(self.layers)?;
         let routing = self.routing.validate(self.layers);
         routing.map_err(|error| Error::Config(error.to_string()))?;
         if let Some(numbers) = self.attention.retrieves() {
@@ -206,6 +210,9 @@ impl ModelConfig {
             return wrong(format!(
                 "`embed` is {embed}, and a table of tokens has rows of `width`, {width}"
             ));
+        }
+        if self.head == Head::Evidence && self.form.embedding_scale.is_some() {
+            return wrong("networks that read evidence have unit rows; leave `form.embedding_scale` out".to_owned());
         }
         if self.head == Head::Evidence && self.mask != Mask::Learned {
             return wrong("networks that read evidence have a learned mask; leave `mask` out".to_owned());

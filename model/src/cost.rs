@@ -118,6 +118,7 @@ mod tests {
             norm_eps: 1e-6,
             noise_conditioning: false,
             embedding_skips: false,
+            form: Default::default(),
             attention: Default::default(),
             routing: Default::default(),
         };

@@ -10,6 +10,7 @@ mod cost;
 mod ends;
 mod error;
 mod finite;
+mod form;
 mod gguf;
 mod head;
 mod import;
@@ -33,13 +34,14 @@ pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, sav
 pub use config::{Head, Mask, ModelConfig};
 pub use cost::Rows;
 pub use error::{Error, Result};
+pub use form::{Form, Local};
 pub use gguf::{
     GgufHeader, GgufList, GgufValue, MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as,
 };
 pub use head::read_head;
-pub use import::{Imported, import_folder, import_gguf};
+pub use import::{Imported, Precision, import_folder, import_gguf};
 pub use input::{Input, LastPrediction, Soft};
-pub use load::{Loading, build, build_network, require_fit};
+pub use load::{Loading, build, build_network, build_scorer, require_fit};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
 pub use next_token::next_token_nats;
@@ -49,6 +51,6 @@ pub use safetensors::TensorFile;
 pub use tables::Tables;
 pub use tokenizer::{
     ChatTemplate, DecodeStream, END_OF_TEXT, GgufMetadata, Message, OWN_UNITS, Tokenizer, TokenizerError,
-    TokenizerFiles, check_bpe, paragraphs,
+    TokenizerFiles, paragraphs,
 };
 pub use words::Words;

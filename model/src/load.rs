@@ -34,13 +34,24 @@ pub fn build_network(
     device: &Device,
     loading: Loading,
 ) -> Result<(Network, Params)> {
-    let (network, params) = assemble(config, tensors, device, loading)?;
+    let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
+    let (network, params) = assemble(config, tensors, (device, dtype), loading)?;
     let network = if loading == Loading::Inference {
         network.freeze()?.with_shortcut(&params)
     } else {
         network
     };
     Ok((network, params))
+}
+
+/// A network of this shape that computes in f32 on every device, for scoring texts.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_scorer(config: &ModelConfig, tensors: BTreeMap<String, Loaded>, device: &Device) -> Result<Network> {
+    assemble(config, tensors, (device, DType::F32), Loading::Inference)?
+        .0
+        .freeze()
 }
 
 /// Checks that tensors are those of the network that `metadata` describes, neither more nor fewer.
@@ -50,16 +61,16 @@ pub fn build_network(
 pub fn require_fit(metadata: &Metadata, tensors: &[(String, Tensor)]) -> Result<()> {
     let tensors = tensors.iter().cloned();
     let tensors = tensors.map(|(name, tensor)| (name, Loaded::Dense(tensor))).collect();
-    assemble(&metadata.config, tensors, &Device::Cpu, Loading::Inference).map(|_| ())
+    let place = (&Device::Cpu, DType::F32);
+    assemble(&metadata.config, tensors, place, Loading::Inference).map(|_| ())
 }
 
 fn assemble(
     config: &ModelConfig,
     tensors: BTreeMap<String, Loaded>,
-    device: &Device,
+    (device, dtype): (&Device, DType),
     loading: Loading,
 ) -> Result<(Network, Params)> {
-    let dtype = if device.is_cuda() { DType::BF16 } else { DType::F32 };
     let source = Source::Loaded {
         tensors,
         trainable: loading == Loading::Training,

@@ -14,7 +14,7 @@ use crate::ends::Ends;
 use crate::noise_embedding::features;
 use crate::plain;
 use crate::retrieval::{Memory, asking};
-use crate::{Head, Input, LastPrediction, ModelConfig, Result, Tables};
+use crate::{Error, Head, Input, LastPrediction, ModelConfig, Result, Tables};
 
 /// The residual stream after the last block at the rows that are read, and what the routers on the way decided.
 #[derive(Debug, Clone)]
@@ -325,6 +325,11 @@ impl Network {
 
     /// What enters the first block, and what all blocks are told of the rows.
     fn enter(&self, tables: &Tables, input: &Input, segments: &[Segment<'_>]) -> Result<(Stream, Place)> {
+        if self.config.form.local.is_some() && !segments.iter().all(|segment| segment.plan.has_local()) {
+            return Err(Error::Config(
+                "some layers of this network see the last positions alone, so it scores texts and does not write or learn".to_owned(),
+            ));
+        }
         let features = match &input.mean_signal {
             Some(signal) => Some(Value::entered(tables.tape(), &features(signal, self.dtype)?)),
             None => None,

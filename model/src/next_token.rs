@@ -1,8 +1,7 @@
 //! How likely a network that predicts next tokens finds a text.
 
 use candle_core::{DType, Tensor};
-use drdiff_attention::{Segment, block_causal};
-use drdiff_kernels::TilePlan;
+use drdiff_attention::Segment;
 use drdiff_routing::ComputeReport;
 
 use crate::{Error, Input, Network, Result};
@@ -31,7 +30,7 @@ pub fn next_token_nats(network: &Network, ids: &[u32], from: usize) -> Result<Ve
     let segment = Segment {
         batch: 1,
         len: read.len(),
-        plan: TilePlan::new(&[block_causal(read.len(), 1)?])?.into(),
+        plan: config.causal_plans(read.len(), device)?,
         units: None,
         rotary: &rotary,
         past: None,

@@ -9,7 +9,7 @@ use crate::{Head, Input, ModelConfig, Result};
 /// The layers of a network of this configuration, if they are plain and in blocks of a few bits.
 pub(crate) fn layers(config: &ModelConfig, params: &Params) -> Option<PlainLayers> {
     let routed = config.routing.routed_layers(config.layers).next().is_some();
-    let beside = config.attention.neighbours > 0 || config.attention.retrieves().is_some();
+    let beside = config.attention.neighbours > 0 || config.attention.retrieves().is_some() || !config.form.is_plain();
     if config.head == Head::Evidence || config.noise_conditioning || config.embedding_skips || routed || beside {
         return None;
     }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use drdiff_files::without_mark;
 use drdiff_kernels::MappedFile;
 
 use crate::gguf::METADATA_KEY;
 use crate::{
-    ChatTemplate, Error, GgufHeader, GgufMetadata, Imported, Result, Tokenizer, TokenizerError, TokenizerFiles,
-    import_folder, import_gguf,
+    ChatTemplate, Error, GgufHeader, GgufMetadata, Imported, Precision, Result, Tokenizer, TokenizerError,
+    TokenizerFiles, import_folder, import_gguf,
 };
 
 /// Describes the network of a folder of Hugging Face.
@@ -28,31 +29,47 @@ impl Pretrained {
     pub fn is_at(path: &Path) -> bool {
         if path.is_dir() {
             let config = std::fs::read(path.join(CONFIG)).unwrap_or_default();
-            let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+            let config: serde_json::Value = serde_json::from_slice(without_mark(&config)).unwrap_or_default();
             return config["model_type"].is_string();
         }
         let Ok(file) = MappedFile::open(path) else { return false };
         file.starts_with(b"GGUF") && GgufHeader::read(&file).is_ok_and(|header| header.get(METADATA_KEY).is_none())
     }
 
-    /// Reads network and tokenizer.
+    /// Reads network and tokenizer, weights as they are stored, for writing.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with what is missing, damaged, or not followed by this program.
+    /// [`Error::Corrupt`] with what is missing, damaged, or not followed by this program, and for models that can only score texts.
     pub fn read(path: &Path) -> Result<Self> {
+        let read = Self::read_as(path, Precision::Stored)?;
+        match read.network.config.form.local {
+            None => Ok(read),
+            Some(_) => Err(unusable(
+                path,
+                "some of its layers see the last positions alone, so it scores texts (--judge) and does not write"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// [`Pretrained::read`] with weights as these numbers, also of models that can only score texts.
+    ///
+    /// # Errors
+    /// As there, but for those.
+    pub fn read_as(path: &Path, precision: Precision) -> Result<Self> {
         let wrong = |reason: String| unusable(path, reason);
         let told = |error: TokenizerError| wrong(error.to_string());
         let read = if path.is_dir() {
             let files = TokenizerFiles::read(path).map_err(told)?;
             Self {
-                network: import_folder(path).map_err(wrong)?,
+                network: import_folder(path, precision).map_err(wrong)?,
                 tokenizer: Tokenizer::from_files(&files).map_err(told)?,
             }
         } else {
             let file = map(path)?;
             let header = GgufHeader::read(&file).map_err(wrong)?;
             Self {
-                network: import_gguf(&header, path).map_err(wrong)?,
+                network: import_gguf(&header, path, precision).map_err(wrong)?,
                 tokenizer: Tokenizer::from_gguf(&header).map_err(told)?,
             }
         };

@@ -270,9 +270,15 @@ fn other_kinds_are_refused_by_name() {
     assert!(refused("tokenizer.ggml.pre", Some(Entry::String("viking".into()))).contains("`viking` is not known"));
     assert!(refused("tokenizer.ggml.model", Some(Entry::String("t5".into()))).contains("of the kind `t5`"));
     assert!(refused("tokenizer.ggml.model", Some(Entry::String("llama".into()))).contains("a space before every text"));
+    assert!(refused("tokenizer.ggml.pre", None).contains("`tokenizer.ggml.pre`"));
     assert!(refused("tokenizer.ggml.merges", None).contains("`tokenizer.ggml.merges`"));
     assert!(refused("tokenizer.ggml.tokens", Some(Entry::U32(1))).contains("`tokenizer.ggml.tokens`"));
     assert!(refused("tokenizer.ggml.token_type", Some(Entry::Array(vec![]))).contains("not equally many"));
+    // Without kinds, names tell which tokens are special.
+    let mut metadata = gguf(&file, "gpt-2");
+    metadata.remove("tokenizer.ggml.token_type");
+    let tokenizer = Tokenizer::from_gguf(&metadata).unwrap();
+    assert_eq!(tokenizer.special("<|endoftext|>"), Some(tokenizer.end_of_text()));
 }
 
 /// A SentencePiece vocabulary as a GGUF file holds it: bytes, pieces with scores, and the marks of a text.

@@ -38,6 +38,7 @@ fn config(qk_norm_eps: Option<f64>, qkv_bias: bool) -> ModelConfig {
         embedding_skips: false,
         attention: Default::default(),
         routing: Default::default(),
+        form: Default::default(),
     }
 }
 

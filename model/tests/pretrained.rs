@@ -4,10 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_kernels::{TilePlan, Value};
-use drdiff_model::{Imported, Input, Loading, Network, build_network, import_folder, next_token_nats};
+use drdiff_model::{Imported, Input, Loading, Network, Precision, build_network, import_folder, next_token_nats};
 use drdiff_testkit::{assert_close, values};
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ struct Golden {
     greedy: Vec<u32>,
 }
 
-const MODELS: [&str; 4] = ["llama", "llama-linear", "qwen2", "qwen3"];
+const MODELS: [&str; 5] = ["llama", "llama-linear", "qwen2", "qwen3", "gemma3"];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,11 +42,10 @@ fn logits(network: &Network, ids: &[u32]) -> Tensor {
     let config = network.config();
     let positions = (0..ids.len() as i64).collect();
     let rotary = config.rotary(&[positions], &Device::Cpu).unwrap();
-    let plan = TilePlan::new(&[block_causal(ids.len(), 1).unwrap()]).unwrap();
     let segment = Segment {
         batch: 1,
         len: ids.len(),
-        plan: plan.into(),
+        plan: config.causal_plans(ids.len(), &Device::Cpu).unwrap(),
         units: None,
         rotary: &rotary,
         past: None,
@@ -67,7 +66,7 @@ fn logits_are_those_of_transformers() {
             logits: wanted,
             ..
         } = golden(name);
-        let network = network(import_folder(&folder(name)).unwrap());
+        let network = network(import_folder(&folder(name), Precision::Stored).unwrap());
         let all = values(&logits(&network, &ids)).unwrap();
         let vocab = network.config().vocab;
         for (row, wanted) in rows.iter().zip(wanted) {
@@ -80,7 +79,7 @@ fn logits_are_those_of_transformers() {
 fn a_text_costs_what_the_logits_say() {
     for name in MODELS {
         let Golden { ids, .. } = golden(name);
-        let network = network(import_folder(&folder(name)).unwrap());
+        let network = network(import_folder(&folder(name), Precision::Stored).unwrap());
         let vocab = network.config().vocab;
         let all = values(&logits(&network, &ids)).unwrap();
         let nats = |at: usize| {
@@ -97,7 +96,7 @@ fn a_text_costs_what_the_logits_say() {
 fn the_likeliest_tokens_are_those_of_transformers() {
     for name in MODELS {
         let Golden { ids, greedy, .. } = golden(name);
-        let network = network(import_folder(&folder(name)).unwrap());
+        let network = network(import_folder(&folder(name), Precision::Stored).unwrap());
         let mut text = ids[..12].to_vec();
         for _ in 0..greedy.len() {
             let last = logits(&network, &text).get(text.len() - 1).unwrap();
@@ -121,7 +120,7 @@ fn refusal(name: &str, change: impl FnOnce(&mut serde_json::Value), gone: &[&str
     for name in gone {
         std::fs::remove_file(dir.path().join(name)).unwrap();
     }
-    import_folder(dir.path()).unwrap_err()
+    import_folder(dir.path(), Precision::Stored).unwrap_err()
 }
 
 #[test]
@@ -131,7 +130,7 @@ fn what_would_be_read_wrongly_is_refused_by_name() {
         (|c| c["model_type"] = "mamba".into(), "`mamba`"),
         (|c| c["rope_parameters"]["rope_type"] = "yarn".into(), "`yarn`"),
         (|c| c["hidden_act"] = "gelu".into(), "activation"),
-        (|c| c["use_sliding_window"] = true.into(), "a part of the text"),
+        (|c| c["use_sliding_window"] = true.into(), "`use_sliding_window`"),
         (|c| c["num_hidden_layers"] = 4.into(), "`model.layers.3."),
         (|c| c["num_hidden_layers"] = 2.into(), "`model.layers.2."),
         (|c| c["vocab_size"] = 66.into(), "vocab"),
@@ -148,4 +147,43 @@ fn what_would_be_read_wrongly_is_refused_by_name() {
     assert!(refusal("llama", |_| {}, &["model.safetensors"]).contains("neither"));
     let told = refusal("llama", |c| c["attention_bias"] = true.into(), &[]);
     assert!(told.contains("biases"), "{told}");
+    let cases: [(Change, &str); 7] = [
+        (|c| c["sliding_window"] = 60.into(), "`form.local.window` is 60"),
+        (|c| c["hidden_activation"] = "gelu".into(), "gelu_pytorch_tanh"),
+        (|c| c["use_bidirectional_attention"] = true.into(), "later positions"),
+        (|c| c["query_pre_attn_scalar"] = 64.into(), "`query_pre_attn_scalar`"),
+        (|c| c["layer_types"][0] = "linear_attention".into(), "`layer_types`"),
+        (
+            |c| c["final_logit_softcapping"] = 30.into(),
+            "`final_logit_softcapping`",
+        ),
+        (
+            |c| c["rope_parameters"]["sliding_attention"]["rope_type"] = "linear".into(),
+            "its windows are stretched",
+        ),
+    ];
+    for (change, words) in cases {
+        let told = refusal("gemma3", change, &[]);
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn networks_with_windows_score_and_do_not_write() {
+    let network = network(import_folder(&folder("gemma3"), Precision::F32).unwrap());
+    let plan = TilePlan::new(&[block_causal(8, 1).unwrap()]).unwrap();
+    let rotary = network.config().rotary(&[(0..8).collect()], &Device::Cpu).unwrap();
+    let segment = Segment {
+        batch: 1,
+        len: 8,
+        plan: plan.into(),
+        units: None,
+        rotary: &rotary,
+        past: None,
+    };
+    let input = Input::discrete(Tensor::zeros(8, DType::U32, &Device::Cpu).unwrap());
+    let tables = network.tables(None).unwrap();
+    let told = network.forward(&tables, &input, &mut [segment], &mut Default::default());
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("scores texts and does not write"), "{told}");
 }

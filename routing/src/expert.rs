@@ -2,28 +2,35 @@
 
 use drdiff_kernels::{Builder, Init, Linear, Value};
 
-use crate::Result;
+use crate::{Activation, Result};
 
-/// `down(silu(gate(x)) * up(x))` (Shazeer, arXiv 2002.05202), gate and up as one product.
+/// `down(activation(gate(x)) * up(x))` (Shazeer, arXiv 2002.05202), gate and up as one product.
 #[derive(Debug)]
-pub struct SwiGlu {
+pub struct Expert {
     gate_up: Linear,
     down: Linear,
+    activation: Activation,
     width: usize,
     hidden: usize,
 }
 
-impl SwiGlu {
+impl Expert {
     /// Builds or loads an expert from `width` through `hidden` back to `width`; `out_std` is the standard deviation
     /// of the last map at initialisation.
     ///
     /// # Errors
     /// If a tensor is missing or has another shape.
-    pub fn new(builder: &Builder, width: usize, hidden: usize, out_std: f64) -> Result<Self> {
+    pub fn new(
+        builder: &Builder,
+        (width, hidden): (usize, usize),
+        activation: Activation,
+        out_std: f64,
+    ) -> Result<Self> {
         let std = (width as f64).powf(-0.5);
         Ok(Self {
             gate_up: builder.hidden("gate_up", &[hidden, hidden], width, Init::Normal(std))?,
             down: builder.hidden("down", &[width], hidden, Init::Residual(out_std))?,
+            activation,
             width,
             hidden,
         })
@@ -34,7 +41,7 @@ impl SwiGlu {
     /// # Errors
     /// If the shape does not fit.
     pub fn forward(&self, x: &Value) -> Result<Value> {
-        Ok(x.linear(&self.gate_up)?.swiglu_linear(&self.down)?)
+        self.activation.unit(&x.linear(&self.gate_up)?, &self.down)
     }
 
     /// Floating-point operations of one row, forward only.

@@ -3,7 +3,7 @@
 use drdiff_kernels::{Builder, Value};
 
 use crate::experts::Experts;
-use crate::{Chosen, ComputeReport, Placed, Read, Result, Router, Routing, RoutingConfig, SwiGlu, router};
+use crate::{Activation, Chosen, ComputeReport, Expert, Placed, Read, Result, Router, Routing, RoutingConfig, router};
 
 /// Sizes of one feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,11 +12,13 @@ pub struct Shape {
     pub width: usize,
     /// Hidden width of the shared expert.
     pub hidden: usize,
+    /// What the gate of the shared expert goes through.
+    pub activation: Activation,
 }
 
 /// Shared expert, routed experts and the router that chooses among them.
 pub struct FeedForward {
-    shared: SwiGlu,
+    shared: Expert,
     routed: Option<(Box<dyn Router>, Experts)>,
 }
 
@@ -27,7 +29,8 @@ impl FeedForward {
     /// # Errors
     /// If a tensor is missing or has another shape.
     pub fn new(builder: &Builder, shape: Shape, routing: Option<&RoutingConfig>, out_std: f64) -> Result<Self> {
-        let shared = SwiGlu::new(&builder.scope("shared"), shape.width, shape.hidden, out_std)?;
+        let sizes = (shape.width, shape.hidden);
+        let shared = Expert::new(&builder.scope("shared"), sizes, shape.activation, out_std)?;
         let mut routed = None;
         if let Some(config) = routing
             && let Some(router) = router(&builder.scope("router"), config, shape.width)?

@@ -4,6 +4,7 @@
 //! A [`Router`] reads a detached hidden state and returns a [`Routing`]; the layer runs what the routing says and the
 //! [`ComputeReport`] counts the floating-point operations that were really spent.
 
+mod activation;
 mod config;
 mod error;
 mod expert;
@@ -20,9 +21,10 @@ mod report;
 mod router;
 mod token_choice;
 
+pub use activation::Activation;
 pub use config::{Budget, CapacitySchedule, Cut, RouterKind, RoutingConfig};
 pub use error::{Error, Result};
-pub use expert::SwiGlu;
+pub use expert::Expert;
 pub use feed_forward::{FeedForward, Shape};
 pub use grouped::{grouped_linear, weighted};
 pub use groups::Groups;

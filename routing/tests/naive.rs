@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor, Var};
 use drdiff_kernels::{Builder, Noise, Source, Tape};
 use drdiff_routing::{
-    CapacitySchedule, ComputeReport, Cut, FeedForward, Groups, LastEntropy, Read, RouterKind, RoutingConfig, Shape,
+    Activation, CapacitySchedule, ComputeReport, Cut, FeedForward, Groups, LastEntropy, Read, RouterKind,
+    RoutingConfig, Shape,
 };
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
@@ -238,6 +239,7 @@ fn a_routed_layer_is_its_naive_twin_and_so_are_its_gradients() {
         let shape = Shape {
             width: WIDTH,
             hidden: SHARED,
+            activation: Activation::Silu,
         };
         let fast = FeedForward::new(&builder, shape, Some(&config(kind)), 0.3).unwrap();
         let (params, _) = builder.finish();

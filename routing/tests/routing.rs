@@ -7,11 +7,16 @@ use candle_core::{Device, Tensor, Var};
 use drdiff_kernels::params::Params;
 use drdiff_kernels::{Builder, Linear, Noise, QuantizedMatrix, Source, Tape, Value};
 use drdiff_routing::{
-    ComputeReport, Cut, FeedForward, Groups, Read, Result, RouterKind, Routing, RoutingConfig, Shape, grouped_linear,
+    Activation, ComputeReport, Cut, FeedForward, Groups, Read, Result, RouterKind, Routing, RoutingConfig, Shape,
+    grouped_linear,
 };
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, assert_gradient, tensor, values};
 
-const SHAPE: Shape = Shape { width: 8, hidden: 16 };
+const SHAPE: Shape = Shape {
+    width: 8,
+    hidden: 16,
+    activation: Activation::Silu,
+};
 const ROUTED: [RouterKind; 3] = [RouterKind::ExpertChoice, RouterKind::TokenChoice, RouterKind::Threshold];
 
 fn config(kind: RouterKind) -> RoutingConfig {

@@ -224,6 +224,29 @@ fn a_model_of_this_program_judges_texts() {
 }
 
 #[test]
+fn the_gain_of_context_stands_beside_perplexity() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |who: &str| {
+        let text = format!("{who} went home. ").repeat(20);
+        serde_json::json!({ "prompt": who, "text": text }).to_string()
+    };
+    let lines = ["The king", "A fox", "His wife"].map(text);
+    let set = write(
+        dir.path(),
+        "texts.jsonl",
+        &[&lines[0], &lines[1], &lines[2], r#"{"text":"No."}"#],
+    );
+    let judge = fixture().model().display().to_string();
+    let run = || eval(&[&set, "--judge", &judge, "-q"]);
+    let gain = json(run().arg("--json"))["texts"][0]["context_gain"].clone();
+    assert!(gain["nats"].is_f64() && gain["error"].is_f64(), "{gain}");
+    assert_eq!(gain["texts"], 3, "one is too short: {gain}");
+    let table = run().run().succeeds();
+    let line = table.lines().find(|line| line.contains("context gain")).unwrap();
+    assert!(line.contains("copied (of 3 texts)"), "{line}");
+}
+
+#[test]
 fn texts_whose_prompts_are_not_known_are_told_and_not_ranked_beside_others() {
     let dir = tempfile::tempdir().unwrap();
     let text = "The old king had three sons.";

@@ -12,6 +12,7 @@ pub use counts::Counts;
 pub use ending::{Endings, Lengths};
 pub use frequency::word_frequencies;
 pub use memorisation::{Memorisation, Memory};
+pub use ngram::copied_4;
 pub use repetition::Repetition;
 pub use self_bleu::{REFERENCES, self_bleu};
 

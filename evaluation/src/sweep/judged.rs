@@ -23,19 +23,44 @@ pub struct Surprise {
     pub tokens: usize,
 }
 
-/// A language model that reads texts.
+/// A language model that scores texts.
 pub trait Judge {
     /// Its name, which stands on every axis.
     fn name(&self) -> &str;
 
-    /// Hash of its weights: what it said before holds as long as they are the same.
+    /// Hash of its weights: its scores hold as long as they are the same.
     fn hash(&self) -> &str;
 
-    /// How likely it finds `text` after `prompt`.
+    /// The most tokens that it scores in one go, with those before them.
+    fn context(&self) -> usize;
+
+    /// The ids of a text in its vocabulary.
     ///
     /// # Errors
-    /// If it cannot read the text; one sentence.
-    fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise>;
+    /// If its vocabulary cannot spell the text; one sentence.
+    fn encode(&self, text: &str) -> Result<Vec<u32>>;
+
+    /// Negative log-likelihood of `ids`, all together, behind `before`, in nats. Both have at most [`Judge::context`] tokens together.
+    ///
+    /// # Errors
+    /// If the network fails; one sentence.
+    fn nats(&mut self, before: &[u32], ids: &[u32]) -> Result<f64>;
+
+    /// How likely it finds `text` after `prompt`. The two are encoded apart, so that the same tokens are counted whatever the prompt.
+    /// Of a long prompt the end is read, at most half of the context, of a text that does not fit behind it the beginning.
+    ///
+    /// # Errors
+    /// As [`Judge::encode`] and [`Judge::nats`].
+    fn read(&mut self, prompt: &str, text: &str) -> Result<Surprise> {
+        let (prompt, mut ids) = (self.encode(prompt)?, self.encode(text)?);
+        let before = &prompt[prompt.len().saturating_sub(self.context() / 2)..];
+        ids.truncate(self.context() - before.len());
+        let nats = self.nats(before, &ids)?;
+        Ok(Surprise {
+            nats,
+            tokens: ids.len(),
+        })
+    }
 }
 
 /// A line of the file.

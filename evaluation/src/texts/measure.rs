@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use drdiff_model::Tokenizer;
 use serde::Serialize;
 
+use super::context_gain::ContextGain;
 use super::read::{Malformed, TextSet};
 use crate::distance::Distances;
 use crate::metrics::{Counts, Endings, Lengths, Memorisation, self_bleu};
@@ -47,6 +48,8 @@ pub struct Row {
     /// That of each quarter of the texts behind what stands before it, if it was asked for; `None` of a quarter that is empty in
     /// every text.
     pub perplexity_by_quarter: Option<Vec<Option<Perplexity>>>,
+    /// What their own first halves are worth to the judge, if there is one; `None` where no text is long enough.
+    pub context_gain: Option<ContextGain>,
     /// What of them stands in the training text, if that was given.
     pub memorisation: Option<Memorisation>,
     /// How far they are from human text, if features and human text were given.
@@ -110,11 +113,11 @@ impl Measures {
     }
 }
 
-/// How a judge came out of a set of texts.
+/// What came of letting a judge read a set of texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Reading {
-    /// It read all of them; `None` where they are empty.
-    Read(Option<Perplexity>),
+pub enum Reading<T> {
+    /// It read all of them; `None` where there is nothing to say of them.
+    Read(Option<T>),
     /// It was asked to stop.
     Stopped,
 }
@@ -128,7 +131,7 @@ pub fn judge_texts(
     judge: &mut dyn Judge,
     stop: &AtomicBool,
     tell: &mut dyn FnMut(usize, usize),
-) -> Result<Reading> {
+) -> Result<Reading<Perplexity>> {
     let mut surprises: Vec<Surprise> = Vec::with_capacity(set.texts.len());
     for (index, text) in set.texts.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {

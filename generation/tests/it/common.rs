@@ -66,6 +66,7 @@ fn config() -> ModelConfig {
         norm_eps: 1e-6,
         noise_conditioning: false,
         embedding_skips: false,
+        form: Default::default(),
         attention: Default::default(),
         routing: Default::default(),
     }

@@ -1,5 +1,7 @@
 //! Row-wise operations.
 
+use std::f64::consts::PI;
+
 /// `x / sqrt(mean(x^2) + eps) * gain` for rows of `width`; zeros stay zeros.
 #[must_use]
 pub fn rms_norm(x: &[f64], width: usize, gain: Option<&[f64]>, eps: f64) -> Vec<f64> {
@@ -63,6 +65,15 @@ pub fn qk_norm_rope(
         }
     }
     out
+}
+
+/// `gelu(first half) * second half` for rows of `width`, gelu in its tanh form.
+#[must_use]
+pub fn geglu(x: &[f64], width: usize) -> Vec<f64> {
+    let gelu = |x: f64| 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
+    x.chunks(width)
+        .flat_map(|row| (0..width / 2).map(|index| gelu(row[index]) * row[index + width / 2]))
+        .collect()
 }
 
 /// `silu(first half) * second half` for rows of `width`.

@@ -1,7 +1,7 @@
 //! RMS norm, QK norm with rotation, SwiGLU.
 
 use candle_core::{Result, Tensor, Var};
-use drdiff_kernels::{Rotary, naive, qk_norm_rope, rms_norm, swiglu};
+use drdiff_kernels::{Rotary, geglu, naive, qk_norm_rope, rms_norm, swiglu};
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 const WIDTHS: [usize; 6] = [1, 7, 63, 64, 65, 200];
@@ -125,8 +125,25 @@ fn swiglu_matches_its_twin() -> Result<()> {
 }
 
 #[test]
+fn geglu_matches_its_twin() -> Result<()> {
+    for half in WIDTHS {
+        let mut inputs = Inputs::new(half as u64);
+        let (x, weights) = (inputs.numbers(6 * half), inputs.numbers(3 * half));
+        let x: Vec<f64> = x.iter().map(|x| 4.0 * x).collect();
+        let var = Var::from_tensor(&tensor(&x, &[3, 2 * half])?)?;
+        let out = geglu(&var).unwrap();
+        let twin = |x: &[f64]| naive::geglu(x, 2 * half);
+        assert_close("geglu", &values(&out)?, &twin(&x));
+        let grads = gradients(&out, &weights, &[&var])?;
+        assert_gradient("x", |x| weigh(&twin(x), &weights), &x, &grads[0]);
+    }
+    Ok(())
+}
+
+#[test]
 fn shapes_that_do_not_fit_are_named() -> Result<()> {
     let x = tensor(&[0.0; 6], &[2, 3])?;
+    assert!(geglu(&x).unwrap_err().to_string().contains("not even"));
     assert!(swiglu(&x).unwrap_err().to_string().contains("not even"));
     let gain = tensor(&[1.0; 2], &[2])?;
     assert!(

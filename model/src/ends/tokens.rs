@@ -16,6 +16,7 @@ pub(crate) struct TokenEnds {
     embedding: Linear,
     head: Option<Linear>,
     mask: Mask,
+    scale: Option<f64>,
     absorbed: Option<Tensor>,
     bias: Tensor,
 }
@@ -38,6 +39,7 @@ impl TokenEnds {
                 .then(|| builder.linear("head", vocab, width, small))
                 .transpose()?,
             mask: config.mask,
+            scale: config.form.embedding_scale,
             absorbed: learned.then(|| builder.tensor("absorbed", width, small)).transpose()?,
             bias: Tensor::from_vec(bias, vocab, builder.device())?,
         })
@@ -91,6 +93,15 @@ impl TokenEnds {
     }
 
     pub(super) fn embed(&self, tables: &Tables, input: &Input) -> Result<Value> {
+        let rows = self.rows_of(tables, input)?;
+        Ok(match self.scale {
+            Some(scale) => rows.through(|rows| Ok(rows.affine(scale, 0.0)?))?,
+            None => rows,
+        })
+    }
+
+    /// The rows of the table that the rows of a pass read.
+    fn rows_of(&self, tables: &Tables, input: &Input) -> Result<Value> {
         if input.soft.is_some() || input.last.is_some() {
             return Err(Error::Config(
                 "this network reads neither soft positions nor its last prediction".to_owned(),

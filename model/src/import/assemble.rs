@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use drdiff_kernels::Loaded;
 
 use super::names::{Part, Style};
-use super::stack::{reorder, stack};
-use super::{Result, dims};
+use super::stack::{in_f32, plus_one, reorder, stack};
+use super::{Precision, Result, dims};
 use crate::{Head, ModelConfig};
 
 /// How the pairs of a head that turn together lie in the rows of queries and keys.
@@ -22,16 +22,22 @@ pub(super) enum Pairs {
 pub(super) struct Tensors<F> {
     style: Style,
     pairs: Pairs,
+    precision: Precision,
     read: F,
     left: BTreeSet<String>,
 }
 
 impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
     /// The tensors with these names, which `read` gives.
-    pub(super) fn new(style: Style, pairs: Pairs, names: impl IntoIterator<Item = String>, read: F) -> Self {
+    pub(super) fn new(
+        (style, pairs, precision): (Style, Pairs, Precision),
+        names: impl IntoIterator<Item = String>,
+        read: F,
+    ) -> Self {
         Self {
             style,
             pairs,
+            precision,
             read,
             left: names.into_iter().collect(),
         }
@@ -49,23 +55,31 @@ impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
         let mut tensors = BTreeMap::new();
         let mut put = |name: String, weight: Loaded| tensors.insert(name, weight);
         put("embedding".to_owned(), self.take(style.embedding())?);
-        put("final_norm.gain".to_owned(), self.take(style.final_norm())?);
+        put("final_norm.gain".to_owned(), self.gain(style.final_norm())?);
         if config.head == Head::Separate {
             put("head".to_owned(), self.take(style.head())?);
         }
         for layer in 0..config.layers {
             let ours = |name: &str| format!("blocks.{layer}.{name}");
+            let mut gain = |part| self.gain(&style.weight(layer, part));
+            put(ours("attention_norm.gain"), gain(Part::AttentionNorm)?);
+            put(ours("feed_forward_norm.gain"), gain(Part::FeedForwardNorm)?);
+            if config.form.branch_norms {
+                put(ours("attention_branch_norm.gain"), gain(Part::AttentionBranchNorm)?);
+                put(
+                    ours("feed_forward_branch_norm.gain"),
+                    gain(Part::FeedForwardBranchNorm)?,
+                );
+            }
+            if config.qk_norm_eps.is_some() {
+                put(ours("attention.q_gain"), gain(Part::QueryNorm)?);
+                put(ours("attention.k_gain"), gain(Part::KeyNorm)?);
+            }
             let mut weight = |part| self.take(&style.weight(layer, part));
-            put(ours("attention_norm.gain"), weight(Part::AttentionNorm)?);
             put(ours("attention.out"), weight(Part::Out)?);
-            put(ours("feed_forward_norm.gain"), weight(Part::FeedForwardNorm)?);
             let gate_up = vec![weight(Part::Gate)?, weight(Part::Up)?];
             put(ours("feed_forward.shared.gate_up"), stack(gate_up)?);
             put(ours("feed_forward.shared.down"), weight(Part::Down)?);
-            if config.qk_norm_eps.is_some() {
-                put(ours("attention.q_gain"), weight(Part::QueryNorm)?);
-                put(ours("attention.k_gain"), weight(Part::KeyNorm)?);
-            }
             let qkv = self.queries_keys_values(config, |part| style.weight(layer, part))?;
             put(ours("attention.qkv"), qkv);
             if config.qkv_bias {
@@ -105,9 +119,22 @@ impl<F: FnMut(&str) -> Result<Option<Loaded>>> Tensors<F> {
         stack(vec![q, k, self.take(&name(Part::Value))?])
     }
 
+    /// The gain of a norm.
+    fn gain(&mut self, name: &str) -> Result<Loaded> {
+        let weight = self.take(name)?;
+        match self.style {
+            Style::HuggingFaceGemma => plus_one(&weight),
+            Style::Gguf | Style::HuggingFace => Ok(weight),
+        }
+    }
+
     fn take(&mut self, name: &str) -> Result<Loaded> {
         self.left.remove(name);
-        (self.read)(name)?.ok_or_else(|| format!("its tensor `{name}` is missing"))
+        let weight = (self.read)(name)?.ok_or_else(|| format!("its tensor `{name}` is missing"))?;
+        match self.precision {
+            Precision::Stored => Ok(weight),
+            Precision::F32 => in_f32(&weight),
+        }
     }
 }
 

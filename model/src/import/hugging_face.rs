@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use drdiff_files::without_mark;
 use drdiff_kernels::{Loaded, MappedFile};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::assemble::{Pairs, Tensors};
 use super::names::Style;
-use super::{Family, Imported, Result};
+use super::{CONTEXT, Family, Imported, Precision, Result, gemma, plain};
 use crate::safetensors::TensorFile;
 use crate::{Head, Mask, ModelConfig, RopeScaling};
 
@@ -28,6 +30,7 @@ struct Config {
     num_attention_heads: usize,
     num_key_value_heads: Option<usize>,
     head_dim: Option<usize>,
+    #[serde(default = "context")]
     max_position_embeddings: usize,
     #[serde(default = "eps")]
     rms_norm_eps: f64,
@@ -41,12 +44,9 @@ struct Config {
     attention_bias: bool,
     #[serde(default)]
     mlp_bias: bool,
-    #[serde(default)]
-    use_sliding_window: bool,
-    #[serde(default)]
-    layer_types: Vec<String>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
+    tie_word_embeddings: Option<bool>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +58,8 @@ struct Rope {
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
     original_max_position_embeddings: Option<f64>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -69,19 +71,23 @@ fn eps() -> f64 {
     1e-6
 }
 
+fn context() -> usize {
+    CONTEXT
+}
+
 fn silu() -> String {
     "silu".to_owned()
 }
 
-/// Reads a Llama, Qwen2 or Qwen3 out of a folder. Weights are mapped, and read tensor by tensor.
+/// Reads a Llama, Qwen2, Qwen3 or Gemma 3 out of a folder. Weights are mapped, and read tensor by tensor.
 ///
 /// # Errors
 /// In words that complete "it cannot be used: …": if a file is missing or damaged, the network is of another kind, stretches
 /// its positions in a way that is not followed, lacks tensors, or has some that nothing is known of.
-pub fn import_folder(folder: &Path) -> Result<Imported> {
+pub fn import_folder(folder: &Path, precision: Precision) -> Result<Imported> {
     let config = read(&folder.join("config.json"))?;
-    let config: Config = serde_json::from_slice(&config).map_err(|e| format!("config.json: {e}"))?;
-    let config = config.network()?;
+    let config: Config = serde_json::from_slice(without_mark(&config)).map_err(|e| format!("config.json: {e}"))?;
+    let (config, style) = config.network()?;
     let mut maps = Vec::new();
     for path in weights(folder)? {
         let map = MappedFile::open(&path).map_err(|e| format!("{} cannot be read ({e})", path.display()))?;
@@ -91,11 +97,16 @@ pub fn import_folder(folder: &Path) -> Result<Imported> {
     for (path, map) in &maps {
         files.push(TensorFile::read(map).map_err(|reason| format!("{}: {reason}", path.display()))?);
     }
-    let names = files
+    let mut names: Vec<String> = files
         .iter()
         .flat_map(TensorFile::shapes)
-        .map(|(name, _)| name.to_owned());
-    let tensors = Tensors::new(Style::HuggingFace, Pairs::Halves, names, |name| {
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("its tensor `{}` is in two files", pair[0]));
+    }
+    let tensors = Tensors::new((style, Pairs::Halves, precision), names, |name| {
         let holder = files.iter().find(|file| file.shapes().any(|(found, _)| found == name));
         let tensor = holder.map_or(Ok(None), |file| file.tensor(name, &Device::Cpu));
         Ok(tensor?.map(Loaded::Dense))
@@ -103,7 +114,7 @@ pub fn import_folder(folder: &Path) -> Result<Imported> {
     let tied = config.head == Head::Tied;
     let tensors = tensors.assemble(&config, |name| {
         // Copies of what is known already.
-        name.ends_with("rotary_emb.inv_freq") || (tied && name == Style::HuggingFace.head())
+        name.ends_with("rotary_emb.inv_freq") || (tied && name == style.head())
     })?;
     Imported { config, tensors }.checked(folder)
 }
@@ -112,13 +123,22 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| format!("{} cannot be read ({e})", path.display()))
 }
 
-/// The files with weights.
+/// The files with weights: all of a folder, where neither of the usual names is there.
 fn weights(folder: &Path) -> Result<Vec<PathBuf>> {
     if folder.join(SINGLE).is_file() {
         return Ok(vec![folder.join(SINGLE)]);
     }
     if !folder.join(INDEX).is_file() {
-        return Err(format!("it holds neither {SINGLE} nor {INDEX}"));
+        let entries = std::fs::read_dir(folder).map_err(|e| format!("it cannot be read ({e})"))?;
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+        paths.sort();
+        return match paths.is_empty() {
+            true => Err(format!(
+                "it holds neither {SINGLE} nor {INDEX} nor other .safetensors files"
+            )),
+            false => Ok(paths),
+        };
     }
     let index: Index = serde_json::from_slice(&read(&folder.join(INDEX))?).map_err(|e| format!("{INDEX}: {e}"))?;
     let mut names: Vec<&String> = index.weight_map.values().collect();
@@ -137,7 +157,8 @@ fn weights(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 impl Config {
-    fn network(self) -> Result<ModelConfig> {
+    /// The shape of the network, and how its tensors are named.
+    fn network(mut self) -> Result<(ModelConfig, Style)> {
         let family = Family::of(&self.model_type)?;
         if self.hidden_act != "silu" || self.mlp_bias {
             return Err("its feed-forward layers have biases or another activation than silu".to_owned());
@@ -145,17 +166,35 @@ impl Config {
         if self.attention_bias && family != Family::Qwen2 {
             return Err("its attention has biases, also in its output, which is not followed".to_owned());
         }
-        if self.use_sliding_window || self.layer_types.iter().any(|kind| kind != "full_attention") {
-            return Err("some of its layers see a part of the text, which is not followed".to_owned());
-        }
         let heads = self.num_attention_heads;
         let head_dim = match self.head_dim {
             Some(wide) => wide,
             None => self.hidden_size.checked_div(heads).ok_or("it has no heads")?,
         };
+        let (mut style, mut local) = (Style::HuggingFace, None);
+        if family == Family::Gemma3 {
+            let ropes = self.rope_parameters.as_mut().map(|ropes| &mut ropes.others);
+            let sizes = (self.num_hidden_layers, head_dim);
+            (style, local) = (
+                Style::HuggingFaceGemma,
+                Some(gemma::take(&mut self.others, ropes, sizes)?),
+            );
+            let of_full = self
+                .rope_parameters
+                .as_mut()
+                .and_then(|ropes| ropes.others.remove("full_attention"));
+            if let Some(full) = of_full {
+                self.rope_parameters = serde_json::from_value(full).map_err(|e| format!("config.json: {e}"))?;
+            }
+        }
+        if let Some(key) = plain::changed(&self.others) {
+            return Err(format!("its config.json sets `{key}`, which is not followed"));
+        }
         let theta = self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
-        let rope = self.rope_parameters.as_ref().or(self.rope_scaling.as_ref());
-        Ok(ModelConfig {
+        let ropes = [&self.rope_parameters, &self.rope_scaling].into_iter().flatten();
+        let scalings = ropes.map(Rope::scaling).collect::<Result<Vec<_>>>()?;
+        let tied = self.tie_word_embeddings.unwrap_or(family == Family::Gemma3);
+        let config = ModelConfig {
             vocab: self.vocab_size,
             width: self.hidden_size,
             embed: self.hidden_size,
@@ -166,28 +205,31 @@ impl Config {
             hidden: self.intermediate_size,
             context: self.max_position_embeddings,
             rope_base: theta.or(self.rope_theta).unwrap_or(10_000.0),
-            rope_scaling: rope.map(Rope::scaling).transpose()?.flatten(),
+            rope_scaling: scalings.into_iter().flatten().next(),
             norm_eps: self.rms_norm_eps,
-            qk_norm_eps: (family == Family::Qwen3).then_some(self.rms_norm_eps),
+            qk_norm_eps: family.norms_heads().then_some(self.rms_norm_eps),
             qkv_bias: family == Family::Qwen2,
-            head: if self.tie_word_embeddings {
-                Head::Tied
-            } else {
-                Head::Separate
-            },
+            head: if tied { Head::Tied } else { Head::Separate },
             mask: Mask::Absent,
             causal_context: true,
             next_token: true,
             noise_conditioning: false,
             embedding_skips: false,
+            form: family.form(self.hidden_size, local),
             attention: Default::default(),
             routing: Default::default(),
-        })
+        };
+        Ok((config, style))
     }
 }
 
 impl Rope {
     fn scaling(&self) -> Result<Option<RopeScaling>> {
+        let changed = plain::changed(&self.others);
+        let unnamed = self.factor.filter(|factor| self.rope_type.is_none() && *factor != 1.0);
+        if let Some(key) = changed.or(unnamed.map(|_| "factor")) {
+            return Err(format!("its positions are stretched by `{key}`, which is not followed"));
+        }
         let need =
             |number: Option<f64>, name: &str| number.ok_or_else(|| format!("its stretched positions name no `{name}`"));
         match self.rope_type.as_deref().unwrap_or("default") {

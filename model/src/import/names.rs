@@ -7,6 +7,8 @@ pub(super) enum Style {
     Gguf,
     /// Hugging Face, in safetensors.
     HuggingFace,
+    /// Hugging Face, of Gemma 3: with more norms, whose gains are 1 + weight.
+    HuggingFaceGemma,
 }
 
 /// A tensor of a Llama-like network.
@@ -19,7 +21,11 @@ pub(super) enum Part {
     QueryNorm,
     KeyNorm,
     Out,
+    /// Of what the attention adds.
+    AttentionBranchNorm,
     FeedForwardNorm,
+    /// Of what the feed-forward layer adds.
+    FeedForwardBranchNorm,
     Gate,
     Up,
     Down,
@@ -29,21 +35,21 @@ impl Style {
     pub(super) fn embedding(self) -> &'static str {
         match self {
             Self::Gguf => "token_embd.weight",
-            Self::HuggingFace => "model.embed_tokens.weight",
+            Self::HuggingFace | Self::HuggingFaceGemma => "model.embed_tokens.weight",
         }
     }
 
     pub(super) fn final_norm(self) -> &'static str {
         match self {
             Self::Gguf => "output_norm.weight",
-            Self::HuggingFace => "model.norm.weight",
+            Self::HuggingFace | Self::HuggingFaceGemma => "model.norm.weight",
         }
     }
 
     pub(super) fn head(self) -> &'static str {
         match self {
             Self::Gguf => "output.weight",
-            Self::HuggingFace => "lm_head.weight",
+            Self::HuggingFace | Self::HuggingFaceGemma => "lm_head.weight",
         }
     }
 
@@ -58,10 +64,13 @@ impl Style {
     }
 
     fn tensor(self, layer: usize, part: Part, kind: &str) -> String {
-        match self {
-            Self::Gguf => format!("blk.{layer}.{}.{kind}", part.in_gguf()),
-            Self::HuggingFace => format!("model.layers.{layer}.{}.{kind}", part.in_hugging_face()),
-        }
+        let part = match (self, part) {
+            (Self::Gguf, part) => return format!("blk.{layer}.{}.{kind}", part.in_gguf()),
+            // The name that others give the norm before the feed-forward layer.
+            (Self::HuggingFaceGemma, Part::FeedForwardNorm) => "pre_feedforward_layernorm",
+            (_, part) => part.in_hugging_face(),
+        };
+        format!("model.layers.{layer}.{part}.{kind}")
     }
 }
 
@@ -75,7 +84,9 @@ impl Part {
             Self::QueryNorm => "attn_q_norm",
             Self::KeyNorm => "attn_k_norm",
             Self::Out => "attn_output",
+            Self::AttentionBranchNorm => "post_attention_norm",
             Self::FeedForwardNorm => "ffn_norm",
+            Self::FeedForwardBranchNorm => "post_ffw_norm",
             Self::Gate => "ffn_gate",
             Self::Up => "ffn_up",
             Self::Down => "ffn_down",
@@ -91,7 +102,8 @@ impl Part {
             Self::QueryNorm => "self_attn.q_norm",
             Self::KeyNorm => "self_attn.k_norm",
             Self::Out => "self_attn.o_proj",
-            Self::FeedForwardNorm => "post_attention_layernorm",
+            Self::AttentionBranchNorm | Self::FeedForwardNorm => "post_attention_layernorm",
+            Self::FeedForwardBranchNorm => "post_feedforward_layernorm",
             Self::Gate => "mlp.gate_proj",
             Self::Up => "mlp.up_proj",
             Self::Down => "mlp.down_proj",

@@ -77,6 +77,18 @@ fn reordered(weight: &Loaded, order: impl Fn(usize) -> usize) -> candle_core::Re
     }
 }
 
+/// The numbers of a weight in f32.
+pub(super) fn in_f32(weight: &Loaded) -> Result<Loaded> {
+    let single = numbers(weight).and_then(|tensor| tensor.to_dtype(DType::F32));
+    single.map(Loaded::Dense).map_err(told)
+}
+
+/// A weight with 1 added to each number, in f32.
+pub(super) fn plus_one(weight: &Loaded) -> Result<Loaded> {
+    let more = numbers(weight).and_then(|tensor| tensor.to_dtype(DType::F32)?.affine(1.0, 1.0));
+    more.map(Loaded::Dense).map_err(told)
+}
+
 fn quantized(bytes: &[u8], kind: GgmlDType, shape: (usize, usize)) -> candle_core::Result<Loaded> {
     let storage = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, kind)?;
     Ok(Loaded::Quantized(QTensor::new(storage, shape)?))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use drdiff_files::without_mark;
 use serde_json::{Map, Value, json};
 
 use super::roles::Told;
@@ -127,7 +128,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::from_bytes`], and for a file beside it that is not JSON.
     pub fn from_files(files: &TokenizerFiles) -> Result<Self, TokenizerError> {
-        Self::build(&files.tokenizer_json, |id_of| files.told(id_of))
+        Self::build(without_mark(&files.tokenizer_json), |id_of| files.told(id_of))
     }
 
     /// The files that give this tokenizer back, to be stored beside a model's weights; without `config.json` and the
@@ -161,7 +162,7 @@ fn parsed(file: &'static str, bytes: Option<&[u8]>) -> Result<Value, TokenizerEr
     let Some(bytes) = bytes else {
         return Ok(Value::Null);
     };
-    serde_json::from_slice(bytes).map_err(|e| TokenizerError::Beside {
+    serde_json::from_slice(without_mark(bytes)).map_err(|e| TokenizerError::Beside {
         file,
         reason: e.to_string(),
     })

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::quantized::gguf_file::Value as Entry;
 use serde_json::{Map, Value, json};
 
-use super::roles::Told;
+use super::roles::{ENDS_OF_TEXT, ENDS_OF_TURN, Told};
 use super::spelling::SPACE;
 use super::units::{Units, named};
 use super::{Tokenizer, TokenizerError};
@@ -88,6 +88,14 @@ impl Kind {
             _ => Self::Normal,
         }
     }
+
+    /// The kind of an entry in a file that does not number kinds.
+    fn named(token: &str) -> Self {
+        match ENDS_OF_TEXT.contains(&token) || ENDS_OF_TURN.contains(&token) {
+            true => Self::Control,
+            false => Self::Normal,
+        }
+    }
 }
 
 /// The vocabulary of a file: the entries that are used, by id.
@@ -103,7 +111,8 @@ impl<'a> Entries<'a> {
             .ok_or_else(|| absent("tokenizer.ggml.tokens"))?;
         let kinds: Vec<Kind> = match metadata.numbers("tokenizer.ggml.token_type") {
             Some(numbers) => numbers.into_iter().map(Kind::of).collect(),
-            None => vec![Kind::Normal; tokens.len()],
+            // As in llama.cpp: what is named like a special token is one.
+            None => tokens.iter().map(|token| Kind::named(token)).collect(),
         };
         if kinds.len() != tokens.len() {
             return Err(TokenizerError::Format(
@@ -174,7 +183,9 @@ impl Tokenizer {
 
 /// A `tokenizer.json` with a byte-level vocabulary, and whether plain prompts usually begin with the start token.
 fn byte_level(metadata: &impl GgufMetadata, entries: &Entries<'_>) -> Result<(Value, bool), TokenizerError> {
-    let pre = metadata.text("tokenizer.ggml.pre").unwrap_or_default();
+    let pre = metadata
+        .text("tokenizer.ggml.pre")
+        .ok_or_else(|| absent("tokenizer.ggml.pre"))?;
     let known =
         named(pre).ok_or_else(|| TokenizerError::Unsupported(format!("its pre-tokenizer `{pre}` is not known")))?;
     let merges = metadata

@@ -34,7 +34,6 @@ use spelling::{SPACE, Spelling};
 pub use chat::{ChatTemplate, Message};
 pub use cut::paragraphs;
 pub use error::TokenizerError;
-pub use file::check_bpe;
 pub use folder::TokenizerFiles;
 pub use gguf::GgufMetadata;
 pub use stream::DecodeStream;

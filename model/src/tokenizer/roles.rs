@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::TokenizerError;
 
 /// Names of tokens that end a document, the likeliest first.
-const ENDS_OF_TEXT: [&str; 6] = [
+pub(super) const ENDS_OF_TEXT: [&str; 6] = [
     "<|endoftext|>",
     "<|end_of_text|>",
     super::END_OF_TEXT,
@@ -15,7 +15,7 @@ const ENDS_OF_TEXT: [&str; 6] = [
 ];
 
 /// Names of tokens that end a turn of a conversation.
-const ENDS_OF_TURN: [&str; 7] = [
+pub(super) const ENDS_OF_TURN: [&str; 7] = [
     "<|im_end|>",
     "<|eot_id|>",
     "<|eom_id|>",

@@ -51,7 +51,7 @@ pub(super) fn named(pre: &str) -> Option<Named> {
         ..plain(Units::Pattern(pattern))
     };
     Some(match pre {
-        "gpt-2" | "default" | "" | "phi-2" => plain(Units::Gpt2),
+        "gpt-2" | "phi-2" => plain(Units::Gpt2),
         "smollm" | "starcoder" | "refact" | "codeshell" => plain(Units::DigitsThenGpt2),
         "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "lfm2" => Named {
             ignore_merges: true,

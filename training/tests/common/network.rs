@@ -39,6 +39,7 @@ pub(crate) fn model(vocab: usize, noise_conditioning: bool) -> ModelConfig {
         norm_eps: 1e-6,
         noise_conditioning,
         embedding_skips: noise_conditioning,
+        form: Default::default(),
         attention: Default::default(),
         routing: Default::default(),
     }

@@ -85,7 +85,7 @@ pub(crate) struct EvalArgs {
     /// Texts of each length that the prompts are written into
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value_t = 4, requires = "recall_whole")]
     pub(super) recall_haystacks: usize,
-    /// Who reads the texts: a Llama in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
+    /// What scores the texts: a language model in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
     /// ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,

@@ -14,7 +14,7 @@ use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::metrics::{Memorisation, Memory};
 use drdiff_evaluation::recall::Recalled;
 use drdiff_evaluation::sweep::Judge;
-use drdiff_evaluation::texts::{Measures, Reading, Row, TextSet, documents_of, judge_texts, ranks};
+use drdiff_evaluation::texts::{Measures, Reading, Row, TextSet, context_gain, documents_of, judge_texts, ranks};
 use drdiff_files::{Output, begins_with};
 use drdiff_kernels::device;
 use drdiff_model::Tokenizer;
@@ -165,22 +165,9 @@ fn rows(
     for (index, (set, measures)) in sets.iter().zip(&measures).enumerate() {
         let mut row = measures.row(set)?;
         if let Some(judge) = judge.as_deref_mut() {
-            let mut told = |read: usize, all: usize| {
-                if !args.quiet && read.is_multiple_of(16) {
-                    tell(&format_args!("{}: text {} of {all}", set.name, read + 1));
-                }
-            };
-            let count = if args.by_quarter { 4 } else { 0 };
-            let quarters: Vec<TextSet> = (0..count).map(|index| set.quarter(index)).collect();
-            let mut judged = Vec::with_capacity(1 + count);
-            for set in std::iter::once(set).chain(&quarters) {
-                match judge_texts(set, judge, stop, &mut told)? {
-                    Reading::Read(perplexity) => judged.push(perplexity),
-                    Reading::Stopped => return Ok(None),
-                }
+            if !judged(args, set, &mut row, judge, stop)? {
+                return Ok(None);
             }
-            row.perplexity_by_quarter = args.by_quarter.then(|| judged.split_off(1));
-            row.perplexity = judged.pop().flatten();
             if row.prompt_unknown > 0 {
                 complain(&table::of_unknown_prompts(&row));
             }
@@ -201,6 +188,31 @@ fn rows(
         rows.push(row);
     }
     Ok(Some(rows))
+}
+
+/// What a judge says of a set of texts; false if it was interrupted.
+fn judged(args: &EvalArgs, set: &TextSet, row: &mut Row, judge: &mut dyn Judge, stop: &AtomicBool) -> Result<bool> {
+    let mut told = |read: usize, all: usize| {
+        if !args.quiet && read.is_multiple_of(16) {
+            tell(&format_args!("{}: text {} of {all}", set.name, read + 1));
+        }
+    };
+    let count = if args.by_quarter { 4 } else { 0 };
+    let quarters: Vec<TextSet> = (0..count).map(|index| set.quarter(index)).collect();
+    let mut judged = Vec::with_capacity(1 + count);
+    for set in std::iter::once(set).chain(&quarters) {
+        match judge_texts(set, judge, stop, &mut told)? {
+            Reading::Read(perplexity) => judged.push(perplexity),
+            Reading::Stopped => return Ok(false),
+        }
+    }
+    row.perplexity_by_quarter = args.by_quarter.then(|| judged.split_off(1));
+    row.perplexity = judged.pop().flatten();
+    row.context_gain = match context_gain(set, judge, stop, &mut told)? {
+        Reading::Read(gain) => gain,
+        Reading::Stopped => return Ok(false),
+    };
+    Ok(true)
 }
 
 /// The texts of a set.

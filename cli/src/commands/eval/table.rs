@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use drdiff_evaluation::recall::Side;
-use drdiff_evaluation::texts::{Perplexity, Row};
+use drdiff_evaluation::texts::{ContextGain, Perplexity, Row};
 use drdiff_training::Spent;
 
 use super::Measured;
@@ -180,6 +180,9 @@ fn describe(text: &mut String, row: &Row, rank: Option<usize>) {
             format_args!("  prompts           not known of {count}, which the judge read from nothing"),
         );
     }
+    if let Some(gain) = &row.context_gain {
+        gained(text, gain, row.texts);
+    }
     grams(text, row);
     if let Some(bleu) = row.self_bleu {
         line(text, format_args!("  self-BLEU         {bleu:.3}"));
@@ -232,6 +235,19 @@ fn describe(text: &mut String, row: &Row, rank: Option<usize>) {
     if !row.malformed.is_empty() {
         line(text, format_args!("  malformed lines   {}", row.malformed.len()));
     }
+}
+
+/// What first halves are worth to second ones.
+fn gained(text: &mut String, gain: &ContextGain, texts: usize) {
+    let error = gain.error.map_or_else(String::new, |error| format!(" ± {error:.2}"));
+    let (nats, copied) = (unsigned_zero(format!("{:.2}", gain.nats)), percent(Some(gain.copied_4)));
+    let (half, of) = (gain.half, of_some(&[gain.texts], texts));
+    line(
+        text,
+        format_args!(
+            "  context gain      {nats}{error} nats a token, halves of {half:.0} tokens, {copied} % of 4-grams copied{of}"
+        ),
+    );
 }
 
 /// Entropy and the measures of n-grams, which texts have that are long enough.

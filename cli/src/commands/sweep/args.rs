@@ -32,7 +32,7 @@ pub(crate) struct SweepArgs {
     /// Change one setting, such as settings.tokens=200; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
-    /// Who reads the texts: a Llama in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
+    /// What scores the texts: a language model in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
     /// ranked
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! Which settings of a `config.json` would make a Llama another network. Programs write many that count for nothing, so
+//! Which settings of a `config.json` would make a decoder another network. Programs write many that count for nothing, so
 //! those that count are known by what their names hold.
 
 use serde_json::{Map, Value};
@@ -34,7 +34,7 @@ const CHANGES: [(&str, f64); 24] = [
 const SLIDING: &str = "sliding_window";
 const SWITCH: &str = "use_sliding_window";
 
-/// The first setting that makes the network another one than a plain Llama.
+/// The first setting that makes the network another one than the plain decoder.
 pub(super) fn changed(settings: &Map<String, Value>) -> Option<&str> {
     let off = settings.get(SWITCH).is_some_and(|switch| *switch == Value::Bool(false));
     let counts = |(key, value): &(&String, &Value)| {
