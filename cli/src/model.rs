@@ -46,12 +46,10 @@ enum Content {
     Foreign,
 }
 
-/// The block size that a model asks for where nobody chooses one: a language model of others writes token by token.
-pub(crate) fn block_size_of(path: Option<&Path>) -> Option<usize> {
-    path.is_some_and(Pretrained::is_at).then_some(1)
-}
-
 impl Source {
+    /// Whether this build has a bundled model.
+    pub(crate) const HAS_BUNDLED: bool = BUNDLED.is_some();
+
     /// Finds a model: a folder, a weights file with its tokenizer beside it, or the bundled model. Tells, unless
     /// `quiet`, which weights were chosen where a folder holds those of two steps.
     pub(crate) fn find(path: Option<&Path>, quiet: bool) -> Result<Self> {
