@@ -151,6 +151,10 @@ impl SamplerArgs {
             .map_err(usage)?;
         }
         let choices = typed.over(&configured);
+        // Wrong settings are told before a prompt is typed or a model loaded.
+        let settings = choices.resolve(NetworkKind::Masked)?;
+        settings.sampler.validate()?;
+        settings.compute.validate()?;
         for idle in typed.idle(choices.process()) {
             let flag = idle.flag.map_or("grid", |flag| flag.long);
             remark(
@@ -161,10 +165,6 @@ impl SamplerArgs {
                 ),
             );
         }
-        // Wrong settings are told before a prompt is typed or a model loaded.
-        let settings = choices.resolve(NetworkKind::Masked)?;
-        settings.sampler.validate()?;
-        settings.compute.validate()?;
         Ok(choices)
     }
 }
