@@ -51,8 +51,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Keys that may change without any text becoming another one, but for rounding.
-    const FREE: [&'static str; 4] = ["version", "commit", "model", "device"];
+    /// Keys that may change without any text becoming another one, but for rounding; `chosen` itself is there where nothing is chosen.
+    const FREE: [&'static str; 5] = ["version", "commit", "model", "device", "chosen"];
 
     /// Reads the manifest of a folder.
     ///
