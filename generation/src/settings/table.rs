@@ -74,7 +74,7 @@ pub static SETTINGS: &[Setting] = &[
         help: "Solver of the processes with soft levels: a family, whose order may be chosen, or one solver",
         slot: Slot {
             read: read::<SolverName>,
-            // Together with the order; see `Choices::solver`.
+            // Together with the order; see `Choices::put`.
             put: |_, _| Ok(()),
             get: |settings| give(settings.sampler.solver),
         },
