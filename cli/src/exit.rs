@@ -157,6 +157,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::Nul
         | GenerationError::EmptyStop
         | GenerationError::IdleSteps { .. }
+        | GenerationError::Setting(_)
         | GenerationError::StyleGuidance(_)
         | GenerationError::Compute(_)
         | GenerationError::Plan { .. }

@@ -27,6 +27,17 @@ pub(crate) fn open(path: Option<&Path>, device: &Device, quiet: bool) -> Result<
     Ok(Some(Box::new(judge)))
 }
 
+/// The bundled model as a judge, one token at a time, if there is one: a relative of the models that this program trains.
+pub(crate) fn relative(device: &Device) -> Result<Option<Box<dyn Judge>>> {
+    if !Source::HAS_BUNDLED {
+        return Ok(None);
+    }
+    let source = Source::find(None, true)?;
+    let (network, tokenizer) = source.load(device)?;
+    let judge = NetworkJudge::of("drdiff-tales (bundled)".to_owned(), source.hash(), network, tokenizer);
+    Ok(Some(Box::new(judge)))
+}
+
 /// Opens the folder of all-MiniLM-L6-v2, if it is named.
 pub(crate) fn features(path: Option<&Path>) -> Result<Option<MiniLm>> {
     let features = path.map(MiniLm::open).transpose();

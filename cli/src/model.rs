@@ -46,19 +46,10 @@ enum Content {
     Foreign,
 }
 
-/// The block size that a model asks for where nobody chooses one: one that predicts next tokens writes token by token.
-pub(crate) fn block_size_of(path: Option<&Path>) -> Option<usize> {
-    let path = path?;
-    let adapted = || {
-        weights_file(path)
-            .ok()
-            .and_then(|file| read_head(&file))
-            .is_some_and(|head| head.config.next_token)
-    };
-    (Pretrained::is_at(path) || adapted()).then_some(1)
-}
-
 impl Source {
+    /// Whether this build has a bundled model.
+    pub(crate) const HAS_BUNDLED: bool = BUNDLED.is_some();
+
     /// Finds a model: a folder, a weights file with its tokenizer beside it, or the bundled model. Tells, unless
     /// `quiet`, which weights were chosen where a folder holds those of two steps.
     pub(crate) fn find(path: Option<&Path>, quiet: bool) -> Result<Self> {

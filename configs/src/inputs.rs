@@ -13,14 +13,15 @@ use crate::{Origin, Resolved, Section};
 ///
 /// ```
 /// use drdiff_configs::{Inputs, Resolved};
-/// use drdiff_generation::Settings;
+/// use drdiff_generation::{NetworkKind, settings::Configured};
 ///
 /// let mut inputs = Inputs::default();
 /// inputs.set("sampler.steps=4");
 /// inputs.flag("--tokens", "tokens", 100);
-/// let settings: Resolved<Settings> = inputs.resolve()?;
-/// assert_eq!((settings.value.tokens, settings.value.sampler.steps), (100, 4));
-/// assert_eq!(settings.origin("tokens").to_string(), "--tokens 100");
+/// let configured: Resolved<Configured> = inputs.resolve()?;
+/// assert_eq!(configured.origin("tokens").to_string(), "--tokens 100");
+/// let settings = configured.value.0.resolve(NetworkKind::Masked).expect("possible settings");
+/// assert_eq!((settings.tokens, settings.sampler.steps), (100, 4));
 /// # Ok::<(), drdiff_configs::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -122,7 +123,8 @@ impl Inputs {
         for layer in self.variables(T::NAME).chain(self.assignments()) {
             tree.merge(layer?);
         }
-        let value: T = decode(&tree)?;
+        let mut value: T = decode(&tree)?;
+        value.written(&|path| tree.origin_at(&path.split('.').collect::<Vec<_>>()) != Origin::Default);
         value.check().map_err(|reason| Error::Invalid {
             section: T::NAME,
             reason,

@@ -34,6 +34,8 @@ const PRESETS: &[Preset] = embedded![
     "train" / "routed",
     "generate" / "default",
     "sweep" / "quick",
+    "sweep" / "frontier",
+    "sweep" / "ideas",
     "sweep" / "steps",
     "sweep" / "blocks",
     "sweep" / "compute",

@@ -1,7 +1,8 @@
 //! The kinds of configuration, each owned by the crate that uses it.
 
 use drdiff_evaluation::sweep::SweepConfig;
-use drdiff_generation::Settings;
+use drdiff_generation::NetworkKind;
+use drdiff_generation::settings::Configured;
 use drdiff_model::ModelConfig;
 use drdiff_training::TrainConfig;
 use serde::Serialize;
@@ -13,6 +14,9 @@ pub trait Section: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// The preset below everything else when none is named.
     const BASE: Option<&'static str>;
+
+    /// Learns which places somebody wrote to, where values that nobody chose follow the others.
+    fn written(&mut self, _is_written: &dyn Fn(&str) -> bool) {}
 
     /// Checks values that are well-typed but make no sense; the message says which.
     ///
@@ -40,18 +44,27 @@ impl Section for ModelConfig {
     }
 }
 
-impl Section for Settings {
+impl Section for Configured {
     const NAME: &'static str = "generate";
     const BASE: Option<&'static str> = Some("default");
 
+    fn written(&mut self, is_written: &dyn Fn(&str) -> bool) {
+        self.keep(is_written);
+    }
+
     fn check(&self) -> std::result::Result<(), String> {
-        self.sampler.validate().map_err(|e| e.to_string())
+        let settings = self.0.resolve(NetworkKind::Masked).map_err(|e| e.to_string())?;
+        settings.sampler.validate().map_err(|e| e.to_string())
     }
 }
 
 impl Section for SweepConfig {
     const NAME: &'static str = "sweep";
     const BASE: Option<&'static str> = None;
+
+    fn written(&mut self, is_written: &dyn Fn(&str) -> bool) {
+        self.settings.keep(|place| is_written(&format!("settings.{place}")));
+    }
 
     fn check(&self) -> std::result::Result<(), String> {
         self.plan().map(drop).map_err(|e| e.to_string())

@@ -4,7 +4,7 @@
 
 use drdiff_configs::{Inputs, Section, presets};
 use drdiff_evaluation::sweep::SweepConfig;
-use drdiff_generation::Settings;
+use drdiff_generation::settings::Configured;
 use drdiff_testkit::{cases, limited};
 use drdiff_training::TrainConfig;
 use proptest::prelude::*;
@@ -129,7 +129,7 @@ fn any_settings_of_training() {
 #[test]
 fn any_settings_of_writing() {
     if limited("any_settings_of_writing", MEBIBYTES) {
-        any_settings::<Settings>();
+        any_settings::<Configured>();
     }
 }
 

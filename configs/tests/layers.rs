@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use drdiff_configs::{Error, Inputs, Origin, Preset, Resolved, Section, presets};
 use drdiff_diffusion::MaskedShare;
 use drdiff_evaluation::sweep::SweepConfig;
-use drdiff_generation::Settings;
+use drdiff_generation::settings::Configured;
 use drdiff_training::{MuonConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -308,7 +308,7 @@ fn every_preset_resolves_and_says_what_it_is() {
         }
     }
     presets("train").for_each(resolve::<TrainConfig>);
-    presets("generate").for_each(resolve::<Settings>);
+    presets("generate").for_each(resolve::<Configured>);
     presets("sweep").for_each(resolve::<SweepConfig>);
     assert!(presets("train").count() >= 2 && presets("generate").count() >= 1);
 }

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{AttentionConfig, PlanKind};
 use drdiff_evaluation::recall::{RecallTask, Recalled, Side, WholeTask, recall, recall_whole};
-use drdiff_generation::{Engine, Settings};
+use drdiff_generation::{Choices, Engine};
 use drdiff_model::Network;
 
 fn retrieving(top_k: usize) -> Network {
@@ -38,10 +38,11 @@ fn found(network: Network, length: usize, depth: f64) -> Recalled {
         samples: 6,
         seed: 1,
     };
-    let settings = Settings::default();
-    recall(&mut engine, &task, &settings, &mut || ControlFlow::Continue(()))
-        .unwrap()
-        .unwrap()
+    recall(&mut engine, &task, &Choices::default(), &mut || {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
+    .unwrap()
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn it_stops_when_it_is_told_to() {
     };
     let mut stop = || ControlFlow::Break(());
     assert_eq!(
-        recall(&mut engine, &task, &Settings::default(), &mut stop).unwrap(),
+        recall(&mut engine, &task, &Choices::default(), &mut stop).unwrap(),
         None
     );
 }

@@ -19,6 +19,7 @@ fn report(judge: Option<&str>) -> Report {
     Report {
         rows,
         judge: judge.map(str::to_owned),
+        related: false,
         features: None,
         reference: None,
         device: "cpu".to_owned(),
@@ -175,6 +176,19 @@ fn the_cheapest_setting_is_named_by_the_rule() {
         "{:?}",
         verdict(&report)
     );
+}
+
+#[test]
+fn a_related_judge_is_told() {
+    let mut report = report(Some("judge"));
+    let tells = |report: &Report| {
+        verdict(report)
+            .iter()
+            .any(|sentence| sentence.contains("a relative of the writer"))
+    };
+    assert!(!tells(&report));
+    report.related = true;
+    assert!(tells(&report));
 }
 
 #[test]

@@ -16,23 +16,26 @@ use drdiff_evaluation::sweep::{
     self, CellResult, Grid, Judge, Judged, ModelId, Outcome, Place, Progress, Provenance, Result, Row, Runner,
     SweepConfig, TEXTS, human_texts,
 };
-use drdiff_generation::{Compute, Engine};
-use drdiff_solver::{Process, SolverName};
+use drdiff_generation::settings::Configured;
+use drdiff_generation::{Choices, Engine};
+use serde_json::{Value, json};
 
 fn config() -> SweepConfig {
-    let mut config = SweepConfig {
+    SweepConfig {
         prompts: vec!["ab".to_owned(), "cd".to_owned()],
         seeds: vec![3, 4],
-        grid: Grid {
-            block_size: vec![4, 8],
-            steps: vec![1, 2, 4],
-            ..Grid::default()
-        },
+        settings: Configured(Choices::default().with("tokens", 12).with("stop_at_end", false)),
+        grid: grid(json!({ "block_size": [4, 8], "steps": [1, 2, 4] })),
         ..SweepConfig::default()
-    };
-    config.settings.tokens = 12;
-    config.settings.stop_at_end = false;
-    config
+    }
+}
+
+fn grid(axes: Value) -> Grid {
+    serde_json::from_value(axes).unwrap()
+}
+
+fn row(settings: Value) -> Row {
+    serde_json::from_value(settings).unwrap()
 }
 
 fn model() -> ModelId {
@@ -70,8 +73,7 @@ fn run(folder: &Path, config: &SweepConfig, limit: usize) -> (Outcome, usize) {
 #[test]
 fn cells_come_in_order_and_impossible_ones_are_told() {
     let mut config = config();
-    config.grid.steps = vec![4, 8];
-    config.grid.block_size = vec![4, 8, 16];
+    config.grid = grid(json!({ "steps": [4, 8], "block_size": [4, 8, 16] }));
     let plan = config.plan().unwrap();
     let cells: Vec<_> = plan
         .cells
@@ -93,13 +95,9 @@ fn cells_come_in_order_and_impossible_ones_are_told() {
 #[test]
 fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() {
     let mut config = config();
-    config.grid = Grid {
-        process: vec![Process::Absorbing, Process::Gaussian],
-        solver: vec!["ddim".parse().unwrap(), "dpmpp-2m".parse().unwrap()],
-        block_size: vec![4],
-        steps: vec![4],
-        ..Grid::default()
-    };
+    config.grid = grid(json!({
+        "process": ["absorbing", "gaussian"], "solver": ["ddim", "dpmpp-2m"], "block_size": [4], "steps": [4],
+    }));
     let plan = config.plan().unwrap();
     assert_eq!(plan.cells.len(), 3);
     assert!(
@@ -108,11 +106,7 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
         plan.left_out
     );
 
-    config.rows = vec![Row {
-        solver: Some(SolverName::Sde),
-        block_size: Some(4),
-        ..Row::default()
-    }];
+    config.rows = vec![row(json!({ "solver": "sde", "block_size": 4 }))];
     let told = config.plan().unwrap_err().to_string();
     assert!(
         told.contains("rows.0") && told.contains("solver changes nothing"),
@@ -123,12 +117,7 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
 #[test]
 fn corrections_are_steps_too() {
     let mut config = config();
-    config.grid = Grid {
-        corrections: vec![0, 2, 4],
-        block_size: vec![4],
-        steps: vec![4, 6],
-        ..Grid::default()
-    };
+    config.grid = grid(json!({ "corrections": [0, 2, 4], "block_size": [4], "steps": [4, 6] }));
     let plan = config.plan().unwrap();
     let cells: Vec<_> = plan
         .cells
@@ -144,32 +133,35 @@ fn corrections_are_steps_too() {
 
 #[test]
 fn what_has_no_effect_or_no_sense_is_refused() {
+    let chosen = |name, value: u64| Configured(config().settings.0.with(name, value));
     let told = |change: &dyn Fn(&mut SweepConfig)| {
         let mut config = config();
         change(&mut config);
         config.plan().unwrap_err().to_string()
     };
-    assert!(told(&|config| config.grid.compute = vec![Compute::Share(1.5)]).contains("`compute` is 1.5"));
-    assert!(told(&|config| config.settings.seed = 9).contains("seeds"));
+    assert!(told(&|config| config.grid = grid(json!({ "compute": [1.5] }))).contains("`compute` is 1.5"));
+    assert!(told(&|config| config.settings = chosen("seed", 9)).contains("seeds"));
     assert!(told(&|config| config.seeds.clear()).contains("must not be empty"));
     assert!(told(&|config| config.seeds = vec![1, 1]).contains("twice"));
-    assert!(told(&|config| config.grid.steps = vec![2, 2]).contains("grid.steps"));
-    assert!(told(&|config| config.grid.top_p = vec![1.5]).contains("top_p is 1.5"));
-    assert!(told(&|config| config.grid.block_size = vec![99]).contains("no cell of the sweep can be run"));
+    assert!(told(&|config| config.grid = grid(json!({ "steps": [2, 2] }))).contains("grid.steps"));
+    assert!(told(&|config| config.grid = grid(json!({ "top_p": [1.5] }))).contains("top_p is 1.5"));
+    assert!(
+        told(&|config| config.grid = grid(json!({ "block_size": [99] }))).contains("no cell of the sweep can be run")
+    );
 }
 
 #[test]
 fn blocks_beyond_the_context_are_left_out() {
     let mut config = config();
-    config.settings.tokens = 80;
-    config.grid.block_size = vec![8, 80];
+    config.settings = Configured(config.settings.0.with("tokens", 80));
+    config.grid = grid(json!({ "block_size": [8, 80] }));
     let mut plan = config.plan().unwrap();
-    plan.fit("bundled", common::network().config());
+    plan.fit("bundled", &mut engine());
     assert!(plan.cells.iter().all(|cell| cell.settings.block_size == 8));
     assert!(
         plan.left_out[0]
             .reason
-            .contains("larger than the 64 positions of bundled")
+            .contains("bundled: a block of 80 positions is larger than the 64 that the model allows")
     );
 }
 
@@ -214,14 +206,9 @@ fn a_changed_sweep_writes_only_what_is_new() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config();
     run(dir.path(), &config, usize::MAX);
-    config.rows = vec![Row {
-        temperature: Some(0.5),
-        block_size: Some(4),
-        steps: Some(4),
-        ..Row::default()
-    }];
+    config.rows = vec![row(json!({ "temperature": 0.5, "block_size": 4, "steps": 4 }))];
     assert_eq!(run(dir.path(), &config, usize::MAX).1, 4);
-    config.settings.sampler.sampling.top_p = 0.9;
+    config.settings = Configured(config.settings.0.with("top_p", 0.9));
     assert_eq!(
         run(dir.path(), &config, usize::MAX).1,
         7 * 4,
@@ -304,8 +291,7 @@ impl Features for Letters {
 fn cells_with_enough_texts_are_compared_with_human_text() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config();
-    config.grid.steps = vec![1];
-    config.grid.block_size = vec![8];
+    config.grid = grid(json!({ "steps": [1], "block_size": [8] }));
     config.texts = 5;
     run(dir.path(), &config, usize::MAX);
     let lines = |count: usize| -> String {
@@ -364,6 +350,7 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     let report = Report {
         rows: results.iter().map(CellResult::row).collect(),
         judge: Some(judge.name().to_owned()),
+        related: false,
         features: None,
         reference: None,
         device: "cpu".to_owned(),

@@ -13,7 +13,7 @@ use crate::banks::Banks;
 use crate::cohorts::Cohorts;
 use crate::job::Job;
 use crate::pass::predict;
-use crate::{Error, Event, PassCompute, Request, Result};
+use crate::{Error, Event, PassCompute, Prompt, Request, Result, Settings, Task};
 
 /// Writes many texts at a time with one network.
 ///
@@ -101,6 +101,20 @@ impl Engine {
         let job = Job::new(request, &self.network, words, &mut self.banks, self.shows_predictions)?;
         self.waiting.push_back(job);
         Ok(())
+    }
+
+    /// Whether a text could be written with these settings, whatever its prompt.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn check(&mut self, settings: &Settings) -> Result<()> {
+        let request = Request {
+            id: 0,
+            task: Task::Continue(Prompt::default()),
+            settings: settings.clone(),
+        };
+        let words = (&self.tokenizer, &self.table);
+        Job::new(request, &self.network, words, &mut self.banks, self.shows_predictions).map(drop)
     }
 
     /// One network pass for all active requests. A request that fails is reported and dropped; the others go on.

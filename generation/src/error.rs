@@ -3,7 +3,7 @@
 use drdiff_attention::{Error as AttentionError, PlanKind};
 use drdiff_model::Error as ModelError;
 
-use crate::Overrides;
+use crate::Choices;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,9 @@ pub enum Error {
         /// Positions of a block.
         block_size: usize,
     },
+    /// A setting whose value cannot be.
+    #[error("{0}; write another value")]
+    Setting(String),
     /// A weight of guidance that is no number.
     #[error("the style guidance is {0}; give a number, 1 for none")]
     StyleGuidance(f64),
@@ -122,17 +125,17 @@ pub enum Error {
 impl Error {
     /// Whether the request is to blame, so that others can still be served: all that is said of lengths, names and numbers. A
     /// model, a device or a disk that fails would fail for the others too; so would an attention plan that the request has not
-    /// named in its `overrides`.
-    pub(crate) fn is_of_request(&self, overrides: &Overrides) -> bool {
+    /// named in its `choices`.
+    pub(crate) fn is_of_request(&self, choices: &Choices) -> bool {
         match self {
             Self::Vocabulary { .. } | Self::Batch(_) | Self::Kernels(_) | Self::Tensor(_) => false,
-            Self::Plan { .. } => overrides.attention.is_some(),
+            Self::Plan { .. } => choices.get("attention").is_some(),
             Self::Model(ModelError::Attention(error)) | Self::Attention(error) => match error {
                 AttentionError::Kernels(_) | AttentionError::Tensor(_) => false,
                 AttentionError::BlockSize { .. }
                 | AttentionError::TreeBlocks { .. }
                 | AttentionError::CacheFull { .. } => true,
-                _ => overrides.attention.is_some(),
+                _ => choices.get("attention").is_some(),
             },
             Self::Model(error) => matches!(error, ModelError::Tokenizer(_)),
             _ => true,

@@ -1,6 +1,7 @@
 //! Writing text: requests, the block loop, and the cache of what is written.
 //!
-//! [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
+//! What a caller chooses is [`Choices`]; [`Choices::resolve`] makes [`Settings`] of them, and is the same for flags, batch lines, sweeps and
+//! callers of this library. [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
 //! happened. Everything else (a command line, a batch job, a server) drives that `step`.
 
 mod banks;
@@ -13,11 +14,11 @@ mod error;
 mod event;
 mod gaps;
 mod job;
-mod overrides;
 mod part;
 mod pass;
 mod prompt;
 mod request;
+pub mod settings;
 mod stop;
 mod values;
 
@@ -27,6 +28,6 @@ pub use error::{Error, Result};
 pub use event::{Event, Output, StopReason};
 pub use gaps::GAP;
 pub use job::prefill_passes;
-pub use overrides::Overrides;
 pub use prompt::{Prompt, apart, shown};
-pub use request::{Request, Settings, Suited, Task};
+pub use request::{Request, Task};
+pub use settings::{Choices, NetworkKind, Settings};

@@ -82,8 +82,23 @@ pub struct SamplerConfig {
     pub corrections: usize,
 }
 
+/// What suits blocks of 16 tokens on the absorbing path (measured in `docs/steps.md`).
 impl Default for SamplerConfig {
     fn default() -> Self {
+        Self {
+            steps: 8,
+            commit: CommitSchedule::LeftToRight,
+            sampling: SamplingConfig::default(),
+            frequency: FrequencyConfig::default(),
+            ..Self::plain()
+        }
+    }
+}
+
+impl SamplerConfig {
+    /// Draws from predictions as they are: 16 steps that commit far apart, at temperature 1, from the whole vocabulary and without a penalty.
+    #[must_use]
+    pub fn plain() -> Self {
         Self {
             process: Process::default(),
             steps: 16,
@@ -95,16 +110,14 @@ impl Default for SamplerConfig {
             commit: CommitSchedule::default(),
             pace: Pace::default(),
             extrapolate: false,
-            sampling: SamplingConfig::default(),
-            frequency: FrequencyConfig::default(),
+            sampling: SamplingConfig::plain(),
+            frequency: FrequencyConfig::none(),
             guidance: GuidanceConfig::default(),
             reabsorb: None,
             corrections: 0,
         }
     }
-}
 
-impl SamplerConfig {
     /// Checks every number.
     ///
     /// # Errors

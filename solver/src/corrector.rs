@@ -54,7 +54,7 @@ mod tests {
                 process,
                 steps,
                 corrections,
-                ..SamplerConfig::default()
+                ..SamplerConfig::plain()
             };
             (config.predictor_steps(), config.correction_steps())
         };

@@ -24,6 +24,15 @@ impl SolverName {
     /// The families, each by the name that is shown and another one that is understood.
     pub const FAMILIES: [[&'static str; 2]; 2] = [["dpm++", "dpmpp"], ["sde", "dpm++-sde"]];
 
+    /// The family of a solver.
+    #[must_use]
+    pub fn family_of(solver: SolverConfig) -> Self {
+        match solver.is_stochastic() {
+            true => Self::Sde,
+            false => Self::Dpmpp,
+        }
+    }
+
     /// The solver of this name and order. A family without an order is of the second, which is best in few steps.
     fn at(self, order: Option<usize>) -> Result<SolverConfig> {
         if let Some(order) = order {
@@ -90,14 +99,9 @@ impl From<SolverName> for String {
 /// # Errors
 /// If there is no solver of that name and order.
 pub fn choose_solver(name: Option<SolverName>, order: Option<usize>, default: SolverConfig) -> Result<SolverConfig> {
-    let family = if default.is_stochastic() {
-        SolverName::Sde
-    } else {
-        SolverName::Dpmpp
-    };
     match (name, order) {
         (None, None) => Ok(default),
-        (None, order) => family.at(order),
+        (None, order) => SolverName::family_of(default).at(order),
         (Some(name), order) => name.at(order),
     }
 }

@@ -32,10 +32,11 @@ pub struct FrequencyConfig {
     pub level: usize,
 }
 
+/// What suits tokens that share a step: no poorer words than people use.
 impl Default for FrequencyConfig {
     fn default() -> Self {
         Self {
-            penalty: 0.0,
+            penalty: 0.9,
             window: 1024,
             level: 832,
         }
@@ -83,6 +84,15 @@ impl Before {
 }
 
 impl FrequencyConfig {
+    /// Holds nothing back.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            penalty: 0.0,
+            ..Self::default()
+        }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -233,7 +243,7 @@ mod tests {
     fn no_penalty_changes_no_bit() {
         let mut logits = [0.1, -0.2, 0.3];
         let block = [Some(1), Some(2), None];
-        FrequencyConfig::default().hold_back(&Before::of(vec![0]), &block, &[2], &mut logits, 3);
+        FrequencyConfig::none().hold_back(&Before::of(vec![0]), &block, &[2], &mut logits, 3);
         assert_eq!(logits, [0.1, -0.2, 0.3]);
         let wrong = FrequencyConfig {
             penalty: f64::NAN,

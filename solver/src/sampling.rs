@@ -21,16 +21,26 @@ pub struct SamplingConfig {
     pub top_p: f64,
 }
 
+/// What suits tokens that share a step.
 impl Default for SamplingConfig {
     fn default() -> Self {
         Self {
-            temperature: 1.0,
-            top_p: 1.0,
+            temperature: 0.5,
+            top_p: 0.95,
         }
     }
 }
 
 impl SamplingConfig {
+    /// Draws from predictions as they are.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+        }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -189,7 +199,7 @@ mod tests {
     #[test]
     fn draws_follow_the_distribution() {
         let p = [0.1, 0.45, 0.05, 0.3, 0.1];
-        close(&frequencies(&p, SamplingConfig::default()), &p);
+        close(&frequencies(&p, SamplingConfig::plain()), &p);
         let squares: Vec<f64> = p.iter().map(|p| p * p).collect();
         let total: f64 = squares.iter().sum();
         let cold = frequencies(
@@ -270,7 +280,7 @@ mod tests {
 
     #[test]
     fn banned_tokens_and_broken_logits() {
-        let config = SamplingConfig::default();
+        let config = SamplingConfig::plain();
         let only = draw(&[f32::NEG_INFINITY, 2.0, f32::NEG_INFINITY], &config, 0.999).unwrap();
         assert_eq!(
             (only.token, only.probability, only.margin, only.entropy),

@@ -26,7 +26,7 @@ fn a_sparing_block_commits_the_same_without_what_it_does_not_need() {
             steps: 3,
             commit,
             extrapolate,
-            ..SamplerConfig::default()
+            ..SamplerConfig::plain()
         };
         let mut asked = 0;
         assert_sparing(&config, 0, |sparing, _| asked += sparing.asked().len());
@@ -62,7 +62,7 @@ fn a_sparing_block_needs_logits_for_what_it_commits_alone_unless_guidance_reads_
             guidance,
             steps: 6,
             commit: CommitSchedule::Spread,
-            ..SamplerConfig::default()
+            ..SamplerConfig::plain()
         };
         assert_sparing(&config, 0, |sparing, committed| {
             let reads_tops = sparing.needs_data() && guidance.is_on();
@@ -180,7 +180,7 @@ fn gaussian(solver: SolverConfig) -> SamplerConfig {
         solver,
         steps: 9,
         score_temperature: 0.9,
-        ..SamplerConfig::default()
+        ..SamplerConfig::plain()
     }
 }
 
@@ -191,7 +191,7 @@ fn soft(solver: SolverConfig) -> SamplerConfig {
         solver,
         commit,
         steps: 8,
-        ..SamplerConfig::default()
+        ..SamplerConfig::plain()
     }
 }
 
@@ -200,7 +200,7 @@ fn hybrid(commit: CommitSchedule) -> SamplerConfig {
         process: Process::Hybrid,
         commit,
         steps: 9,
-        ..SamplerConfig::default()
+        ..SamplerConfig::plain()
     }
 }
 
@@ -213,7 +213,7 @@ fn absorbing(commit: CommitSchedule) -> SamplerConfig {
         commit,
         sampling,
         steps: 5,
-        ..SamplerConfig::default()
+        ..SamplerConfig::plain()
     }
 }
 
@@ -384,7 +384,7 @@ fn configuration_is_strict() {
     assert!(serde_json::from_str::<SamplerConfig>(r#"{"step":3}"#).is_err());
     let zero = SamplerConfig {
         steps: 0,
-        ..SamplerConfig::default()
+        ..SamplerConfig::plain()
     };
     assert!(
         zero.validate()

@@ -43,7 +43,7 @@ fn config(steps: usize, corrections: usize) -> SamplerConfig {
     SamplerConfig {
         steps,
         corrections,
-        ..SamplerConfig::default()
+        ..SamplerConfig::plain()
     }
 }
 
@@ -108,7 +108,7 @@ fn a_draw_is_keyed_by_request_step_and_position_alone() {
                 1.0 - choice.probability
             };
             let row = [first.ln() as f32, (1.0 - first).ln() as f32];
-            let again = draw(&row, &SamplingConfig::default(), u).unwrap();
+            let again = draw(&row, &SamplingConfig::plain(), u).unwrap();
             assert_eq!(again.token, choice.token, "step {step}");
         }
     }

@@ -23,7 +23,7 @@ fn config(process: Process, anchor_after: f64) -> SamplerConfig {
             gate: 0.1,
             boost: 1.0,
         },
-        ..SamplerConfig::default()
+        ..SamplerConfig::plain()
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use drdiff_configs::{Section, presets};
 use drdiff_evaluation::sweep::SweepConfig;
-use drdiff_generation::Settings;
+use drdiff_generation::settings::{Configured, page};
 use drdiff_training::TrainConfig;
 
 use crate::exit::{self, Exit};
@@ -29,6 +29,8 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
+    /// Print the reference of all settings of writing, in Markdown
+    Settings,
     /// Print a configuration with all its values, or the presets there are
     Show(ShowArgs),
 }
@@ -58,13 +60,15 @@ enum SectionName {
 }
 
 pub(crate) fn run(args: ConfigArgs) -> Result<Exit> {
-    let ConfigCommand::Show(args) = args.command;
-    let text = match &args.config {
-        None => list(args.section)?,
-        Some(name) => match args.section.unwrap_or_else(|| section_of(name)) {
-            SectionName::Generate => shown::<Settings>(name, &args)?,
-            SectionName::Train => shown::<TrainConfig>(name, &args)?,
-            SectionName::Sweep => shown::<SweepConfig>(name, &args)?,
+    let text = match args.command {
+        ConfigCommand::Settings => page(),
+        ConfigCommand::Show(args) => match &args.config {
+            None => list(args.section)?,
+            Some(name) => match args.section.unwrap_or_else(|| section_of(name)) {
+                SectionName::Generate => shown::<Configured>(name, &args)?,
+                SectionName::Train => shown::<TrainConfig>(name, &args)?,
+                SectionName::Sweep => shown::<SweepConfig>(name, &args)?,
+            },
         },
     };
     Out::default().text(&text)?;
@@ -77,7 +81,7 @@ fn shown<T: Section>(name: &str, args: &ShowArgs) -> Result<String> {
 
 fn section_of(name: &str) -> SectionName {
     let holds = |section: &str| presets(section).any(|preset| preset.name == name);
-    if holds(Settings::NAME) {
+    if holds(Configured::NAME) {
         SectionName::Generate
     } else if holds(SweepConfig::NAME) {
         SectionName::Sweep
@@ -89,8 +93,8 @@ fn section_of(name: &str) -> SectionName {
 /// The presets and what their headers say.
 fn list(section: Option<SectionName>) -> Result<String> {
     let sections = match section {
-        None => &[Settings::NAME, TrainConfig::NAME, SweepConfig::NAME][..],
-        Some(SectionName::Generate) => &[Settings::NAME],
+        None => &[Configured::NAME, TrainConfig::NAME, SweepConfig::NAME][..],
+        Some(SectionName::Generate) => &[Configured::NAME],
         Some(SectionName::Sweep) => &[SweepConfig::NAME],
         Some(SectionName::Train) => &[TrainConfig::NAME],
     };

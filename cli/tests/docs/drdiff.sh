@@ -26,7 +26,7 @@ case "$1 ${2:-}" in
   train*) less+=(--set steps=2 --set batch=1 --set model.vocab="${vocab:-257}" --set model.width=32 --set model.embed=32
     --set model.layers=4 --set model.heads=1 --set model.kv_heads=1 --set model.head_dim=32 --set model.hidden=64
     --set validation_windows=1) ;;
-  sweep*) less+=(--set settings.tokens=16 --set texts=1 --set rows=[] --set "grid.model=[$STAND_IN]") ;;
+  sweep*) less+=(--set settings.tokens=16 --set texts=1 --set rows=[] --set "model=$STAND_IN") ;;
 esac
 "$DRDIFF" "${less[@]}" 2> "$err"; code=$?
 expected=0

@@ -8,6 +8,7 @@ mod batch_crash;
 mod bench;
 mod config;
 mod data;
+mod doors;
 mod eval;
 mod files;
 mod fit_grid;

@@ -4,6 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use drdiff_configs::{Inputs, presets};
+use drdiff_evaluation::sweep::{Cell, SweepConfig};
+use drdiff_generation::Settings;
+
 use crate::fixture::{RunExt, drdiff, fixture};
 
 const SWEEP: &str = "\
@@ -24,7 +28,7 @@ fn sweep(dir: &Path, more: &[&str]) -> Command {
     command.arg("sweep").arg(file).arg("-o").arg(dir.join("out"));
     command
         .arg("--set")
-        .arg(format!("grid.model=[{:?}]", fixture().model().display().to_string()));
+        .arg(format!("model={:?}", fixture().model().display().to_string()));
     command.args(more);
     command
 }
@@ -35,8 +39,13 @@ fn a_sweep_writes_its_report_and_reuses_what_is_done() {
     sweep(dir.path(), &[]).run().succeeds();
     let out = dir.path().join("out");
     let html = fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(html.contains("No judge read the texts") && html.contains("The old king"));
-    assert!(out.join("results.parquet").is_file() && out.join("plots/entropy_nfe.svg").is_file());
+    // The bundled model is the judge where no other is named.
+    let (told, plot) = match cfg!(feature = "bundled-model") {
+        true => ("a relative of the writer", "plots/quality_seconds.svg"),
+        false => ("No judge read the texts", "plots/entropy_nfe.svg"),
+    };
+    assert!(html.contains(told) && html.contains("The old king"));
+    assert!(out.join("results.parquet").is_file() && out.join(plot).is_file());
     let csv = fs::read_to_string(out.join("results.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 4);
 
@@ -79,4 +88,50 @@ fn mistakes_are_told_before_any_work() {
     assert!(told(&["--set", "grid.compute=[0.5]"]).contains("no routed experts"));
     assert!(told(&["--judge", "nowhere.gguf"]).contains("nowhere.gguf"));
     assert!(told(&["--reference", "nowhere.jsonl"]).contains("nowhere.jsonl"));
+}
+
+/// Each preset at smoke size: a tiny model, one short text a cell.
+#[test]
+fn every_preset_runs() {
+    for preset in presets("sweep") {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let mut command = drdiff();
+        command.args(["sweep", preset.name, "--quiet", "-o"]).arg(&out);
+        for set in ["settings.tokens=64", "prompts=[Nobody]", "seeds=[1]", "texts=1"] {
+            command.args(["--set", set]);
+        }
+        let model = fixture().model();
+        command
+            .arg("--judge")
+            .arg(&model)
+            .arg("--set")
+            .arg(format!("model={:?}", model.display()));
+        command.run().succeeds();
+        let csv = fs::read_to_string(out.join("results.csv")).unwrap();
+        assert!(
+            csv.lines().count() > 1 && out.join("plots/quality_seconds.svg").is_file(),
+            "{}",
+            preset.name
+        );
+    }
+}
+
+/// The settings of a preset's cells that are written when nobody chooses anything.
+#[test]
+fn quick_and_frontier_contain_what_is_written_by_default() {
+    for name in ["quick", "frontier"] {
+        let mut inputs = Inputs::default();
+        inputs.config(name);
+        let plan = inputs.resolve::<SweepConfig>().unwrap().value.plan().unwrap();
+        let default = |cell: &Cell| {
+            let settings = Settings {
+                tokens: cell.settings.tokens,
+                stop_at_end: false,
+                ..Settings::default()
+            };
+            cell.settings == settings
+        };
+        assert!(plan.cells.iter().any(default), "{name}");
+    }
 }

@@ -8,7 +8,7 @@ mod whole;
 use std::ops::ControlFlow;
 
 use drdiff_attention::retrieval::CHUNK;
-use drdiff_generation::{Engine, Event, Output, Overrides, Request, Settings, Task};
+use drdiff_generation::{Choices, Engine, Event, NetworkKind, Output, Request, Task};
 use drdiff_model::Tokenizer;
 use drdiff_training::data::{DataError, haystack};
 use serde::Serialize;
@@ -136,7 +136,7 @@ struct Prompt {
     chunks: Vec<usize>,
 }
 
-/// Asks all prompts of `task` with `settings`, whose lengths are those of the answers; `None` if `proceed` breaks off
+/// Asks all prompts of `task` with `choices`, whose lengths are those of the answers; `None` if `proceed` breaks off
 /// before a prompt.
 ///
 /// # Errors
@@ -144,7 +144,7 @@ struct Prompt {
 pub fn recall(
     engine: &mut Engine,
     task: &RecallTask,
-    settings: &Settings,
+    choices: &Choices,
     proceed: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Option<Recalled>, RecallError> {
     let mut found = Recalled::none(task.length, task.depth, Side::Left);
@@ -153,7 +153,7 @@ pub fn recall(
             return Ok(None);
         }
         let prompt = Prompt::new(engine.tokenizer(), task, index)?;
-        let (output, layers) = write(engine, &prompt, settings, index)?;
+        let (output, layers) = write(engine, &prompt, choices, index)?;
         let same = output.ids.iter().zip(&prompt.answer).map(|(a, b)| a == b);
         found.count(same, &prompt.chunks, &layers, true);
     }
@@ -183,21 +183,19 @@ impl Prompt {
 fn write(
     engine: &mut Engine,
     prompt: &Prompt,
-    settings: &Settings,
+    choices: &Choices,
     id: u64,
 ) -> Result<(Output, Vec<Vec<usize>>), RecallError> {
     let length = prompt.answer.len();
-    // The steps follow the block.
-    let one_block = Overrides {
-        tokens: Some(length),
-        block_size: Some(length),
-        stop_at_end: Some(false),
-        ..Overrides::default()
-    };
+    let one_block = choices
+        .clone()
+        .with("tokens", length)
+        .with("block_size", length)
+        .with("stop_at_end", false);
     engine.submit(Request {
         id,
         task: Task::Continue(prompt.ids.clone().into()),
-        settings: one_block.apply(settings)?,
+        settings: one_block.resolve(NetworkKind::of(engine.network().config()))?,
     })?;
     let mut layers = None;
     loop {

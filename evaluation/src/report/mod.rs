@@ -36,6 +36,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The judge's name, if there was one.
     pub judge: Option<String>,
+    /// Whether the judge is the default one, a relative of what wrote the texts.
+    pub related: bool,
     /// Name of the features that distances are measured in, if they were.
     pub features: Option<String>,
     /// Human text, if some was given.

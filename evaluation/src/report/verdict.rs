@@ -20,6 +20,12 @@ pub fn verdict(report: &Report) -> Vec<String> {
     let names = varied(&report.rows);
     let mut found = vec![headline(report, band, &names, judge)];
     found.extend(faster(report, band, &names));
+    if report.related {
+        found.push(format!(
+            "No judge was named, so {judge} read the texts one token at a time. It is a relative of the writer and finds likely what its like \
+             would write: name an unrelated language model with --judge before relying on the ranking. The texts are kept and not written again."
+        ));
+    }
     found.push(rule(report, band));
     if bands.len() > 1 {
         found.push(format!(

@@ -1,259 +1,208 @@
-//! The settings that a sweep can vary: each has a list in a [`Grid`] and a value in a [`Row`].
+//! The settings that a sweep can vary: each has a list in a [`Grid`] and a value in a [`Row`], under its name in the table of
+//! [settings](SETTINGS).
 
-use drdiff_generation::{Compute, Settings};
-use drdiff_solver::{CommitSchedule, Pace, Process, ReabsorbConfig, SolverName, Spacing, choose_solver};
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::LazyLock;
 
-/// A commit schedule under the name that `--commit` reads.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CommitName(pub CommitSchedule);
+use drdiff_generation::Choices;
+use drdiff_generation::settings::{SETTINGS, Setting};
+use drdiff_solver::Process;
+use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-impl TryFrom<String> for CommitName {
-    type Error = drdiff_solver::Error;
+/// The axis that is no setting of writing: `bundled`, a model folder or a weights file.
+const MODEL: &str = "model";
 
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        name.parse().map(Self)
+/// The settings that vary fastest, the last one most.
+const INNERMOST: [&str; 2] = ["block_size", "steps"];
+
+/// The names of all axes.
+static AXES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let settings = SETTINGS.iter().filter(|setting| setting.axis);
+    [MODEL]
+        .into_iter()
+        .chain(settings.map(|setting| setting.name))
+        .collect()
+});
+
+/// Values to combine, each with each. The model varies slowest, then settings in the order of their table; block size and steps vary
+/// fastest, whatever the order in the file. An empty list leaves the setting as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Grid(BTreeMap<&'static str, Vec<Value>>);
+
+/// One combination. What is not said stays as the sweep's `settings` have it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Row(BTreeMap<&'static str, Value>);
+
+impl Grid {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(Vec::is_empty)
     }
-}
 
-impl From<CommitName> for String {
-    fn from(name: CommitName) -> Self {
-        name.0.to_string()
+    /// All combinations.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let outer = AXES.iter().filter(|name| !INNERMOST.contains(name));
+        let mut rows = vec![Row::default()];
+        for name in outer.chain(&INNERMOST) {
+            let Some(values) = self.0.get(name).filter(|values| !values.is_empty()) else {
+                continue;
+            };
+            let with = |row: &Row, value: &Value| {
+                let mut row = row.clone();
+                row.0.insert(*name, value.clone());
+                row
+            };
+            rows = rows
+                .iter()
+                .flat_map(|row| values.iter().map(|value| with(row, value)))
+                .collect();
+        }
+        rows
     }
-}
 
-macro_rules! axes {
-    ($($(#[$doc:meta])+ $name:ident: $type:ty),+ $(,)?) => {
-        /// Values to combine, each with each. The setting that is listed first here varies slowest, whatever the order in
-        /// the file. An empty list leaves the setting as it is.
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub struct Grid {
-            $($(#[$doc])+ #[serde(skip_serializing_if = "Vec::is_empty")] pub $name: Vec<$type>,)+
-        }
-
-        /// One combination. What is not said stays as the sweep's `settings` have it.
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub struct Row {
-            $($(#[$doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
-        }
-
-        impl Grid {
-            /// All combinations.
-            #[must_use]
-            pub fn rows(&self) -> Vec<Row> {
-                let mut rows = vec![Row::default()];
-                $(if !self.$name.is_empty() {
-                    rows = rows
-                        .iter()
-                        .flat_map(|row| self.$name.iter().map(|value| {
-                            let mut row = row.clone();
-                            row.$name = Some(value.clone());
-                            row
-                        }))
-                        .collect();
-                })+
-                rows
-            }
-
-            /// The setting whose list names a value twice.
-            pub(super) fn twice(&self) -> Option<&'static str> {
-                $(if (1..self.$name.len()).any(|i| self.$name[..i].contains(&self.$name[i])) {
-                    return Some(stringify!($name));
-                })+
-                None
-            }
-        }
-    };
-}
-
-axes! {
-    /// `bundled`, a model folder or a weights file.
-    model: String,
-    /// The path from noise to text.
-    process: Process,
-    /// Solver of the processes with soft levels: its full name, or the family `dpm++` or `sde`.
-    solver: SolverName,
-    /// Order of the solver; alone it keeps the family that the settings have.
-    order: usize,
-    /// Which positions are committed first, under the names of `--commit`.
-    commit: CommitName,
-    /// How the number of committed positions grows over the steps of a block.
-    pace: Pace,
-    /// Second-order extrapolation on the absorbing path.
-    extrapolate: bool,
-    /// How many of the steps draw positions of a finished block anew (`sampler.corrections`).
-    corrections: usize,
-    /// Spacing of the grid of soft levels.
-    spacing: Spacing,
-    /// Largest pull toward the top-1 embedding (`sampler.guidance.kappa`).
-    guidance_kappa: f64,
-    /// Top-1 probability from which a position is sure (`sampler.guidance.gate`).
-    guidance_gate: f64,
-    /// How much faster a sure position moves (`sampler.guidance.boost`).
-    guidance_boost: f64,
-    /// Share of the steps before the first anchor (`sampler.guidance.anchor_after`).
-    guidance_anchor_after: f64,
-    /// Positions that were committed with less than this probability are opened again; 0 opens none.
-    reabsorb_below: f64,
-    /// Whether each pass sees the last prediction.
-    self_condition: bool,
-    /// How closely the prompt is followed; 1 is plainly.
-    style_guidance: f64,
-    /// Divides the logits.
-    temperature: f64,
-    /// Score temperature of soft positions.
-    score_temperature: f64,
-    /// Mass of the likeliest tokens that take part.
-    top_p: f64,
-    /// Nats that a token loses for each e-fold of how often the text holds it (`sampler.frequency.penalty`).
-    frequency_penalty: f64,
-    /// Share of the routed experts that runs, or `auto`; models without them run whole.
-    compute: Compute,
-    /// Positions that are denoised together.
-    block_size: usize,
-    /// Network passes for a block.
-    steps: usize,
+    /// The axis whose list names a value twice.
+    pub(super) fn twice(&self) -> Option<&'static str> {
+        let repeats = |list: &[Value]| (1..list.len()).any(|i| list[..i].contains(&list[i]));
+        self.0.iter().find(|(_, values)| repeats(values)).map(|(name, _)| *name)
+    }
 }
 
 impl Row {
-    /// The settings `base` with what this row says.
-    ///
-    /// # Errors
-    /// A solver that has no such order.
-    pub(super) fn apply(&self, base: &Settings) -> drdiff_solver::Result<Settings> {
-        fn set<T: Copy>(slot: &mut T, value: Option<T>) {
-            *slot = value.unwrap_or(*slot);
-        }
-        let mut settings = base.clone();
-        set(&mut settings.block_size, self.block_size);
-        set(&mut settings.self_condition, self.self_condition);
-        set(&mut settings.compute, self.compute);
-        set(&mut settings.style_guidance, self.style_guidance);
-        let sampler = &mut settings.sampler;
-        set(&mut sampler.process, self.process);
-        set(&mut sampler.steps, self.steps);
-        set(&mut sampler.commit, self.commit.map(|name| name.0));
-        set(&mut sampler.pace, self.pace);
-        set(&mut sampler.extrapolate, self.extrapolate);
-        set(&mut sampler.corrections, self.corrections);
-        if let Some(spacing) = self.spacing {
-            // A named grid replaces a fitted one that the settings may hold.
-            (sampler.grid.spacing, sampler.grid.table) = (spacing, Vec::new());
-        }
-        set(&mut sampler.score_temperature, self.score_temperature);
-        set(&mut sampler.sampling.temperature, self.temperature);
-        set(&mut sampler.sampling.top_p, self.top_p);
-        set(&mut sampler.frequency.penalty, self.frequency_penalty);
-        let guidance = &mut sampler.guidance;
-        set(&mut guidance.kappa, self.guidance_kappa);
-        set(&mut guidance.gate, self.guidance_gate);
-        set(&mut guidance.boost, self.guidance_boost);
-        set(&mut guidance.anchor_after, self.guidance_anchor_after);
-        if let Some(below) = self.reabsorb_below {
-            let known = sampler.reabsorb.unwrap_or_default();
-            sampler.reabsorb = (below != 0.0).then_some(ReabsorbConfig { below, ..known });
-        }
-        sampler.solver = choose_solver(self.solver, self.order, sampler.solver)?;
-        Ok(settings)
+    /// The model, if one is named.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.0.get(MODEL).and_then(Value::as_str)
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn choices(&self) -> Choices {
+        let settings = self.0.iter().filter(|(name, _)| **name != MODEL);
+        settings.fold(Choices::default(), |choices, (name, value)| {
+            choices.with(name, value.clone())
+        })
     }
 
     /// Takes out the settings that change nothing under `process`, and returns their names, each with the reason.
     pub(super) fn prune(&mut self, process: Process) -> Vec<(&'static str, &'static str)> {
-        let mut idle = Vec::new();
-        macro_rules! drop {
-            ($reason:literal: $($name:ident),+) => {
-                $(if self.$name.take().is_some() {
-                    idle.push((stringify!($name), $reason));
-                })+
-            };
+        let choices = self.choices();
+        let idle = choices
+            .idle(process)
+            .map(|setting| (setting.name, setting.concerns.why));
+        idle.inspect(|(name, _)| drop(self.0.remove(name))).collect()
+    }
+}
+
+/// Reads what stands under the key of an axis; without a setting it is the model's.
+struct Entry<T>(Option<&'static Setting>, PhantomData<T>);
+
+/// A value, or a list of them.
+trait Values: DeserializeOwned {
+    fn read(self, one: &dyn Fn(Value) -> Result<Value, String>) -> Result<Self, String>;
+}
+
+impl Values for Value {
+    fn read(self, one: &dyn Fn(Self) -> Result<Self, String>) -> Result<Self, String> {
+        one(self)
+    }
+}
+
+impl Values for Vec<Value> {
+    fn read(self, one: &dyn Fn(Value) -> Result<Value, String>) -> Result<Self, String> {
+        self.into_iter().map(one).collect()
+    }
+}
+
+impl<'de, T: Values> DeserializeSeed<'de> for Entry<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<T, D::Error> {
+        let one = |value: Value| match self.0 {
+            Some(setting) => setting.read(value),
+            None if value.is_string() => Ok(value),
+            None => Err(format!("the name of a model is wanted, not {value}")),
+        };
+        T::deserialize(from)?.read(&one).map_err(Error::custom)
+    }
+}
+
+/// Reads a map whose keys are axes.
+struct ByAxis<T>(PhantomData<T>);
+
+impl<'de, T: Values> Visitor<'de> for ByAxis<T> {
+    type Value = BTreeMap<&'static str, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map from settings to values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let name = AXES.iter().find(|name| **name == key);
+            let name = name.ok_or_else(|| A::Error::unknown_field(&key, &AXES))?;
+            let setting = SETTINGS.iter().find(|setting| setting.name == *name);
+            entries.insert(*name, map.next_value_seed(Entry(setting, PhantomData))?);
         }
-        if process == Process::Absorbing {
-            drop!("the absorbing process has no soft positions": solver, order, spacing, score_temperature);
-        }
-        if process == Process::Gaussian {
-            drop!("the gaussian process decides all tokens of a block at its end": commit, pace, reabsorb_below);
-        }
-        if process != Process::Absorbing {
-            drop!("only the absorbing process extrapolates": extrapolate);
-            drop!("only the absorbing process is corrected": corrections);
-        }
-        if process != Process::SoftAbsorbing {
-            drop!("only the soft-absorbing process is guided": guidance_kappa, guidance_gate, guidance_boost);
-        }
-        if !matches!(process, Process::SoftAbsorbing | Process::Hybrid) {
-            drop!("only the soft-absorbing and hybrid processes wait for their first anchor": guidance_anchor_after);
-        }
-        idle
+        Ok(entries)
+    }
+}
+
+impl<'de> Deserialize<'de> for Grid {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ByAxis(PhantomData)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ByAxis(PhantomData)).map(Self)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use drdiff_solver::SolverConfig;
+    use serde_json::{from_value, json};
 
     use super::*;
 
     #[test]
-    fn the_first_listed_setting_varies_slowest() {
-        let grid = Grid {
-            steps: vec![1, 2],
-            block_size: vec![4, 8, 16],
-            ..Grid::default()
-        };
-        let rows: Vec<_> = grid.rows().iter().map(|row| (row.block_size, row.steps)).collect();
-        let expected = [(4, 1), (4, 2), (8, 1), (8, 2), (16, 1), (16, 2)];
-        assert_eq!(rows, expected.map(|(block, steps)| (Some(block), Some(steps))));
+    fn models_vary_slowest_and_steps_fastest() {
+        let grid: Grid = from_value(json!({ "steps": [1, 2], "block_size": [4, 8, 16], "model": ["a", "b"] })).unwrap();
+        let rows = grid.rows();
+        let get = |row: &Row, name: &str| row.0.get(name).and_then(Value::as_u64).unwrap();
+        let found: Vec<_> = rows[..6]
+            .iter()
+            .map(|row| (get(row, "block_size"), get(row, "steps")))
+            .collect();
+        assert_eq!(found, [(4, 1), (4, 2), (8, 1), (8, 2), (16, 1), (16, 2)]);
+        let models: Vec<_> = rows.iter().filter_map(|row| row.model()).collect();
+        assert_eq!(models, [["a"; 6], ["b"; 6]].concat());
         assert_eq!(Grid::default().rows(), [Row::default()]);
-    }
-
-    #[test]
-    fn a_row_changes_what_it_names_and_no_more() {
-        let base = Settings::default();
-        let row = Row {
-            steps: Some(3),
-            order: Some(3),
-            reabsorb_below: Some(0.4),
-            ..Row::default()
-        };
-        let settings = row.apply(&base).unwrap();
-        assert_eq!(
-            (settings.sampler.steps, settings.sampler.solver),
-            (3, SolverConfig::Dpmpp3m)
-        );
-        assert_eq!(settings.sampler.reabsorb.map(|reabsorb| reabsorb.below), Some(0.4));
-        assert_eq!(Row::default().apply(&base).unwrap(), base);
-
-        let mut fitted = base;
-        fitted.sampler.grid.table = vec![-3.0, 3.0];
-        let named = Row {
-            spacing: Some(Spacing::LogSnr),
-            style_guidance: Some(2.0),
-            ..Row::default()
-        };
-        let settings = named.apply(&fitted).unwrap();
-        assert!(
-            settings.sampler.grid.table.is_empty(),
-            "a named grid replaces a fitted one"
-        );
-        assert_eq!(settings.style_guidance, 2.0);
+        assert_eq!(from_value::<Grid>(json!(grid)).unwrap(), grid);
+        assert_eq!(from_value::<Row>(json!(rows[0])).unwrap(), rows[0]);
     }
 
     #[test]
     fn what_has_no_effect_is_found() {
-        let row = Row {
-            solver: Some(SolverName::Sde),
-            guidance_kappa: Some(0.1),
-            guidance_anchor_after: Some(0.3),
-            corrections: Some(1),
-            temperature: Some(0.5),
-            ..Row::default()
-        };
+        let row: Row = from_value(json!({
+            "solver": "sde", "guidance_kappa": 0.1, "guidance_anchor_after": 0.3, "corrections": 1, "temperature": 0.5,
+        }))
+        .unwrap();
         let idle = |process| {
-            let mut row = row.clone();
-            row.prune(process).iter().map(|(name, _)| *name).collect::<Vec<_>>()
+            row.clone()
+                .prune(process)
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
         };
         assert_eq!(
             idle(Process::Absorbing),
@@ -265,5 +214,15 @@ mod tests {
         );
         assert_eq!(idle(Process::Hybrid), ["corrections", "guidance_kappa"]);
         assert_eq!(idle(Process::SoftAbsorbing), ["corrections"]);
+    }
+
+    #[test]
+    fn every_axis_of_the_table_is_taken_and_no_other() {
+        for setting in SETTINGS {
+            let value = setting.value(&drdiff_generation::Settings::default());
+            let row = from_value::<Row>(json!({ setting.name: value }));
+            // What is left to the model has no value to vary.
+            assert_eq!(row.is_ok(), setting.axis, "{}", setting.name);
+        }
     }
 }

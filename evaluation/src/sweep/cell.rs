@@ -1,6 +1,7 @@
 //! One combination of settings, and how it is described.
 
 use drdiff_generation::Settings;
+use drdiff_generation::settings::{Kind, SETTINGS, Setting as Definition};
 use drdiff_solver::Process;
 
 use crate::table::Value;
@@ -24,52 +25,16 @@ impl Cell {
     /// Every setting that takes effect, in the order of the results' columns. What the process does not use is empty.
     #[must_use]
     pub fn columns(&self) -> Vec<Setting> {
-        let settings = &self.settings;
-        let sampler = &settings.sampler;
-        let process = sampler.process;
-        let (soft, guided) = (process.is_soft(), process == Process::SoftAbsorbing);
-        let waits = guided || process == Process::Hybrid;
-        let (absorbing, decides) = (process == Process::Absorbing, process != Process::Gaussian);
-        let only = |applies: bool, value: Value| if applies { value } else { value.emptied() };
-        let guidance = &sampler.guidance;
-        let reabsorb = sampler.reabsorb.filter(|_| decides);
-        let spacing = if sampler.grid.table.is_empty() {
-            sampler.grid.spacing.name()
-        } else {
-            "fitted"
-        };
-        vec![
-            ("model", Value::from(self.model.as_str())),
-            ("process", process.name().into()),
-            ("solver", only(soft, sampler.solver.name().into())),
-            ("order", only(soft, sampler.solver.order().into())),
-            ("steps", sampler.steps.into()),
-            ("block_size", settings.block_size.into()),
-            ("commit", only(decides, sampler.commit.to_string().into())),
-            ("pace", only(decides, sampler.pace.name().into())),
-            ("extrapolate", only(absorbing, sampler.extrapolate.into())),
-            ("corrections", only(absorbing, sampler.corrections.into())),
-            ("temperature", sampler.sampling.temperature.into()),
-            ("top_p", sampler.sampling.top_p.into()),
-            ("frequency_penalty", sampler.frequency.penalty.into()),
-            ("score_temperature", only(soft, sampler.score_temperature.into())),
-            ("schedule", only(soft, json(&sampler.schedule).into())),
-            ("spacing", only(soft, spacing.into())),
-            ("min_log_snr", only(soft, sampler.grid.min_log_snr.into())),
-            ("max_log_snr", only(soft, sampler.grid.max_log_snr.into())),
-            ("lower_order_final", only(soft, sampler.lower_order_final.into())),
-            ("guidance_kappa", only(guided, guidance.kappa.into())),
-            ("guidance_gate", only(guided, guidance.gate.into())),
-            ("guidance_boost", only(guided, guidance.boost.into())),
-            ("guidance_anchor_after", only(waits, guidance.anchor_after.into())),
-            ("reabsorb_below", reabsorb.map(|reabsorb| reabsorb.below).into()),
-            ("reabsorb_per_step", reabsorb.map(|reabsorb| reabsorb.per_step).into()),
-            ("self_condition", settings.self_condition.into()),
-            ("style_guidance", settings.style_guidance.into()),
-            ("compute", settings.compute.to_string().into()),
-            ("stop_at_end", settings.stop_at_end.into()),
-            ("tokens", settings.tokens.into()),
-        ]
+        let process = self.settings.sampler.process;
+        let columns = SETTINGS.iter().filter(|setting| setting.is_column()).map(|setting| {
+            let value = value(setting, &self.settings);
+            let applies = setting.concerns.process(process);
+            (setting.name, if applies { value } else { value.emptied() })
+        });
+        [("model", Value::from(self.model.as_str()))]
+            .into_iter()
+            .chain(columns)
+            .collect()
     }
 
     /// The settings that most people look at, in a few words.
@@ -112,21 +77,30 @@ pub(crate) fn label<'a>(settings: impl Iterator<Item = &'a Setting>) -> String {
 
 /// A setting's name in running text.
 pub(crate) fn short(name: &str) -> &str {
-    match name {
-        "block_size" => "block",
-        "temperature" => "T",
-        "top_p" => "top-p",
-        "frequency_penalty" => "penalty",
-        "score_temperature" => "score T",
-        "self_condition" => "self-conditioning",
-        "style_guidance" => "guidance by the prompt",
-        "guidance_kappa" => "kappa",
-        "guidance_gate" => "gate",
-        "guidance_boost" => "boost",
-        "guidance_anchor_after" => "anchors after",
-        "reabsorb_below" => "reabsorb below",
-        "stop_at_end" => "stop at end",
-        other => other,
+    let setting = SETTINGS.iter().find(|setting| setting.name == name);
+    setting.map_or(name, |setting| setting.short)
+}
+
+/// The value of a setting in a table.
+fn value(setting: &Definition, settings: &Settings) -> Value {
+    use serde_json::Value as Json;
+    let value = setting.value(settings);
+    match (setting.name, setting.kind) {
+        ("spacing", _) if !settings.sampler.grid.table.is_empty() => "fitted".into(),
+        ("reabsorb_below" | "reabsorb_per_step", kind) if settings.sampler.reabsorb.is_none() => match kind {
+            Kind::Whole(..) => Value::Int(None),
+            _ => Value::Float(None),
+        },
+        (_, Kind::Whole(..)) => Value::Int(value.as_i64()),
+        (_, Kind::Number(_)) => value.as_f64().into(),
+        (_, Kind::Switch) => value.as_bool().into(),
+        (_, Kind::Name(_) | Kind::Other(_)) => match value {
+            Json::Null => Value::Text(None),
+            Json::String(name) => name.into(),
+            // A number that a name may stand in for.
+            Json::Number(number) => number.as_f64().map(|number| number.to_string()).into(),
+            other => other.to_string().into(),
+        },
     }
 }
 
@@ -172,19 +146,17 @@ pub fn descriptions(cells: &[Cell]) -> Vec<String> {
         .collect()
 }
 
-fn json(value: &impl serde::Serialize) -> String {
-    // Configuration of plain numbers and names, which always has a JSON form.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use drdiff_solver::SamplerConfig;
+
     use super::*;
 
     fn cell(process: Process, steps: usize, block_size: usize) -> Cell {
         let mut settings = Settings {
             tokens: 20,
             block_size,
+            sampler: SamplerConfig::plain(),
             ..Settings::default()
         };
         settings.sampler.process = process;

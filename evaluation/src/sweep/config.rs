@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use drdiff_files::{Layout, Lines, text};
-use drdiff_generation::Settings;
+use drdiff_generation::NetworkKind;
+use drdiff_generation::settings::Configured;
 use serde::{Deserialize, Serialize};
 
 use super::axes::{Grid, Row};
 use super::error::{Result, SweepError};
-use super::plan::Plan;
+use super::plan::{BUNDLED, Plan};
 
 /// A sweep: the same prompts and noise under many settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SweepConfig {
+    /// Who writes where a combination names no model: `bundled`, a model folder or a weights file.
+    pub model: String,
     /// Prompts that every cell goes on from; none writes without a prompt.
     pub prompts: Vec<String>,
     /// A file with one prompt a line, in place of `prompts`; it may be packed by gzip or zstd.
@@ -28,7 +31,7 @@ pub struct SweepConfig {
     /// `.txt` with one text; both may be packed by gzip or zstd.
     pub reference: Option<PathBuf>,
     /// What all cells have in common; `settings.tokens` is the length of a text.
-    pub settings: Settings,
+    pub settings: Configured,
     /// Values to combine, each with each.
     pub grid: Grid,
     /// Combinations of their own, after those of the grid.
@@ -38,13 +41,14 @@ pub struct SweepConfig {
 impl Default for SweepConfig {
     fn default() -> Self {
         Self {
+            model: BUNDLED.to_owned(),
             prompts: Vec::new(),
             prompt_file: None,
             seeds: vec![0],
             texts: 1,
             batch: 1,
             reference: None,
-            settings: Settings::default(),
+            settings: Configured::default(),
             grid: Grid::default(),
             rows: Vec::new(),
         }
@@ -68,10 +72,10 @@ impl SweepConfig {
         if (1..self.seeds.len()).any(|i| self.seeds[..i].contains(&self.seeds[i])) {
             return refuse("`seeds` names a seed twice, which would write the same texts again; name each once");
         }
-        if self.settings.seed != Settings::default().seed {
+        if self.settings.0.get("seed").is_some() {
             return refuse("`settings.seed` has no effect in a sweep; write `seeds: [...]`");
         }
-        if self.settings.tokens == 0 {
+        if self.tokens()? == 0 {
             return refuse("`settings.tokens` is 0; ask for at least 1");
         }
         if let Some(axis) = self.grid.twice() {
@@ -80,6 +84,14 @@ impl SweepConfig {
             )));
         }
         Plan::new(self)
+    }
+
+    /// Tokens of a text at most.
+    ///
+    /// # Errors
+    /// If the settings of all cells cannot be.
+    pub fn tokens(&self) -> Result<usize> {
+        Ok(self.settings.0.resolve(NetworkKind::Masked)?.tokens)
     }
 
     /// The prompts, from the file if one is named; one empty prompt if there is none.

@@ -16,7 +16,7 @@ mod results;
 mod runner;
 mod text;
 
-pub use axes::{CommitName, Grid, Row};
+pub use axes::{Grid, Row};
 pub use cell::{Cell, Setting, descriptions, varied};
 pub(crate) use cell::{differing, label, short};
 pub use config::SweepConfig;

@@ -1,12 +1,12 @@
 //! From a sweep's configuration to its cells.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use drdiff_generation::Settings;
-use drdiff_model::ModelConfig;
-use drdiff_solver::Process;
+use drdiff_generation::{Engine, Error as GenerationError, NetworkKind, Settings};
+use drdiff_solver::{Error as SolverError, Process};
 
-use super::axes::{Grid, Row};
+use super::axes::Row;
 use super::cell::Cell;
 use super::config::SweepConfig;
 use super::error::{Result, SweepError};
@@ -40,14 +40,15 @@ impl Plan {
             cells: Vec::new(),
             left_out: Vec::new(),
         };
+        let base = &config.settings.0;
         // Reasons why a setting was ignored, and how often.
         let mut idle: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        if config.grid != Grid::default() || config.rows.is_empty() {
+        if !config.grid.is_empty() || config.rows.is_empty() {
             for mut row in config.grid.rows() {
-                let process = row.process.unwrap_or(config.settings.sampler.process);
+                let process = row.choices().over(base).process();
                 let without_effect = row.prune(process);
                 let ignored = !without_effect.is_empty();
-                match cell(&row, &config.settings)? {
+                match cell(&row, config)? {
                     Ok(cell) if !plan.cells.contains(&cell) => plan.cells.push(cell),
                     Ok(_) if ignored => without_effect
                         .iter()
@@ -66,11 +67,11 @@ impl Plan {
         for (index, row) in config.rows.iter().enumerate() {
             let mut row = row.clone();
             let wrong = |reason: String| SweepError::Config(format!("`rows.{index}` cannot be run: {reason}"));
-            let process = row.process.unwrap_or(config.settings.sampler.process);
+            let process = row.choices().over(base).process();
             if let Some((name, reason)) = row.prune(process).first() {
                 return Err(wrong(format!("{name} changes nothing, because {reason}; leave it out")));
             }
-            let cell = cell(&row, &config.settings)?.map_err(|left_out| wrong(left_out.reason))?;
+            let cell = cell(&row, config)?.map_err(|left_out| wrong(left_out.reason))?;
             if plan.cells.contains(&cell) {
                 return Err(wrong("an earlier cell has the same settings; leave it out".to_owned()));
             }
@@ -86,26 +87,19 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Leaves out the cells that `model`, which has this `shape`, cannot run.
-    pub fn fit(&mut self, model: &str, shape: &ModelConfig) {
+    /// Leaves out the cells that `model`, which `engine` holds, cannot write.
+    pub fn fit(&mut self, model: &str, engine: &mut Engine) {
         let left_out = &mut self.left_out;
         self.cells.retain(|cell| {
             if cell.model != model {
                 return true;
             }
-            let (block_size, context) = (cell.settings.block_size, shape.context);
-            let reason = match cell.settings.compute.check(shape) {
-                _ if block_size > context => {
-                    format!("a block of {block_size} is larger than the {context} positions of {model}")
-                }
-                Err(error) => error.to_string(),
-                Ok(()) => return true,
-            };
-            left_out.push(LeftOut {
+            let refused = engine.check(&cell.settings).err();
+            left_out.extend(refused.iter().map(|error| LeftOut {
                 what: cell.describe(),
-                reason,
-            });
-            false
+                reason: format!("{model}: {error}"),
+            }));
+            refused.is_none()
         });
     }
 
@@ -123,8 +117,8 @@ impl Plan {
 }
 
 /// The cell of a row, or why it cannot be. A number out of range is an error, for it is wrong in every combination.
-fn cell(row: &Row, base: &Settings) -> Result<std::result::Result<Cell, LeftOut>> {
-    let model = row.model.clone().unwrap_or_else(|| BUNDLED.to_owned());
+fn cell(row: &Row, config: &SweepConfig) -> Result<std::result::Result<Cell, LeftOut>> {
+    let (base, model) = (&config.settings.0, row.model().unwrap_or(&config.model).to_owned());
     let out = |settings: Settings, reason: String| {
         let what = Cell {
             model: model.clone(),
@@ -133,9 +127,12 @@ fn cell(row: &Row, base: &Settings) -> Result<std::result::Result<Cell, LeftOut>
         .describe();
         Ok(Err(LeftOut { what, reason }))
     };
-    let settings = match row.apply(base) {
+    let kind = NetworkKind::at((model != BUNDLED).then_some(Path::new(&model)));
+    let settings = match row.choices().over(base).resolve(kind) {
         Ok(settings) => settings,
-        Err(error @ drdiff_solver::Error::FixedOrder { .. }) => return out(base.clone(), error.to_string()),
+        Err(GenerationError::Solver(error @ SolverError::FixedOrder { .. })) => {
+            return out(base.resolve(kind)?, error.to_string());
+        }
         Err(error) => return Err(error.into()),
     };
     settings.sampler.validate()?;

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::id::Fingerprint;
 use super::input::InputFormat;
 use super::{openai, outline};
-use crate::overrides::unknown_key;
+use crate::settings::{SETTINGS, unknown_key};
 use crate::values::{tidied, tidy};
-use crate::{Overrides, Result, Task};
+use crate::{Choices, Result, Task};
 
 /// What is to be written, as text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,7 +46,7 @@ pub(super) struct Form {
     /// The id that the line names.
     pub(super) id: Option<String>,
     pub(super) wish: Wish,
-    pub(super) overrides: Overrides,
+    pub(super) choices: Choices,
     pub(super) endpoint: Endpoint,
 }
 
@@ -111,7 +111,7 @@ impl Form {
         Self {
             id: None,
             wish: Wish::Prompt(text),
-            overrides: Overrides::default(),
+            choices: Choices::default(),
             endpoint: Endpoint::Completions,
         }
     }
@@ -119,11 +119,11 @@ impl Form {
     /// Hash of what is asked for, whatever the request is called.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         // Two strings, some numbers and names: always JSON.
-        let content = serde_json::to_vec(&(&self.wish, &self.overrides)).unwrap_or_default();
+        let content = serde_json::to_vec(&(&self.wish, &self.choices)).unwrap_or_default();
         Fingerprint::of(&content)
     }
 
-    /// Reads DrDiff's own form: `id`, `prompt` or `infill`, and any of [`Overrides::KEYS`].
+    /// Reads DrDiff's own form: `id`, `prompt` or `infill`, and any of the [`SETTINGS`].
     pub(super) fn drdiff(mut map: Map<String, Value>) -> Result<Self, String> {
         let id = map.remove("id").map(id).transpose()?;
         let wish = match (map.remove("prompt"), map.remove("infill")) {
@@ -133,11 +133,15 @@ impl Form {
             (None, None) => return Err(no_wish(&map)),
             _ => return Err("`prompt` and `infill` must be text".to_owned()),
         };
-        if let Some(key) = map.keys().find(|key| !Overrides::KEYS.contains(&key.as_str())) {
-            return Err(unknown_key(key, &keys()));
+        if let Some(key) = unknown(&map) {
+            return Err(unknown_key(key, keys()));
         }
-        let overrides = Overrides::from_json(map)?;
-        let idle = overrides.beside_gaps();
+        let choices = Choices::from_json(map)?;
+        let idle: Vec<&str> = choices
+            .settings()
+            .filter(|setting| !setting.gaps)
+            .map(|setting| setting.name)
+            .collect();
         if matches!(wish, Wish::Infill(_)) && !idle.is_empty() {
             let (has, it) = if idle.len() == 1 {
                 ("has", "it")
@@ -152,7 +156,7 @@ impl Form {
         Ok(Self {
             id,
             wish,
-            overrides,
+            choices,
             endpoint: Endpoint::Completions,
         })
     }
@@ -189,18 +193,25 @@ fn no_json(line: &str, error: &serde_json::Error) -> String {
 
 /// What to say about a line without prompt: perhaps its key is mistyped.
 fn no_wish(map: &Map<String, Value>) -> String {
-    let unknown = map.keys().find(|key| !Overrides::KEYS.contains(&key.as_str()));
-    match unknown {
+    match unknown(map) {
         Some(key) => format!(
             "there is neither `prompt` nor `infill`, and an {}",
-            unknown_key(key, &keys())
+            unknown_key(key, keys())
         ),
         None => "there is neither `prompt` nor `infill`; give one".to_owned(),
     }
 }
 
-fn keys() -> Vec<&'static str> {
-    ["id", "prompt", "infill"].into_iter().chain(Overrides::KEYS).collect()
+/// The first key that is no setting.
+fn unknown(map: &Map<String, Value>) -> Option<&String> {
+    map.keys()
+        .find(|key| SETTINGS.iter().all(|setting| setting.name != **key))
+}
+
+fn keys() -> impl Iterator<Item = &'static str> + Clone {
+    ["id", "prompt", "infill"]
+        .into_iter()
+        .chain(SETTINGS.iter().map(|setting| setting.name))
 }
 
 #[cfg(test)]
@@ -229,8 +240,11 @@ mod tests {
         );
         let seed = 9_007_199_254_740_993_u64;
         assert_eq!(
-            read(json!({ "prompt": "a", "seed": seed })).unwrap().overrides.seed,
-            Some(seed)
+            read(json!({ "prompt": "a", "seed": seed }))
+                .unwrap()
+                .choices
+                .get("seed"),
+            Some(&json!(seed))
         );
         assert!(read(json!({ "prompt": null })).unwrap_err().contains("give one"));
     }
@@ -272,7 +286,7 @@ mod tests {
         let form = read(json!({ "id": 7, "infill": "a [[3]] b", "steps": 4, "seed": 9 })).unwrap();
         assert_eq!(form.id.as_deref(), Some("7"));
         assert_eq!(form.wish, Wish::Infill("a [[3]] b".into()));
-        assert_eq!((form.overrides.steps, form.overrides.seed), (Some(4), Some(9)));
+        assert_eq!(form.choices, Choices::default().with("steps", 4).with("seed", 9));
     }
 
     #[test]

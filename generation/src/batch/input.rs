@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::BatchError;
 use super::form::{Form, Unusable};
-use crate::Settings;
+use crate::Choices;
 
 /// How requests are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,10 +146,13 @@ impl Input {
         self.ignored.iter().map(String::as_str)
     }
 
-    /// Notes which settings of a request have no meaning in a job of these `settings`.
-    pub(super) fn note_unused(&mut self, item: &Item, settings: &Settings) {
+    /// Notes which settings of a request have no meaning in a job where `chosen` is chosen.
+    pub(super) fn note_unused(&mut self, item: &Item, chosen: &Choices) {
         if let Ok(form) = &item.form {
-            self.ignored.extend(form.overrides.beside_process(settings));
+            let process = form.choices.over(chosen).process();
+            let idle = form.choices.idle(process).map(|setting| setting.name);
+            self.ignored
+                .extend(idle.map(|name| format!("{name} (of the process {process})")));
         }
     }
 

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::form::{Form, Unusable, Wish};
+use super::form::{Form, Unusable};
 use super::id::{Fingerprint, Key};
 use super::input::Item;
 use super::shard::Shard;
-use crate::{Result, Settings};
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,18 +46,6 @@ pub(super) struct Due {
     pub(super) fingerprint: Fingerprint,
     pub(super) line: u64,
     pub(super) form: Form,
-}
-
-impl Due {
-    /// The settings of the job, changed as the request says.
-    pub(super) fn settings(&self, job: &Settings) -> Result<Settings> {
-        let settings = self.form.overrides.apply(job)?;
-        // What the job asks for serves many requests; what one asks for itself is meant.
-        if self.form.overrides.steps.is_some() && matches!(self.form.wish, Wish::Prompt(_)) {
-            settings.check_steps()?;
-        }
-        Ok(settings)
-    }
 }
 
 /// What is to be done with a line.

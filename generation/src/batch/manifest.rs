@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::BatchError;
 use super::input::InputFormat;
-use crate::{Result, Settings};
+use crate::{Choices, Result, Settings};
 
 const FILE: &str = "manifest.json";
 const LOCK: &str = ".manifest.lock";
@@ -46,11 +46,13 @@ pub struct Manifest {
     pub fixed_batch: bool,
     /// The settings of requests that say nothing else.
     pub settings: Settings,
+    /// What was chosen of them; the rest follows what a request says. Without it, as in older folders, all of them are.
+    pub chosen: Option<Choices>,
 }
 
 impl Manifest {
-    /// Keys that may change without any text becoming another one, but for rounding.
-    const FREE: [&'static str; 4] = ["version", "commit", "model", "device"];
+    /// Keys that may change without any text becoming another one, but for rounding; `chosen` itself is there where nothing is chosen.
+    const FREE: [&'static str; 5] = ["version", "commit", "model", "device", "chosen"];
 
     /// Reads the manifest of a folder.
     ///
@@ -87,9 +89,15 @@ impl Manifest {
             drdiff_files::write(&path, (json + "\n").as_bytes()).map_err(BatchError::from)?;
             return Ok(None);
         }
-        let old = Self::read(folder)?;
+        let mut old = Self::read(folder)?;
+        old.chosen = old.chosen.or_else(|| self.chosen.clone());
         let mut differences = differences(&old.flat(), &self.flat());
         differences.retain(|(key, ..)| !Self::FREE.contains(&key.as_str()));
+        // What was chosen is told where it makes no other settings.
+        let other = |key: &str| !key.starts_with("chosen");
+        if differences.iter().any(|(key, ..)| other(key)) {
+            differences.retain(|(key, ..)| other(key));
+        }
         let rest = differences.len().saturating_sub(1);
         if let Some((key, old, new)) = differences.into_iter().next() {
             return Err(BatchError::Changed {
@@ -106,6 +114,12 @@ impl Manifest {
         }
         let other = (&old.version, &old.commit) != (&self.version, &self.commit);
         Ok(other.then(|| format!("{} ({})", old.version, old.commit)))
+    }
+
+    /// What is chosen for every request.
+    pub(super) fn choices(&self) -> Choices {
+        let all = || Choices::all_of(&self.settings);
+        self.chosen.clone().unwrap_or_else(all)
     }
 
     /// Every value with the path of its key, in order.
@@ -166,6 +180,7 @@ mod tests {
             shards: 2,
             fixed_batch: false,
             settings: Settings::default(),
+            chosen: None,
         }
     }
 
@@ -185,7 +200,7 @@ mod tests {
         other.settings.sampler.sampling.temperature = 0.1;
         let error = other.agree(dir.path()).unwrap_err().to_string();
         assert!(
-            error.contains("settings.sampler.sampling.temperature = 1.0, and now") && error.contains("is 0.1;"),
+            error.contains("settings.sampler.sampling.temperature = 0.5, and now") && error.contains("is 0.1;"),
             "{error}"
         );
         other.model_hash = "other".into();
@@ -195,6 +210,24 @@ mod tests {
             error.contains("model_hash = \"h\"") && error.contains("and 2 more differ"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn choices_belong_to_the_job_and_older_folders_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        manifest().agree(dir.path()).unwrap();
+        let of = |choices: Choices| Manifest {
+            chosen: Some(choices),
+            ..manifest()
+        };
+        of(Choices::default()).agree(dir.path()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        of(Choices::default()).agree(dir.path()).unwrap();
+        let steps = Choices::default().with("steps", 8);
+        let error = of(steps.clone()).agree(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("chosen.steps"), "{error}");
+        assert_eq!(manifest().choices(), Choices::all_of(&Settings::default()));
+        assert_eq!(of(steps.clone()).choices(), steps);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::form::{Endpoint, Form, Wish, id};
-use crate::Overrides;
+use crate::Choices;
+use crate::settings::SETTINGS;
 
 /// Fields of a body that change nothing here, and that nobody has to be told about.
 const HARMLESS: [&str; 5] = ["model", "user", "metadata", "stream", "store"];
@@ -58,46 +59,41 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
             ));
         }
     }
-    let overrides = overrides(&mut body)?;
+    let choices = choices(&mut body)?;
     body.retain(|key, _| !HARMLESS.contains(&key.as_str()));
     ignored.extend(body.into_iter().map(|(key, _)| key));
     Ok(Form {
         id: Some(id),
         wish: Wish::Prompt(prompt),
-        overrides,
+        choices,
         endpoint,
     })
 }
 
-/// The settings of a body, by the names that [`Overrides`] has; those under `diffusion` win.
-fn overrides(body: &mut Map<String, Value>) -> Result<Overrides, String> {
-    let mut settings = Map::new();
-    for (theirs, ours) in [
-        ("max_tokens", "tokens"),
-        ("max_completion_tokens", "tokens"),
-        ("temperature", "temperature"),
-        ("top_p", "top_p"),
-        ("frequency_penalty", "frequency_penalty"),
-        ("seed", "seed"),
-        ("stop", "stop"),
-    ] {
-        let Some(value) = body.remove(theirs) else {
+/// The settings of a body; those under `diffusion` win.
+fn choices(body: &mut Map<String, Value>) -> Result<Choices, String> {
+    let mut choices = Choices::default();
+    let theirs = SETTINGS
+        .iter()
+        .flat_map(|setting| setting.openai.iter().map(move |field| (setting, field)));
+    for (ours, theirs) in theirs {
+        let Some(value) = body.remove(*theirs) else {
             continue;
         };
-        // Here the error can still name the field as it was written.
-        Overrides::from_json(Map::from_iter([(ours.to_owned(), value.clone())]))
-            .map_err(|e| e.replacen(&format!("`{ours}`"), &format!("`{theirs}`"), 1))?;
-        let other = settings.insert(ours.to_owned(), value.clone());
-        if other.is_some_and(|other| other != value) {
-            return Err("`max_tokens` and `max_completion_tokens` contradict each other; give one".to_owned());
+        let value = ours.read(value).map_err(|wrong| format!("`{theirs}`: {wrong}"))?;
+        if choices.get(ours.name).is_some_and(|other| *other != value) {
+            return Err(format!(
+                "`{}` contradict each other; give one",
+                ours.openai.join("` and `")
+            ));
         }
+        choices.choose(ours.name, value)?;
     }
     match body.remove("diffusion") {
-        None => {}
-        Some(Value::Object(map)) => settings.extend(map),
-        Some(_) => return Err("`diffusion` must be an object with settings such as `steps`".to_owned()),
+        None => Ok(choices),
+        Some(Value::Object(map)) => Ok(Choices::from_json(map)?.over(&choices)),
+        Some(_) => Err("`diffusion` must be an object with settings such as `steps`".to_owned()),
     }
-    Overrides::from_json(settings)
 }
 
 fn prompt(value: Option<Value>) -> Result<String, String> {
@@ -162,17 +158,10 @@ mod tests {
         .unwrap();
         assert_eq!((form.id.as_deref(), form.endpoint), (Some("r1"), Endpoint::Completions));
         assert_eq!(form.wish, Wish::Prompt("Once".into()));
-        let expected = Overrides {
-            tokens: Some(30),
-            temperature: Some(0.5),
-            top_p: Some(0.9),
-            seed: Some(3),
-            stop: Some(vec!["\n".into()]),
-            steps: Some(4),
-            block_size: Some(8),
-            ..Overrides::default()
-        };
-        assert_eq!(form.overrides, expected);
+        let expected = json!({
+            "tokens": 30, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ["\n"], "steps": 4, "block_size": 8,
+        });
+        assert_eq!(json!(form.choices), expected);
         assert_eq!(ignored, ["best_of", "logit_bias"]);
     }
 
@@ -183,8 +172,11 @@ mod tests {
             "max_tokens": 8.0, "max_completion_tokens": 8, "logprobs": null, "diffusion": { "steps": null },
         }))
         .unwrap();
-        assert_eq!((form.endpoint, form.overrides.tokens), (Endpoint::Chat, Some(8)));
-        assert_eq!((form.overrides.steps, ignored), (None, Vec::new()));
+        assert_eq!(
+            (form.endpoint, json!(form.choices)),
+            (Endpoint::Chat, json!({ "tokens": 8 }))
+        );
+        assert!(ignored.is_empty());
         let mut ignored = BTreeSet::new();
         let line = json!({ "custom_id": "a", "body": { "prompt": "x" }, "max_tokens": 3 });
         read(line.as_object().unwrap().clone(), &mut ignored).unwrap();

@@ -8,7 +8,7 @@ use super::input::Input;
 use super::ledger::{Due, Verdict};
 use super::record::Finished;
 use super::{BatchError, Store};
-use crate::{Engine, Event, Output, Request, Result, Settings, Task};
+use crate::{Engine, Event, NetworkKind, Output, Request, Result, Settings, Task};
 
 /// Lines that are read between two passes at most, so that a caller who wants to stop is never kept waiting by a
 /// long stretch of finished requests.
@@ -157,7 +157,7 @@ impl Job {
             self.ended = true;
             return Ok(None);
         };
-        self.input.note_unused(&item, &self.store.manifest().settings);
+        self.input.note_unused(&item, &self.store.manifest().choices());
         match self.store.ledger.judge(item) {
             Verdict::Due(due) => return Ok(Some(due)),
             Verdict::Foreign => {}
@@ -178,8 +178,12 @@ impl Job {
 
     fn submit(&mut self, due: Box<Due>) -> Result<()> {
         let engine = self.engine.as_mut().ok_or(BatchError::InputChanged)?;
+        let kind = NetworkKind::of(engine.network().config());
         let submitted = due
-            .settings(&self.store.manifest().settings)
+            .form
+            .choices
+            .over(&self.store.manifest().choices())
+            .resolve(kind)
             .and_then(|settings| Ok((due.form.wish.task(engine.tokenizer())?, settings)))
             .and_then(|(task, settings)| {
                 let prompt_tokens = match &task {
@@ -204,7 +208,7 @@ impl Job {
                 self.active.insert(active.due.key.noise, active);
                 Ok(())
             }
-            Err(error) if error.is_of_request(&due.form.overrides) => self.failed(&due, error.to_string()),
+            Err(error) if error.is_of_request(&due.form.choices) => self.failed(&due, error.to_string()),
             Err(error) => Err(error),
         }
     }

@@ -104,7 +104,7 @@ impl Store {
         while line()
             && let Some(item) = input.next()?
         {
-            input.note_unused(&item, &self.manifest.settings);
+            input.note_unused(&item, &self.manifest.choices());
             match self.ledger.judge(item) {
                 Verdict::Foreign => {}
                 Verdict::Due(_) => survey.due += 1,

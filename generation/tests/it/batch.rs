@@ -42,6 +42,7 @@ pub(crate) fn manifest(shards: usize, lines: &[String]) -> Manifest {
         shards,
         fixed_batch: false,
         settings: request(0, "", 8).settings,
+        chosen: None,
     }
 }
 

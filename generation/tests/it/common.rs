@@ -6,6 +6,7 @@ use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_kernels::{Builder, Noise, Params, Source};
 use drdiff_model::{END_OF_TEXT, ModelConfig, Network, Tokenizer};
 use drdiff_routing::{Budget, RouterKind, RoutingConfig};
+use drdiff_solver::SamplerConfig;
 use serde_json::{Map, Value, json};
 
 /// Id of the end of a text: the one behind the 256 bytes.
@@ -159,6 +160,7 @@ pub(crate) fn request(id: u64, prompt: &str, tokens: usize) -> Request {
         block_size: 8,
         seed: 5,
         stop_at_end: false,
+        sampler: SamplerConfig::plain(),
         ..Settings::default()
     };
     settings.sampler.steps = 4;

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use drdiff_generation::Engine;
 use drdiff_generation::batch::{Done, Input, Job, Manifest, Shard, Store, Survey, belongs_to_job};
+use drdiff_generation::{Engine, NetworkKind};
 use drdiff_kernels::device;
 
 use super::args::JobArgs;
 use super::progress::{End, View};
 use crate::exit::{Exit, usage};
-use crate::model::{Source, block_size_of};
+use crate::model::Source;
 use crate::output::{counted, grouped, remark};
 use crate::{COMMIT, interrupt};
 
@@ -22,9 +22,8 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
             "there is nothing to do; name a file of requests and, with -o, a folder",
         ));
     };
-    let settings = args
-        .sampler
-        .settings(block_size_of(args.model.as_deref()), args.quiet)?;
+    let chosen = args.sampler.choices(args.quiet)?;
+    let settings = chosen.resolve(NetworkKind::at(args.model.as_deref()))?;
     settings.check_steps()?;
     let shard = shard(args)?;
     let stop = interrupt::flag();
@@ -44,6 +43,7 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
         shards: shard.count(),
         fixed_batch: args.fixed_batch,
         settings,
+        chosen: Some(chosen),
     };
     let mut store = Store::open(out, manifest, shard, args.retry_failed)?;
     tell_of(&store, args.quiet);

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use drdiff_generation::{Engine, Event, Output, Prompt, Request, Settings, Task};
+use drdiff_generation::settings::Configured;
+use drdiff_generation::{Engine, Event, NetworkKind, Output, Prompt, Request, Settings, Task};
 
 use super::args::Common;
 use super::clock::{Clock, Timing};
@@ -96,13 +97,15 @@ pub(super) fn run(args: &GenerateArgs, report: &mut Report) -> Result<()> {
     let prompt = Prompt::new(&args.prompt, &tokenizer)?;
     let mut engine = Engine::new(network, tokenizer, 1)?;
     for setting in &args.settings {
-        let mut settings: Settings = resolve(None, &[])?.value;
-        settings.tokens = args.tokens;
-        settings.block_size = setting.block_size;
-        settings.sampler.steps = setting.steps;
-        settings.seed = args.common.seed;
-        // Texts of one length compare.
-        settings.stop_at_end = false;
+        let ours = resolve::<Configured>(None, &[])?.value.0;
+        let chosen = ours
+            .with("tokens", args.tokens)
+            .with("block_size", setting.block_size)
+            .with("steps", setting.steps)
+            .with("seed", args.common.seed)
+            // Texts of one length compare.
+            .with("stop_at_end", false);
+        let settings = chosen.resolve(NetworkKind::of(engine.network().config()))?;
         report.add(bench.write_row(&mut engine, &prompt, &settings)?)?;
     }
     Ok(())

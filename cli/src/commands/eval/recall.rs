@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use drdiff_evaluation::recall::{RecallTask, WholeTask, recall, recall_whole};
-use drdiff_generation::{Engine, Settings};
+use drdiff_generation::{Choices, Engine};
 use drdiff_model::{Network, Tokenizer};
 
 use super::{EvalArgs, Measured};
@@ -46,8 +46,11 @@ fn written(
     measured: &mut Measured,
 ) -> Result<bool> {
     let mut engine = Engine::new(network, tokenizer, 1)?;
-    let mut settings = Settings::default();
-    settings.sampler.sampling.temperature = 0.0;
+    // Numbers that a text holds are asked for, so none is held back.
+    let choices = Choices::default()
+        .with("temperature", 0.0)
+        .with("frequency_penalty", 0.0)
+        .with("commit", "spread");
     for length in lengths.iter().copied() {
         for place in 0..args.recall_depths {
             let task = RecallTask {
@@ -59,7 +62,7 @@ fn written(
             if !args.quiet {
                 tell(&format_args!("{length} bytes, depth {:.2}", task.depth));
             }
-            match recall(&mut engine, &task, &settings, proceed)? {
+            match recall(&mut engine, &task, &choices, proceed)? {
                 Some(found) => measured.recall.push(found),
                 None => return Ok(false),
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use drdiff_generation::GAP;
 use drdiff_kernels::DeviceKind;
 
-use crate::sampler::SamplerArgs;
+use crate::sampler::{SamplerArgs, beside_gaps};
 use crate::{device, exit};
 
 const EXAMPLES: &str = "\
@@ -42,7 +42,7 @@ pub(crate) struct GenerateArgs {
 
     #[command(flatten)]
     pub(super) sampler: SamplerArgs,
-    #[arg(long, help_heading = "How to write", conflicts_with_all = ["tokens", "block_size", "no_stop", "style_guidance", "no_echo"])]
+    #[arg(long, help_heading = "How to write", conflicts_with_all = beside_gaps().chain(["no_echo"]))]
     #[arg(help = format!("Fill the gaps of the prompt: [[8]] is one of 8 tokens, [[…]] or [[]] one of {GAP}"))]
     pub(super) infill: bool,
     /// Read the prompt as a message and write the answer, as the model's chat template has it; for models that have one

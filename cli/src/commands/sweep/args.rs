@@ -10,6 +10,7 @@ use crate::{device, exit};
 const EXAMPLES: &str = "\
 Examples:
   drdiff sweep quick -o report
+  drdiff sweep frontier -o report
   drdiff sweep quick -o report --judge smollm2.gguf --reference stories.jsonl
   drdiff sweep mine.yaml -o report --set grid.steps=[4,8,16] --set texts=8
   drdiff sweep steps --dry-run
@@ -23,7 +24,7 @@ is there is not written anew.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub(crate) struct SweepArgs {
-    /// Preset (quick, steps, blocks or compute) or YAML file
+    /// Preset (quick, frontier, ideas, steps, blocks or compute) or YAML file
     #[arg(value_name = "PRESET|FILE")]
     pub(super) config: String,
     /// Folder for texts, tables, plots and the report
@@ -32,8 +33,8 @@ pub(crate) struct SweepArgs {
     /// Change one setting, such as settings.tokens=200; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
-    /// What scores the texts: a language model in GGUF or as a folder with safetensors, or a model of this program; without, nothing is
-    /// ranked
+    /// What scores the texts: a language model in GGUF or as a folder with safetensors, or a model of this program [default: the bundled
+    /// model, token by token]
     #[arg(long, value_name = "FILE|FOLDER")]
     pub(super) judge: Option<PathBuf>,
     /// Human text to compare entropy with: .jsonl or .txt, as they are or packed (.gz, .zst)

@@ -50,22 +50,21 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
         Some(out) => out,
         None => return Err(usage("there is no folder for the report; name one with -o")),
     };
-    let mut judge = judge::open(args.judge.as_deref(), &device, args.quiet)?;
+    let mut judge = match &args.judge {
+        Some(path) => judge::open(Some(path), &device, args.quiet)?,
+        None => judge::relative(&device)?,
+    };
     let features = judge::features(args.features.as_deref())?;
     let human = match (&features, &config.reference, models.first()) {
         (Some(features), Some(path), Some(model)) => {
-            let texts = sweep::human_texts(path, model.engine.tokenizer(), config.settings.tokens)?;
+            let texts = sweep::human_texts(path, model.engine.tokenizer(), config.tokens()?)?;
             Some((features, texts))
         }
         (Some(_), None, _) => return Err(usage("distances need human text; name some with --reference")),
         _ => None,
     };
     let reference = match (&config.reference, models.first()) {
-        (Some(path), Some(model)) => Some(sweep::reference(
-            path,
-            model.engine.tokenizer(),
-            config.settings.tokens,
-        )?),
+        (Some(path), Some(model)) => Some(sweep::reference(path, model.engine.tokenizer(), config.tokens()?)?),
         _ => None,
     };
 
@@ -113,13 +112,14 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
     let report = Report {
         rows: results.iter().map(CellResult::row).collect(),
         judge: judge.as_ref().map(|judge| judge.name().to_owned()),
+        related: args.judge.is_none(),
         features: human.as_ref().map(|human| human.features().to_owned()),
         reference,
         device: crate::device::name(args.device),
         prompts,
         left_out: plan.left_out.clone(),
         failed,
-        facts: facts(&config, &ids, judge.as_deref(), texts),
+        facts: facts(&config, &ids, judge.as_deref(), texts)?,
     };
     let place = Place {
         device: &report.device,
@@ -191,7 +191,12 @@ fn id_of<'a>(ids: &[&'a ModelId], name: &str) -> Option<&'a ModelId> {
 }
 
 /// What a reader needs to make the report again.
-fn facts(config: &SweepConfig, ids: &[&ModelId], judge: Option<&dyn Judge>, texts: usize) -> Vec<(String, String)> {
+fn facts(
+    config: &SweepConfig,
+    ids: &[&ModelId],
+    judge: Option<&dyn Judge>,
+    texts: usize,
+) -> Result<Vec<(String, String)>> {
     let command: Vec<String> = std::env::args().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut facts = vec![
@@ -211,10 +216,10 @@ fn facts(config: &SweepConfig, ids: &[&ModelId], judge: Option<&dyn Judge>, text
     let seeds: Vec<String> = config.seeds.iter().map(ToString::to_string).collect();
     facts.push(("seeds".to_owned(), seeds.join(" ")));
     facts.push(("texts a cell".to_owned(), texts.to_string()));
-    facts.push(("tokens a text, at most".to_owned(), config.settings.tokens.to_string()));
+    facts.push(("tokens a text, at most".to_owned(), config.tokens()?.to_string()));
     facts.push((
         "configuration".to_owned(),
         serde_json::to_string_pretty(config).unwrap_or_default(),
     ));
-    facts
+    Ok(facts)
 }

@@ -23,7 +23,6 @@ pub(super) fn load(plan: &mut Plan, batch: usize, device: &Device, quiet: bool) 
         let path = (name != BUNDLED).then(|| Path::new(&name));
         let source = Source::find(path, quiet)?;
         let (network, tokenizer) = source.load(device)?;
-        plan.fit(&name, network.config());
         if let Some(other) = models
             .first()
             .filter(|model| model.engine.tokenizer().hash() != tokenizer.hash())
@@ -34,12 +33,12 @@ pub(super) fn load(plan: &mut Plan, batch: usize, device: &Device, quiet: bool) 
                 other.id.name
             )));
         }
+        let mut engine = Engine::new(network, tokenizer, batch)?;
+        plan.fit(&name, &mut engine);
+        let hash = source.hash();
         models.push(Model {
-            id: ModelId {
-                name,
-                hash: source.hash(),
-            },
-            engine: Engine::new(network, tokenizer, batch)?,
+            id: ModelId { name, hash },
+            engine,
         });
     }
     if plan.cells.is_empty() {

@@ -1,0 +1,183 @@
+//! What suits a text where nobody chose: one function for everybody who writes.
+
+use std::path::Path;
+
+use drdiff_model::{Mask, ModelConfig, Pretrained, read_head};
+use drdiff_solver::CommitSchedule;
+use serde_json::Value;
+
+use super::{Choices, Setting, Settings};
+use crate::Result;
+
+/// What a network can write, as far as it decides what suits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NetworkKind {
+    /// Blocks of any size: it predicts masked positions.
+    #[default]
+    Masked,
+    /// One token behind another.
+    Autoregressive,
+}
+
+impl NetworkKind {
+    /// That of a network of this shape.
+    #[must_use]
+    pub fn of(model: &ModelConfig) -> Self {
+        match model.mask {
+            Mask::Absent => Self::Autoregressive,
+            _ => Self::Masked,
+        }
+    }
+
+    /// That of the weights at a path, by what kind of files they are; the bundled model's without a path.
+    #[must_use]
+    pub fn at(path: Option<&Path>) -> Self {
+        let adapted = |path: &Path| {
+            // A folder of a run holds its weights under one of two names.
+            let files = [path.to_owned(), path.join("model.gguf"), path.join("model.safetensors")];
+            let head = files
+                .iter()
+                .filter(|file| file.is_file())
+                .find_map(|file| read_head(file));
+            head.is_some_and(|head| head.config.next_token)
+        };
+        match path.is_some_and(|path| Pretrained::is_at(path) || adapted(path)) {
+            true => Self::Autoregressive,
+            false => Self::Masked,
+        }
+    }
+}
+
+/// Blocks of more tokens than this take more steps.
+const LARGE: usize = 128;
+
+/// Steps of large blocks.
+const STEPS_OF_LARGE: usize = 16;
+
+/// How tokens are best drawn where each has a step of its own: a colder draw repeats itself.
+const ALONE: [f64; 2] = [0.7, 0.8];
+
+/// The score temperature of soft positions, which are led to likely text by a colder score.
+const SOFT_SCORE: f64 = 0.6;
+
+impl Choices {
+    /// The settings for a network of a kind: what is chosen, and where nothing is, what suits that (measured in `docs/steps.md`). Numbers
+    /// are checked when a request is submitted.
+    ///
+    /// Blocks take 8 steps, or 16 if they have more than 128 tokens, and no more than they have tokens. Tokens that share a step do not
+    /// know of each other: their draw has to be colder than where each has a step of its own. Soft processes write far apart.
+    ///
+    /// # Errors
+    /// A value that the program cannot hold, or a solver that does not exist.
+    pub fn resolve(&self, network: NetworkKind) -> Result<Settings> {
+        let mut settings = Settings::default();
+        if network == NetworkKind::Autoregressive {
+            settings.block_size = 1;
+        }
+        self.put(&mut settings)?;
+        let left = |name: &str| self.get(name).is_none();
+        let sampler = &mut settings.sampler;
+        if left("steps") {
+            let steps = if settings.block_size > LARGE {
+                STEPS_OF_LARGE
+            } else {
+                sampler.steps
+            };
+            sampler.steps = steps.min(settings.block_size.max(1));
+        }
+        let (soft, alone) = (sampler.process.is_soft(), sampler.steps >= settings.block_size);
+        if soft && left("commit") {
+            sampler.commit = CommitSchedule::Spread;
+        }
+        if soft && left("score_temperature") {
+            sampler.score_temperature = SOFT_SCORE;
+        }
+        if !soft && alone && left("temperature") {
+            sampler.sampling.temperature = ALONE[0];
+        }
+        if !soft && alone && left("frequency_penalty") {
+            sampler.frequency.penalty = ALONE[1];
+        }
+        Ok(settings)
+    }
+}
+
+/// The default of a setting in words, with what it depends on.
+#[must_use]
+pub fn default_of(setting: &Setting) -> String {
+    let value = setting.value(&Settings::default());
+    let value = match value.get("type").cloned().unwrap_or(value) {
+        Value::String(name) => name,
+        Value::Null => "the model's own".to_owned(),
+        Value::Number(number) => number.as_f64().unwrap_or_default().to_string(),
+        other => other.to_string(),
+    };
+    let [temperature, penalty] = ALONE;
+    let apart = |other: f64| format!("{value}, or {other} where each token has a step of its own");
+    match setting.name {
+        "block_size" => format!("{value}, or 1 for models that write token by token"),
+        "steps" => format!(
+            "{value}, or {STEPS_OF_LARGE} for blocks of more than {LARGE} tokens; no more than the block has tokens"
+        ),
+        "commit" => format!("{value}, or {} for soft processes", CommitSchedule::Spread),
+        "temperature" => apart(temperature),
+        "frequency_penalty" => apart(penalty),
+        "score_temperature" => SOFT_SCORE.to_string(),
+        _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drdiff_solver::{Process, SamplerConfig};
+
+    use super::*;
+
+    fn resolved(choices: &Choices) -> Settings {
+        choices.resolve(NetworkKind::Masked).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_what_suits_when_nothing_is_chosen() {
+        assert_eq!(resolved(&Choices::default()), Settings::default());
+        let alone = Choices::default().resolve(NetworkKind::Autoregressive).unwrap();
+        assert_eq!((alone.block_size, alone.sampler.steps), (1, 1));
+        assert_eq!(alone, resolved(&Choices::default().with("block_size", 1)));
+    }
+
+    #[test]
+    fn larger_blocks_take_more_steps_and_none_more_than_tokens() {
+        let steps = |size: usize| resolved(&Choices::default().with("block_size", size)).sampler.steps;
+        assert_eq!([1, 4, 8, 32, 128, 256, 1024].map(steps), [1, 4, 8, 8, 8, 16, 16]);
+        let chosen = Choices::default().with("block_size", 1024).with("steps", 8);
+        assert_eq!(resolved(&chosen).sampler.steps, 8);
+    }
+
+    #[test]
+    fn tokens_that_share_a_step_are_drawn_colder_and_soft_positions_have_a_colder_score() {
+        let eight = Choices::default().with("block_size", 8);
+        let (alone, shared) = (
+            resolved(&eight).sampler,
+            resolved(&eight.clone().with("steps", 4)).sampler,
+        );
+        assert!(shared.sampling.temperature < alone.sampling.temperature);
+        assert!(shared.frequency.penalty > alone.frequency.penalty);
+        let soft = resolved(&eight.with("process", "gaussian")).sampler;
+        assert_eq!(soft.sampling, shared.sampling, "all tokens are decided at the end");
+        assert!(soft.score_temperature < shared.score_temperature);
+        assert_eq!(soft.commit, CommitSchedule::Spread);
+    }
+
+    #[test]
+    fn what_is_chosen_stays() {
+        let own = SamplerConfig {
+            process: Process::Hybrid,
+            ..SamplerConfig::plain()
+        };
+        let settings = Settings {
+            sampler: own,
+            ..Settings::default()
+        };
+        assert_eq!(resolved(&Choices::all_of(&settings)), settings);
+    }
+}
