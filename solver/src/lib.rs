@@ -12,7 +12,6 @@ mod corrector;
 mod denoiser;
 pub mod dpm;
 mod error;
-mod exponential;
 mod family;
 mod fit;
 mod frequency;

@@ -5,11 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, require};
-use crate::exponential::exponentials;
 use crate::nucleus::draw_among;
-
-/// Tokens that are weighed at a time.
-const SOME: usize = 64;
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -87,18 +83,13 @@ pub fn draw(logits: &[f32], config: &SamplingConfig, u: f64) -> Option<Draw> {
         (Sums::of(logits, best, |_, _| {}), top)
     } else {
         let (mut weights, mut mass) = (Vec::with_capacity(logits.len()), 0.0);
-        let mut keep = |some: &[f64]| {
-            weights.extend_from_slice(some);
-            some.iter().for_each(|weight| mass += weight);
+        let mut keep = |weight: f64| {
+            weights.push(weight);
+            mass += weight;
         };
         let sums = match config.temperature {
-            1.0 => Sums::of(logits, best, |_, weights| keep(weights)),
-            temperature => Sums::of(logits, best, |x, _| {
-                let (mut divided, mut weights) = ([0.0; SOME], [0.0; SOME]);
-                divided.iter_mut().zip(x).for_each(|(out, x)| *out = x / temperature);
-                exponentials(&mut weights[..x.len()], &divided);
-                keep(&weights[..x.len()]);
-            }),
+            1.0 => Sums::of(logits, best, |_, weight| keep(weight)),
+            temperature => Sums::of(logits, best, |x, _| keep((x / temperature).exp())),
         };
         (sums, draw_among(&weights, mass, config.top_p, u))
     };
@@ -149,23 +140,17 @@ struct Sums {
 }
 
 impl Sums {
-    /// Shows x and w of all tokens to `each`, up to [`SOME`] at a time.
-    fn of(logits: &[f32], best: f64, mut each: impl FnMut(&[f64], &[f64])) -> Self {
+    /// Shows x and w of every token to `each`.
+    fn of(logits: &[f32], best: f64, mut each: impl FnMut(f64, f64)) -> Self {
         let (mut total, mut slope) = (0.0, 0.0);
-        let (mut x, mut weights) = ([0.0; SOME], [0.0; SOME]);
-        for logits in logits.chunks(SOME) {
-            let (x, weights) = (&mut x[..logits.len()], &mut weights[..logits.len()]);
-            x.iter_mut()
-                .zip(logits)
-                .for_each(|(x, logit)| *x = f64::from(*logit) - best);
-            exponentials(weights, x);
-            for (x, weight) in x.iter().zip(&*weights) {
-                if *weight > 0.0 {
-                    total += weight;
-                    slope += weight * x;
-                }
+        for &logit in logits {
+            let x = f64::from(logit) - best;
+            let weight = x.exp();
+            if weight > 0.0 {
+                total += weight;
+                slope += weight * x;
             }
-            each(x, weights);
+            each(x, weight);
         }
         Self { total, slope }
     }
