@@ -280,7 +280,7 @@ fn files_can_name_their_preset() {
     let message = inputs.resolve::<TrainConfig>().unwrap_err().to_string();
     assert_eq!(
         message,
-        "there is no train preset `smal` (did you mean `small`?); there are tiny, small, distill, passkey, routed"
+        "there is no train preset `smal` (did you mean `small`?); there are tiny, small, adapt, distill, passkey, routed"
     );
     let mut inputs = Inputs::default();
     inputs.config("small.yaml");
