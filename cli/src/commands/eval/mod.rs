@@ -136,8 +136,8 @@ fn rows(
     let mut sets = args
         .texts
         .iter()
-        .map(|path| Ok(TextSet::read(path)?))
-        .collect::<Result<Vec<_>>>()?;
+        .map(|path| TextSet::read(path))
+        .collect::<Result<Vec<_>, _>>()?;
     for set in &sets {
         for bad in &set.malformed {
             complain(&format!("{}, line {}: {}", set.name, bad.line, bad.reason));
@@ -145,8 +145,8 @@ fn rows(
     }
     let mut measures = sets
         .iter()
-        .map(|set| Ok(Measures::new(set, tokenizer)?))
-        .collect::<Result<Vec<_>>>()?;
+        .map(|set| Measures::new(set, tokenizer))
+        .collect::<Result<Vec<_>, _>>()?;
     if let (Some(path), false) = (&args.human, sets.is_empty()) {
         // As long as the texts are, for entropy grows with length.
         let lengths: Vec<usize> = measures.iter().flat_map(Measures::ids).map(<[u32]>::len).collect();
