@@ -7,8 +7,8 @@ use anyhow::Result;
 use candle_core::Device;
 use drdiff_files::Output;
 use drdiff_model::{
-    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, Words, build,
-    build_network, read_checkpoint, read_gguf, read_head,
+    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, WEIGHTS, Words,
+    build, build_network, read_checkpoint, read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 
@@ -16,8 +16,6 @@ use crate::exit::usage;
 use crate::output::{grouped, remark};
 use crate::settings::changed;
 
-/// Weights files that a model folder may hold. The one of the later step is taken, of equal ones the first.
-const WEIGHTS: [&str; 2] = ["model.gguf", MODEL_FILE];
 /// The tokenizer beside the weights.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
@@ -269,6 +267,7 @@ struct Weights {
     note: Option<String>,
 }
 
+/// Of the [`WEIGHTS`] of a folder the one of the later step is taken, of equal ones the first.
 fn weights(path: &Path) -> Result<Weights> {
     let shown = path.display();
     if path.is_dir() {

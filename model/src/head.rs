@@ -7,6 +7,9 @@ use drdiff_kernels::MappedFile;
 use crate::checkpoint::METADATA_KEY;
 use crate::{GgufHeader, Metadata, TensorFile, gguf};
 
+/// Names of the weights in a model folder of this program: as they are exported, and as training writes them.
+pub const WEIGHTS: [&str; 2] = ["model.gguf", "model.safetensors"];
+
 /// Reads the description in the head of a weights file of this program; `None` if it is no such file.
 #[must_use]
 pub fn read_head(path: &Path) -> Option<Metadata> {

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use drdiff_files::{FolderLock, begins_with, make_folder};
+use drdiff_model::WEIGHTS;
 
 use crate::run::{LOG_FILE, LOG_MARK};
-use crate::{Error, MODEL_FILE, Result, TRAINING_FILE};
+use crate::{Error, Result, TRAINING_FILE};
 
 const LOCK: &str = ".train.lock";
-/// Weights that a folder may hold: of a run, and what is exported beside them.
-const WEIGHTS: [&str; 2] = [MODEL_FILE, "model.gguf"];
 
 /// The folder of a run, held for this process until it is dropped.
 #[derive(Debug)]
@@ -62,7 +61,11 @@ fn check(dir: &Path) -> Result<bool> {
     if dir.join(TRAINING_FILE).exists() {
         return Ok(true);
     }
-    let weights: Option<PathBuf> = WEIGHTS.iter().map(|name| dir.join(name)).find(|path| path.exists());
+    let weights: Option<PathBuf> = WEIGHTS
+        .iter()
+        .rev()
+        .map(|name| dir.join(name))
+        .find(|path| path.exists());
     match weights {
         Some(weights) => Err(Error::NoState {
             weights,

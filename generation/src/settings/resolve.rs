@@ -1,8 +1,8 @@
 //! What suits a text where nobody chose: one function for everybody who writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use drdiff_model::{Mask, ModelConfig, Pretrained, read_head};
+use drdiff_model::{ModelConfig, Pretrained, WEIGHTS, read_head};
 use drdiff_solver::CommitSchedule;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ pub enum NetworkKind {
     /// Blocks of any size: it predicts masked positions.
     #[default]
     Masked,
-    /// One token behind another.
+    /// One token behind another: its clean rows predict the next ones.
     Autoregressive,
 }
 
@@ -23,28 +23,25 @@ impl NetworkKind {
     /// That of a network of this shape.
     #[must_use]
     pub fn of(model: &ModelConfig) -> Self {
-        match model.mask {
-            Mask::Absent => Self::Autoregressive,
-            _ => Self::Masked,
-        }
-    }
-
-    /// That of the weights at a path, by what kind of files they are; the bundled model's without a path.
-    #[must_use]
-    pub fn at(path: Option<&Path>) -> Self {
-        let adapted = |path: &Path| {
-            // A folder of a run holds its weights under one of two names.
-            let files = [path.to_owned(), path.join("model.gguf"), path.join("model.safetensors")];
-            let head = files
-                .iter()
-                .filter(|file| file.is_file())
-                .find_map(|file| read_head(file));
-            head.is_some_and(|head| head.config.next_token)
-        };
-        match path.is_some_and(|path| Pretrained::is_at(path) || adapted(path)) {
+        match model.next_token {
             true => Self::Autoregressive,
             false => Self::Masked,
         }
+    }
+
+    /// That of the weights at a path, by their heads; the bundled model's without a path.
+    #[must_use]
+    pub fn at(path: Option<&Path>) -> Self {
+        let Some(path) = path else { return Self::default() };
+        if Pretrained::is_at(path) {
+            return Self::Autoregressive;
+        }
+        let files = WEIGHTS.map(|name| path.join(name));
+        let head = [path]
+            .into_iter()
+            .chain(files.iter().map(PathBuf::as_path))
+            .find_map(read_head);
+        head.map_or_else(Self::default, |head| Self::of(&head.config))
     }
 }
 
@@ -65,7 +62,7 @@ impl Choices {
     /// are checked when a request is submitted.
     ///
     /// Blocks take 8 steps, or 16 if they have more than 128 tokens, and no more than they have tokens. Tokens that share a step do not
-    /// know of each other: their draw has to be colder than where each has a step of its own. Soft processes write far apart.
+    /// know of each other: their draw has to be colder than where each has a step of its own. Soft processes commit by the schedule `spread`.
     ///
     /// # Errors
     /// A value that the program cannot hold, or a solver that does not exist.

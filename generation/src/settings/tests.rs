@@ -181,3 +181,38 @@ fn the_page_is_current() {
         "write it anew: drdiff config settings > docs/reference/settings.md"
     );
 }
+
+#[test]
+fn a_network_is_of_one_kind_in_memory_and_in_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    for (next_token, mask, kind) in [
+        (false, "learned", NetworkKind::Masked),
+        // An adapted language model: it has a mask, and its clean rows predict next tokens.
+        (true, "learned", NetworkKind::Autoregressive),
+        (true, "absent", NetworkKind::Autoregressive),
+    ] {
+        let config: drdiff_model::ModelConfig = serde_json::from_value(json!({
+            "vocab": 8, "width": 8, "embed": 8, "layers": 1, "heads": 1, "kv_heads": 1, "head_dim": 8, "hidden": 8, "context": 8,
+            "head": "tied", "mask": mask, "causal_context": true, "next_token": next_token,
+        }))
+        .unwrap();
+        assert_eq!(NetworkKind::of(&config), kind);
+        let metadata = drdiff_model::Metadata {
+            config,
+            step: 0,
+            tokens: 0,
+            tokenizer_hash: String::new(),
+            commit: String::new(),
+            training: json!(null),
+        };
+        let path = dir.path().join(drdiff_model::WEIGHTS[1]);
+        drdiff_model::save_checkpoint(&path, &metadata, &[]).unwrap();
+        assert_eq!(NetworkKind::at(Some(&path)), kind);
+        assert_eq!(NetworkKind::at(Some(dir.path())), kind);
+    }
+    assert_eq!(NetworkKind::at(None), NetworkKind::default());
+    assert_eq!(
+        NetworkKind::at(Some(&dir.path().join("nothing"))),
+        NetworkKind::default()
+    );
+}
