@@ -79,7 +79,7 @@ impl Accumulated {
 }
 
 /// Adds `share` times a scalar.
-fn add(sum: &mut Option<Tensor>, value: Tensor, share: f64) -> Result<()> {
+pub(crate) fn add(sum: &mut Option<Tensor>, value: Tensor, share: f64) -> Result<()> {
     let value = match share == 1.0 {
         true => value,
         false => value.affine(share, 0.0)?,

@@ -11,6 +11,7 @@ use candle_core::Tensor;
 use drdiff_files::{Whole, whole};
 use serde::Serialize;
 
+use crate::accumulate::add;
 use crate::state::saved_step;
 use crate::{BlockBound, Error, LayerLoad, MODEL_FILE, Result, RoutingLoad, StepOutput, Trainer};
 
@@ -215,8 +216,10 @@ impl Watch {
     }
 
     fn add(&mut self, output: &StepOutput) -> Result<()> {
-        add(&mut self.sum, Some(&output.loss))?;
-        add(&mut self.next_token, output.next_token.as_ref())?;
+        add(&mut self.sum, output.loss.clone(), 1.0)?;
+        if let Some(next_token) = &output.next_token {
+            add(&mut self.next_token, next_token.clone(), 1.0)?;
+        }
         self.load.add(output.load.clone())?;
         self.steps += 1;
         Ok(())
@@ -274,17 +277,6 @@ impl Watch {
         self.load = RoutingLoad::default();
         self.since = None;
     }
-}
-
-/// Adds a scalar that there is.
-fn add(sum: &mut Option<Tensor>, value: Option<&Tensor>) -> Result<()> {
-    if let Some(value) = value {
-        *sum = Some(match sum.take() {
-            Some(sum) => (sum + value)?,
-            None => value.clone(),
-        });
-    }
-    Ok(())
 }
 
 struct Log {

@@ -11,9 +11,9 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use candle_core::Device;
 use drdiff_files::Output;
 use drdiff_kernels::device;
+use drdiff_model::Pretrained;
 use drdiff_training::data::Corpus;
 use drdiff_training::{Outcome, Run, RunFolder, TrainConfig, Trainer};
 
@@ -30,13 +30,13 @@ const STACK: usize = 256 << 20;
 pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     let resolved = settings::resolve::<TrainConfig>(Some(&args.config), &args.set)?;
     let fits_shares = tiers::shares_are_ours(&resolved);
-    let mut config = start::fit_shape(&args, resolved)?;
+    let (mut config, model) = start::fit_shape(&args, resolved)?;
     config.distill = args.distill.then(|| config.distill.unwrap_or_default());
     let stop = interrupt::flag();
     thread::scope(|scope| {
         let trainer = thread::Builder::new().name("train".to_owned()).stack_size(STACK);
         let trainer = trainer
-            .spawn_scoped(scope, || train(&args, config, fits_shares, &stop))
+            .spawn_scoped(scope, || train(&args, (config, model), fits_shares, &stop))
             .context("cannot start a thread")?;
         // Its panic, if any, is already on stderr.
         trainer
@@ -45,13 +45,12 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     })
 }
 
-/// A run from its first step on, from nothing or from the weights of another.
-fn begin<'a>(args: &TrainArgs, config: &TrainConfig, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
-    let weights = start::weights(args, corpus.tokenizer(), device)?;
-    Ok(Trainer::new(config.clone(), corpus, weights, device)?)
-}
-
-fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Arc<AtomicBool>) -> Result<Exit> {
+fn train(
+    args: &TrainArgs,
+    (mut config, model): (TrainConfig, Option<Pretrained>),
+    fits_shares: bool,
+    stop: &Arc<AtomicBool>,
+) -> Result<Exit> {
     threads::join_pool();
     let device = device(args.device)?;
     let corpus = Corpus::open(&args.data)?;
@@ -69,7 +68,12 @@ fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Ar
         return Err(taken());
     }
     // What is wrong with a new run is told before it has a folder.
-    let new = (!begun).then(|| begin(args, &config, &corpus, &device)).transpose()?;
+    let teacher = start::teacher(args, &config, corpus.tokenizer())?;
+    let begin = || -> Result<Trainer<'_>> {
+        let weights = start::weights(args, model, corpus.tokenizer(), &device)?;
+        Ok(Trainer::new(config.clone(), &corpus, weights, &device)?)
+    };
+    let new = (!begun).then(begin).transpose()?;
     let folder = RunFolder::take(&args.out)?;
     let mut trainer = match new {
         Some(_) if folder.is_begun() => return Err(taken()),
@@ -79,7 +83,7 @@ fn train(args: &TrainArgs, mut config: TrainConfig, fits_shares: bool, stop: &Ar
     for change in trainer.changes() {
         remark(args.quiet, &change.to_string());
     }
-    if let Some(teacher) = start::teacher(args, &config, corpus.tokenizer())? {
+    if let Some(teacher) = teacher {
         trainer = trainer.taught_by(teacher)?;
     }
     // The output folder is a model folder from the first checkpoint on.

@@ -1,7 +1,5 @@
 //! What a run begins with: nothing, the weights of a model, or a language model of others.
 
-use std::path::Path;
-
 use anyhow::Result;
 use candle_core::Device;
 use drdiff_configs::Resolved;
@@ -17,9 +15,15 @@ const FREE: [&str; 2] = ["context", "attention"];
 
 /// The configuration with the shape of the weights that the run goes on with or begins with, if these predict next tokens and
 /// nobody chose a shape: that of a preset knows nothing of them.
-pub(super) fn fit_shape(args: &TrainArgs, resolved: Resolved<TrainConfig>) -> Result<TrainConfig> {
-    let Some(shape) = shape(args)?.filter(|shape| shape.next_token) else {
-        return Ok(resolved.value);
+///
+/// A language model of others that had to be read for it comes along.
+pub(super) fn fit_shape(
+    args: &TrainArgs,
+    resolved: Resolved<TrainConfig>,
+) -> Result<(TrainConfig, Option<Pretrained>)> {
+    let (shape, model) = shape(args)?;
+    let Some(shape) = shape.filter(|shape| shape.next_token) else {
+        return Ok((resolved.value, model));
     };
     let keys = serde_json::to_value(&shape)?;
     let mut keys = keys.as_object().into_iter().flat_map(|map| map.keys());
@@ -33,28 +37,38 @@ pub(super) fn fit_shape(args: &TrainArgs, resolved: Resolved<TrainConfig>) -> Re
             ..shape
         };
     }
-    Ok(config)
+    Ok((config, model))
 }
 
-fn shape(args: &TrainArgs) -> Result<Option<ModelConfig>> {
+fn shape(args: &TrainArgs) -> Result<(Option<ModelConfig>, Option<Pretrained>)> {
     let state = read_head(&args.out.join(TRAINING_FILE));
     Ok(match (state, &args.from) {
-        (Some(state), _) if args.resume => Some(state.config),
-        (_, None) => None,
-        (_, Some(path)) if Pretrained::is_at(path) => Some(Pretrained::read(path)?.network.with_mask()?.config),
-        (_, Some(path)) => read_head(&weights_file(path)?).map(|head| head.config),
+        (Some(state), _) if args.resume => (Some(state.config), None),
+        (_, None) => (None, None),
+        (_, Some(path)) if Pretrained::is_at(path) => {
+            let Pretrained { network, tokenizer } = Pretrained::read(path)?;
+            let network = network.with_mask()?;
+            (Some(network.config.clone()), Some(Pretrained { network, tokenizer }))
+        }
+        (_, Some(path)) => (read_head(&weights_file(path)?).map(|head| head.config), None),
     })
 }
 
-/// The weights of `--from`, whose tokenizer must be that of the corpus.
-pub(super) fn weights(args: &TrainArgs, words: &Tokenizer, device: &Device) -> Result<Option<Checkpoint>> {
+/// The weights of `--from`, whose tokenizer must be that of the corpus: those of a language model of others that was read already,
+/// or of a model of this program.
+pub(super) fn weights(
+    args: &TrainArgs,
+    model: Option<Pretrained>,
+    words: &Tokenizer,
+    device: &Device,
+) -> Result<Option<Checkpoint>> {
     let Some(path) = &args.from else { return Ok(None) };
-    if !Pretrained::is_at(path) {
+    let Some(model) = model else {
         let checkpoint = Source::find(Some(path), args.quiet)?.model(device)?;
         require_tokenizer(&checkpoint.metadata, words)?;
         return Ok(Some(checkpoint));
-    }
-    let network = language_model(path, words)?.with_mask()?;
+    };
+    let network = of_words(model, words)?;
     let metadata = Metadata {
         config: network.config,
         step: 0,
@@ -92,12 +106,12 @@ pub(super) fn teacher(args: &TrainArgs, config: &TrainConfig, words: &Tokenizer)
             path.display()
         )));
     }
-    Ok(Some(language_model(path, words)?))
+    Ok(Some(of_words(Pretrained::read(path)?, words)?))
 }
 
-/// A language model of others whose tokenizer is `words`.
-fn language_model(path: &Path, words: &Tokenizer) -> Result<Imported> {
-    let Pretrained { network, tokenizer } = Pretrained::read(path)?;
+/// The network of a language model of others whose tokenizer must be `words`.
+fn of_words(model: Pretrained, words: &Tokenizer) -> Result<Imported> {
+    let Pretrained { network, tokenizer } = model;
     if tokenizer.hash() != words.hash() {
         return Err(Error::WrongTokenizer {
             found: words.hash().to_owned(),
