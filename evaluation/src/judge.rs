@@ -57,7 +57,7 @@ impl NetworkJudge {
     }
 
     /// A network that was trained here, with this name and the hash of its weights. What it says of a text is its exact likelihood in
-    /// blocks of one token, so one that was trained with this block size alone, the autoregressive twin of a model, judges best.
+    /// blocks of one token, so one that was trained with this block size alone, an autoregressive model, judges best.
     #[must_use]
     pub fn of(name: String, hash: String, network: Network, tokenizer: Tokenizer) -> Self {
         let ModelConfig {

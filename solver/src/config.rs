@@ -96,7 +96,7 @@ impl Default for SamplerConfig {
 }
 
 impl SamplerConfig {
-    /// Draws from predictions as they are: 16 steps that commit far apart, at temperature 1, from the whole vocabulary and without a penalty.
+    /// Draws from predictions as they are: 16 steps by the schedule `spread`, at temperature 1, from the whole vocabulary and without a penalty.
     #[must_use]
     pub fn plain() -> Self {
         Self {

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::batch::{manifest, records};
 use crate::common::{network, tokenizer};
 use drdiff_generation::batch::{BatchError, Input, InputFormat, Job, Shard, Store, verify};
+use drdiff_generation::settings::SETTINGS;
 use drdiff_generation::{Engine, Error, GAP, Task};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -92,28 +93,13 @@ fn key() -> impl Strategy<Value = String> {
         "diffusion",
         "suffix",
         "tools",
-        "tokens",
-        "steps",
-        "block_size",
-        "process",
-        "solver",
-        "order",
-        "commit",
-        "temperature",
-        "top_p",
-        "frequency_penalty",
-        "seed",
-        "stop_at_end",
-        "self_condition",
-        "style_guidance",
-        "attention",
-        "compute",
-        "stop",
         "bound",
         "above",
         "logprobs",
     ];
-    prop_oneof![9 => select(known.to_vec()).prop_map(str::to_owned), 1 => any::<String>()]
+    let settings = SETTINGS.iter().map(|setting| setting.name);
+    let known: Vec<&str> = known.into_iter().chain(settings).collect();
+    prop_oneof![9 => select(known).prop_map(str::to_owned), 1 => any::<String>()]
 }
 
 /// A usable line in either form, whose id is one of a few.

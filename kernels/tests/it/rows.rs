@@ -132,10 +132,10 @@ fn geglu_matches_its_twin() -> Result<()> {
         let x: Vec<f64> = x.iter().map(|x| 4.0 * x).collect();
         let var = Var::from_tensor(&tensor(&x, &[3, 2 * half])?)?;
         let out = geglu(&var).unwrap();
-        let twin = |x: &[f64]| naive::geglu(x, 2 * half);
-        assert_close("geglu", &values(&out)?, &twin(&x));
+        let reference = |x: &[f64]| naive::geglu(x, 2 * half);
+        assert_close("geglu", &values(&out)?, &reference(&x));
         let grads = gradients(&out, &weights, &[&var])?;
-        assert_gradient("x", |x| weigh(&twin(x), &weights), &x, &grads[0]);
+        assert_gradient("x", |x| weigh(&reference(x), &weights), &x, &grads[0]);
     }
     Ok(())
 }
