@@ -122,7 +122,12 @@ pub fn loss(
     }
     let hidden = run(network, &tables, &rows, corrupted, layout)?;
     let evidence = evidence(network, &hidden, &rows)?;
-    let (value, nats) = evidence.cross_entropy(tables.head(), network.bias(), &rows.targets, &rows.weights, taught)?;
+    let head = match tape {
+        Some(_) => tables.head().clone(),
+        // A network that only reads may keep its table in few bits, and none in `tables`.
+        None => Value::constant(&network.head_rows()?),
+    };
+    let (value, nats) = evidence.cross_entropy(&head, network.bias(), &rows.targets, &rows.weights, taught)?;
     let next_tokens = nats.dim(0)? - rows.noisy;
     let next_token = match next_tokens {
         0 => None,

@@ -1,3 +1,4 @@
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_diffusion::{LevelMixture, Levels};
@@ -105,6 +106,22 @@ fn the_clean_half_is_the_autoregressive_model() {
     assert_close("their mean", &values(&found.next_token.unwrap()).unwrap(), &[mean]);
     let sum = values(&found.noisy).unwrap()[0] + 0.5 * mean;
     assert_close("both halves", &values(found.value.tensor()).unwrap(), &[sum]);
+}
+
+#[test]
+fn a_table_in_few_bits_gives_the_loss_of_its_numbers() {
+    let nats = |stored: fn(QTensor) -> Loaded| {
+        let Imported { config, mut tensors } = language_model(false, false, false).with_mask().unwrap();
+        let Some(Loaded::Dense(table)) = tensors.remove("embedding") else {
+            panic!("the table is dense");
+        };
+        let table = QTensor::quantize(&table, GgmlDType::Q8_0).unwrap();
+        tensors.insert("embedding".to_owned(), stored(table));
+        let (network, _) = build_network(&config, tensors, &Device::Cpu, Loading::Inference).unwrap();
+        values(&cost(&network, 1, None, None).nats).unwrap()
+    };
+    let whole = nats(|table| Loaded::Dense(table.dequantize(&Device::Cpu).unwrap()));
+    assert_close("nats", &nats(Loaded::Quantized), &whole);
 }
 
 /// Rows of the original at all positions of a window.
