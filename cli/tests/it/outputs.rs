@@ -128,6 +128,37 @@ fn an_export_replaces_an_earlier_one_of_its_model_alone() {
 }
 
 #[test]
+fn an_export_in_eight_bits_becomes_a_smaller_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let recall = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/drdiff-recall");
+    let export = |from: &Path, to: &Path, quant: &str| {
+        let mut command = drdiff();
+        command.arg("export").arg(from).arg("-o").arg(to);
+        command.args(["--quant", quant, "--with-tokenizer", "-q"]).run()
+    };
+    let write = |model: &Path| {
+        let mut command = drdiff();
+        command
+            .args(["generate", "The key", "--tokens", "16", "-q", "--model"])
+            .arg(model);
+        command.run().succeeds()
+    };
+    let eight = recall.join("model.gguf");
+    for quant in ["q4_0", "q4_1", "q5_0", "q4_k"] {
+        fs::create_dir(dir.path().join(quant)).unwrap();
+        let small = dir.path().join(quant).join("model.gguf");
+        export(&eight, &small, quant).succeeds();
+        let size = |path: &Path| fs::metadata(path).unwrap().len();
+        if quant != "q4_k" {
+            assert!(size(&small) < size(&eight), "{quant}");
+            export(&small, &dir.path().join("again.gguf"), quant).fails(2, &["is in few bits already"]);
+        }
+        assert_eq!(write(&small), write(&small), "{quant}");
+    }
+    export(&eight, &dir.path().join("same.gguf"), "q8_0").fails(2, &["is in few bits already"]);
+}
+
+#[test]
 fn a_job_does_not_read_what_it_writes() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
