@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fixture::{RunExt, documents, drdiff, fixture, generate};
+use crate::fixture::{RunExt, documents, drdiff, fixture, generate, small_model};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -130,7 +130,6 @@ fn an_export_replaces_an_earlier_one_of_its_model_alone() {
 #[test]
 fn an_export_in_eight_bits_becomes_a_smaller_one() {
     let dir = tempfile::tempdir().unwrap();
-    let recall = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/drdiff-recall");
     let export = |from: &Path, to: &Path, quant: &str| {
         let mut command = drdiff();
         command.arg("export").arg(from).arg("-o").arg(to);
@@ -143,7 +142,7 @@ fn an_export_in_eight_bits_becomes_a_smaller_one() {
             .arg(model);
         command.run().succeeds()
     };
-    let eight = recall.join("model.gguf");
+    let eight = small_model().join("model.gguf");
     for quant in ["q4_0", "q4_1", "q5_0", "q4_k"] {
         fs::create_dir(dir.path().join(quant)).unwrap();
         let small = dir.path().join(quant).join("model.gguf");
@@ -156,6 +155,29 @@ fn an_export_in_eight_bits_becomes_a_smaller_one() {
         assert_eq!(write(&small), write(&small), "{quant}");
     }
     export(&eight, &dir.path().join("same.gguf"), "q8_0").fails(2, &["is in few bits already"]);
+}
+
+#[test]
+fn a_model_of_the_environment_is_the_default_and_no_output() {
+    let inspect = |model: Option<&Path>| drdiff().args(["inspect", "--json"]).args(model).run().succeeds();
+    assert_eq!(inspect(None), inspect(Some(&small_model())));
+    let dir = tempfile::tempdir().unwrap();
+    let weights = dir.path().join("model.gguf");
+    for name in ["model.gguf", "tokenizer.json"] {
+        fs::copy(small_model().join(name), dir.path().join(name)).unwrap();
+    }
+    let mut command = drdiff();
+    command.env("DRDIFF_MODEL", dir.path());
+    command
+        .args(["generate", "x", "-q", "--tokens", "4", "--trace"])
+        .arg(&weights);
+    command.run().fails(2, &["is what this command reads"]);
+    let mut bundled = drdiff();
+    bundled.env("DRDIFF_MODEL", "").args(["inspect", "--json"]);
+    #[cfg(feature = "bundled-model")]
+    assert_ne!(bundled.run().succeeds(), inspect(None));
+    #[cfg(not(feature = "bundled-model"))]
+    bundled.run().fails(2, &["no bundled model"]);
 }
 
 #[test]
