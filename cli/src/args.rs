@@ -19,7 +19,7 @@ use crate::exit;
 
 /// Writes long text with diffusion language models, and trains them.
 #[derive(Debug, Parser)]
-#[command(name = "drdiff", version = VERSION, after_help = exit::HELP, arg_required_else_help = true)]
+#[command(name = "drdiff", version = VERSION, after_help = format!("{ENVIRONMENT}\n\n{}", exit::HELP), arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -52,6 +52,10 @@ pub(crate) enum Command {
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
+
+const ENVIRONMENT: &str = "\
+Environment:
+  DRDIFF_MODEL  model of the commands that are given none, a folder or a weights file [default: the bundled one]";
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DRDIFF_COMMIT"), ")");
 

@@ -11,7 +11,7 @@ use drdiff_model::is_own_gguf;
 
 use crate::exit::usage;
 use crate::memory::require_room;
-use crate::model::{Source, weights_file};
+use crate::model::{Source, default_model, weights_file};
 
 /// Opens a judge, if one is named: a model of this program, or a language model of others in GGUF or in a folder as Hugging Face keeps
 /// them.
@@ -27,14 +27,15 @@ pub(crate) fn open(path: Option<&Path>, device: &Device, quiet: bool) -> Result<
     Ok(Some(Box::new(judge)))
 }
 
-/// The bundled model as a judge, one token at a time, if there is one: a relative of the models that this program trains.
+/// The default model as a judge, one token at a time, if there is one: a relative of the models that this program trains.
 pub(crate) fn relative(device: &Device) -> Result<Option<Box<dyn Judge>>> {
-    if !Source::HAS_BUNDLED {
+    if !Source::has_default() {
         return Ok(None);
     }
     let source = Source::find(None, true)?;
+    let name = default_model().map_or_else(|| "the bundled model".to_owned(), |path| name_of(&path));
     let (network, tokenizer) = source.load(device)?;
-    let judge = NetworkJudge::of("drdiff-tales (bundled)".to_owned(), source.hash(), network, tokenizer);
+    let judge = NetworkJudge::of(name, source.hash(), network, tokenizer);
     Ok(Some(Box::new(judge)))
 }
 

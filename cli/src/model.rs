@@ -27,6 +27,16 @@ const BUNDLED: Option<(&[u8], &[u8])> = Some((
 #[cfg(not(has_bundled_model))]
 const BUNDLED: Option<(&[u8], &[u8])> = None;
 
+/// Names the model of every command that is given none.
+const DEFAULT_MODEL: &str = "DRDIFF_MODEL";
+
+/// The model of the environment variable `DRDIFF_MODEL`; none if it is unset or empty.
+pub(crate) fn default_model() -> Option<PathBuf> {
+    std::env::var_os(DEFAULT_MODEL)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+}
+
 /// A model before it is parsed.
 pub(crate) struct Source {
     /// The weights file; for messages and records.
@@ -45,13 +55,19 @@ enum Content {
 }
 
 impl Source {
-    /// Whether this build has a bundled model.
-    pub(crate) const HAS_BUNDLED: bool = BUNDLED.is_some();
+    /// Whether there is a model where none is named.
+    pub(crate) fn has_default() -> bool {
+        BUNDLED.is_some() || default_model().is_some()
+    }
 
-    /// Finds a model: a folder, a weights file with its tokenizer beside it, or the bundled model. Tells, unless
+    /// Finds a model: a folder, a weights file with its tokenizer beside it, or, where `path` is none, that of
+    /// [`default_model`] and else the bundled one. Tells, unless
     /// `quiet`, which weights were chosen where a folder holds those of two steps.
     pub(crate) fn find(path: Option<&Path>, quiet: bool) -> Result<Self> {
-        let Some(path) = path else { return Self::bundled() };
+        let default = default_model();
+        let Some(path) = path.or(default.as_deref()) else {
+            return Self::bundled();
+        };
         if Pretrained::is_at(path) {
             return Ok(Self {
                 path: path.to_owned(),
@@ -77,7 +93,7 @@ impl Source {
     fn bundled() -> Result<Self> {
         let Some((weights, tokenizer)) = BUNDLED else {
             return Err(usage(
-                "this build has no bundled model; name a model folder (with --model when writing)",
+                "this build has no bundled model; name a model folder (with --model when writing, or in DRDIFF_MODEL)",
             ));
         };
         Ok(Self {
@@ -245,7 +261,8 @@ pub(crate) fn place_of_tokenizer(path: &Path, tokenizer: &Tokenizer) -> Result<O
 
 /// The files that are read of a model: what an output must not be.
 pub(crate) fn files_of(path: Option<&Path>) -> Vec<PathBuf> {
-    match path {
+    let default = default_model();
+    match path.or(default.as_deref()) {
         None => Vec::new(),
         Some(folder) if folder.is_dir() => WEIGHTS
             .iter()

@@ -1,5 +1,5 @@
 //! Situations of bug reports, each a script that ends with 0 where the program does right. They run at the project's
-//! root and find the program in `DRDIFF`; `zstd`, `iconv` and `python3` have to be there.
+//! root and find the program in `DRDIFF`, and in `DRDIFF_MODEL` a small model; `zstd`, `iconv` and `python3` have to be there.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
@@ -17,6 +17,7 @@ fn run(script: &str) {
         .arg(Path::new("cli/tests/cases").join(script))
         .current_dir(root)
         .env("DRDIFF", env!("CARGO_BIN_EXE_drdiff"))
+        .env("DRDIFF_MODEL", root.join("models/drdiff-recall"))
         .output()
         .unwrap();
     let told = [done.stdout, done.stderr]

@@ -211,7 +211,7 @@ impl Stage {
             .current_dir(folder)
             .env("PATH", path)
             .env("DRDIFF", env!("CARGO_BIN_EXE_drdiff"))
-            .env("STAND_IN", self.dir.path().join("made/stand-in"))
+            .env("DRDIFF_MODEL", self.dir.path().join("made/stand-in"))
             .env("FAILURES", &failures)
             .env("PARSE", parse)
             .output()

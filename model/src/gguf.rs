@@ -1,4 +1,4 @@
-//! Small weights for CPUs: GGUF with the large matrices in 8 or about 4.5 bits.
+//! Small weights for CPUs: GGUF with the large matrices in 8.5 to 4.5 bits a number.
 
 mod bytes;
 mod format;
@@ -34,17 +34,55 @@ pub enum MatrixFormat {
     /// 4 bits and scales for every 32 and every 256 numbers. The embedding table, which logits are most sensitive to,
     /// and matrices whose rows are no multiple of 256 stay `Q8_0`.
     Q4K,
+    /// 4 bits and a scale for every 32 numbers: 4.5 bits a number. The embedding table stays `Q8_0`.
+    Q4_0,
+    /// 4 bits, a scale and a minimum for every 32 numbers: 5 bits a number. The embedding table stays `Q8_0`.
+    Q4_1,
+    /// 5 bits and a scale for every 32 numbers: 5.5 bits a number. The embedding table stays `Q8_0`.
+    Q5_0,
 }
 
 impl MatrixFormat {
+    /// The blocks of most matrices.
+    fn dtype(self) -> GgmlDType {
+        match self {
+            Self::Q8_0 => GgmlDType::Q8_0,
+            Self::Q4K => GgmlDType::Q4K,
+            Self::Q4_0 => GgmlDType::Q4_0,
+            Self::Q4_1 => GgmlDType::Q4_1,
+            Self::Q5_0 => GgmlDType::Q5_0,
+        }
+    }
+
+    /// The numbers of a tensor, f32 in its shape, if storing them in this format can make it smaller: it is dense, or
+    /// `Q8_0` and the format has fewer bits. None for a tensor that is in few bits already.
+    ///
+    /// # Errors
+    /// If the tensor cannot be read.
+    pub fn wider(self, tensor: Loaded) -> Result<Option<Tensor>> {
+        Ok(match tensor {
+            Loaded::Dense(tensor) => Some(tensor),
+            Loaded::Quantized(tensor) => {
+                let is_wide = match tensor.dtype() {
+                    GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => true,
+                    GgmlDType::Q8_0 => self != Self::Q8_0,
+                    _ => false,
+                };
+                is_wide.then(|| tensor.dequantize(&Device::Cpu)).transpose()?
+            }
+        })
+    }
+
     /// The format of one tensor of these dimensions.
     fn of(self, name: &str, dims: &[usize]) -> GgmlDType {
         let [outputs, inputs] = *dims else {
             return GgmlDType::F32;
         };
         let fits = |kind: GgmlDType| outputs * inputs >= SMALL && inputs.is_multiple_of(kind.block_size());
-        match self {
-            Self::Q4K if name != EMBEDDING && fits(GgmlDType::Q4K) => GgmlDType::Q4K,
+        let asked = self.dtype();
+        match name {
+            EMBEDDING if fits(GgmlDType::Q8_0) => GgmlDType::Q8_0,
+            _ if fits(asked) => asked,
             _ if fits(GgmlDType::Q8_0) => GgmlDType::Q8_0,
             _ => GgmlDType::F32,
         }

@@ -257,6 +257,71 @@ fn four_bits_stay_close_and_take_less_room() {
 }
 
 #[test]
+fn rows_of_any_blocks_of_32_take_four_or_five_bits() {
+    use drdiff_model::next_token_nats;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.gguf");
+    let mut metadata = metadata();
+    // Rows of 288 and 160 numbers: no multiples of 256.
+    let config = r#"{"vocab": 96, "width": 288, "embed": 288, "layers": 2, "heads": 9, "kv_heads": 3, "head_dim": 32, "hidden": 160,
+        "context": 32, "qk_norm_eps": null, "head": "tied", "causal_context": true, "next_token": true}"#;
+    metadata.config = serde_json::from_str(config).unwrap();
+    let builder = Builder::new(Source::Init(Noise::new(4, 0)), &Device::Cpu);
+    let network = Network::new(&builder, &metadata.config, DType::F32).unwrap();
+    let (params, _) = builder.finish();
+    let weights: Vec<(String, Tensor)> = params
+        .vars()
+        .map(|(name, var)| (name.to_owned(), var.as_tensor().clone()))
+        .collect();
+    let ids: Vec<u32> = (0..32).map(|i| i * i % 96).collect();
+    let want = next_token_nats(&network, &ids, 1).unwrap();
+    let read = |tensors: &[(String, Tensor)], format| {
+        save_gguf_as(&path, &metadata, tensors, format).unwrap();
+        read_gguf(&std::fs::read(&path).unwrap(), &path, &Device::Cpu).unwrap()
+    };
+    let nats = |checkpoint| {
+        let (small, _) = build(checkpoint, &Device::Cpu, Loading::Inference).unwrap();
+        relative_rms("nats", &next_token_nats(&small, &ids, 1).unwrap(), &want)
+    };
+    // Errors of a step: half of a 16th or 32nd of the range of 32 numbers.
+    for (format, kind, close) in [
+        (MatrixFormat::Q4_0, GgmlDType::Q4_0, 0.13),
+        (MatrixFormat::Q4_1, GgmlDType::Q4_1, 0.1),
+        (MatrixFormat::Q5_0, GgmlDType::Q5_0, 0.06),
+    ] {
+        let checkpoint = read(&weights, format);
+        assert_eq!(checkpoint.metadata, metadata);
+        for (name, dense) in &weights {
+            let Loaded::Quantized(tensor) = &checkpoint.tensors[name] else {
+                continue;
+            };
+            let got = values(&tensor.dequantize(&Device::Cpu).unwrap()).unwrap();
+            let is_table = name == "embedding";
+            assert_eq!(tensor.dtype(), if is_table { GgmlDType::Q8_0 } else { kind }, "{name}");
+            assert!(
+                relative_rms(name, &got, &values(dense).unwrap()) < close,
+                "{name} as {kind:?}"
+            );
+        }
+        let error = nats(checkpoint);
+        assert!(error < close, "{kind:?}: {error}");
+
+        // A file of 8 bits becomes one of fewer; one of few bits becomes none.
+        let eight = read(&weights, MatrixFormat::Q8_0).tensors.into_iter();
+        let wide: Vec<_> = eight
+            .map(|(name, tensor)| (name, format.wider(tensor).unwrap().unwrap()))
+            .collect();
+        let again = read(&wide, format);
+        let mut refused = read(&wide, format).tensors.into_values();
+        assert!(refused.any(|tensor| format.wider(tensor).unwrap().is_none()));
+        let error = nats(again);
+        assert!(error < close, "{kind:?} of 8 bits: {error}");
+    }
+    let mut eight = read(&weights, MatrixFormat::Q8_0).tensors.into_values();
+    assert!(eight.any(|tensor| MatrixFormat::Q8_0.wider(tensor).unwrap().is_none()));
+}
+
+#[test]
 fn damaged_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

@@ -6,7 +6,6 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use drdiff_files::{Output, begins_with};
-use drdiff_kernels::Loaded;
 use drdiff_model::{MatrixFormat, Metadata, gguf_bytes, read_head, require_fit};
 
 use crate::exit::{self, Exit, usage};
@@ -17,13 +16,14 @@ const EXAMPLES: &str = "\
 Examples:
   drdiff export run -o tales/model.gguf --with-tokenizer
   drdiff export run -o tales/small.gguf --quant q4_k
+  drdiff export tales/model.gguf -o small/model.gguf --quant q4_0 --with-tokenizer
 ";
 
 /// Arguments of `drdiff export`.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub(crate) struct ExportArgs {
-    /// Folder of a run, or a safetensors file
+    /// Folder of a run, a safetensors file, or an export in q8_0 to be made smaller
     checkpoint: PathBuf,
     /// File to write
     #[arg(short, long, value_name = "FILE.gguf")]
@@ -46,14 +46,26 @@ enum Quant {
     Q8,
     /// 4.5 bits a number where rows are a multiple of 256 long, 8.5 elsewhere
     #[value(name = "q4_k")]
-    Q4,
+    Q4K,
+    /// 4.5 bits a number where rows are a multiple of 32 long; the embedding table 8.5
+    #[value(name = "q4_0")]
+    Q4_0,
+    /// 5 bits a number where rows are a multiple of 32 long; the embedding table 8.5
+    #[value(name = "q4_1")]
+    Q4_1,
+    /// 5.5 bits a number where rows are a multiple of 32 long; the embedding table 8.5
+    #[value(name = "q5_0")]
+    Q5_0,
 }
 
 impl From<Quant> for MatrixFormat {
     fn from(quant: Quant) -> Self {
         match quant {
             Quant::Q8 => Self::Q8_0,
-            Quant::Q4 => Self::Q4K,
+            Quant::Q4K => Self::Q4K,
+            Quant::Q4_0 => Self::Q4_0,
+            Quant::Q4_1 => Self::Q4_1,
+            Quant::Q5_0 => Self::Q5_0,
         }
     }
 }
@@ -71,15 +83,6 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
         )));
     }
     let source = Source::find(Some(path), args.quiet)?;
-    let already = || {
-        usage(format!(
-            "{} is in few bits already; name the checkpoint it came from",
-            source.path.display()
-        ))
-    };
-    if source.is_gguf() {
-        return Err(already());
-    }
     let checkpoint = source.model(&Device::Cpu)?;
     let tokenizer = args
         .with_tokenizer
@@ -89,14 +92,17 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
         Some(tokenizer) => place_of_tokenizer(&beside, tokenizer)?,
         None => None,
     };
-    let metadata = checkpoint.metadata;
+    let (metadata, format) = (checkpoint.metadata, MatrixFormat::from(args.quant));
     let out = out.over("earlier export of this model", |old| is_earlier(old, &metadata))?;
     let mut tensors: Vec<(String, Tensor)> = Vec::with_capacity(checkpoint.tensors.len());
     for (name, tensor) in checkpoint.tensors {
-        match tensor {
-            Loaded::Dense(tensor) => tensors.push((name, tensor)),
-            Loaded::Quantized(_) => return Err(already()),
-        }
+        let numbers = format.wider(tensor)?.ok_or_else(|| {
+            usage(format!(
+                "{} is in few bits already; name the checkpoint it came from",
+                source.path.display()
+            ))
+        })?;
+        tensors.push((name, numbers));
     }
     require_fit(&metadata, &tensors).map_err(|error| {
         usage(format!(
@@ -105,7 +111,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
             drdiff_training::MODEL_FILE
         ))
     })?;
-    let bytes = gguf_bytes(&metadata, &tensors, args.quant.into())?;
+    let bytes = gguf_bytes(&metadata, &tensors, format)?;
     out.write(&bytes)?;
     if let (Some(tokenizer), Some(place)) = (tokenizer, place) {
         place.write(tokenizer.json())?;

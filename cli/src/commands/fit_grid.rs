@@ -36,7 +36,7 @@ pub(crate) struct FitGridArgs {
     /// Text to measure on: .txt or .jsonl, as they are or packed (.gz, .zst)
     #[arg(long, value_name = "FILE", required = true)]
     text: Vec<PathBuf>,
-    /// Model to measure [default: the bundled one]
+    /// Model to measure [default: that of DRDIFF_MODEL, else the bundled one]
     #[arg(long, value_name = "FOLDER|FILE")]
     model: Option<PathBuf>,
     /// Network passes for each block, at least 2

@@ -19,14 +19,12 @@ for word in "$@"; do
   esac
   less+=("$word"); last=$word
 done
-has() { local word; for word in "${typed[@]}"; do [ "$word" = "$1" ] && return 0; done; return 1; }
 case "$1 ${2:-}" in
   "batch status" | "batch verify" | "batch merge" | "sweep steps") ;;
-  generate* | batch* | eval* | fit-grid*) has --model || less+=(--model "$STAND_IN") ;;
   train*) less+=(--set steps=2 --set batch=1 --set model.vocab="${vocab:-257}" --set model.width=32 --set model.embed=32
     --set model.layers=4 --set model.heads=1 --set model.kv_heads=1 --set model.head_dim=32 --set model.hidden=64
     --set validation_windows=1) ;;
-  sweep*) less+=(--set settings.tokens=16 --set texts=1 --set rows=[] --set "model=$STAND_IN") ;;
+  sweep*) less+=(--set settings.tokens=16 --set texts=1 --set rows=[]) ;;
 esac
 "$DRDIFF" "${less[@]}" 2> "$err"; code=$?
 expected=0

@@ -129,5 +129,7 @@ fn a_trace_that_cannot_be_written_is_told_before_the_work() {
 #[cfg(not(feature = "bundled-model"))]
 #[test]
 fn a_build_without_a_model_says_so() {
-    drdiff().args(["generate", "x"]).run().fails(2, &["no bundled model"]);
+    let mut command = drdiff();
+    command.env_remove("DRDIFF_MODEL").args(["generate", "x"]);
+    command.run().fails(2, &["no bundled model"]);
 }

@@ -151,8 +151,13 @@ fn save_model(fixture: &Fixture, folder: &Path, config: &Value) {
 /// The program, without a terminal and with nothing on stdin.
 pub(crate) fn drdiff() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drdiff"));
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::null()).env("DRDIFF_MODEL", small_model());
     command
+}
+
+/// The model of commands that name none: a small one of bytes.
+pub(crate) fn small_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/drdiff-recall")
 }
 
 /// `drdiff generate` with the tiny model and the given arguments.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fixture::{RunExt, documents, drdiff, fixture, generate};
+use crate::fixture::{RunExt, documents, drdiff, fixture, generate, small_model};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -125,6 +125,59 @@ fn an_export_replaces_an_earlier_one_of_its_model_alone() {
     export(&model, "tokenizer.json", &["--with-tokenizer"]).fails(2, &["no place for a tokenizer"]);
     assert!(!at("new.gguf").exists());
     assert_eq!(fs::read_to_string(at("tokenizer.json")).unwrap(), "{}");
+}
+
+#[test]
+fn an_export_in_eight_bits_becomes_a_smaller_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let export = |from: &Path, to: &Path, quant: &str| {
+        let mut command = drdiff();
+        command.arg("export").arg(from).arg("-o").arg(to);
+        command.args(["--quant", quant, "--with-tokenizer", "-q"]).run()
+    };
+    let write = |model: &Path| {
+        let mut command = drdiff();
+        command
+            .args(["generate", "The key", "--tokens", "16", "-q", "--model"])
+            .arg(model);
+        command.run().succeeds()
+    };
+    let eight = small_model().join("model.gguf");
+    for quant in ["q4_0", "q4_1", "q5_0", "q4_k"] {
+        fs::create_dir(dir.path().join(quant)).unwrap();
+        let small = dir.path().join(quant).join("model.gguf");
+        export(&eight, &small, quant).succeeds();
+        let size = |path: &Path| fs::metadata(path).unwrap().len();
+        if quant != "q4_k" {
+            assert!(size(&small) < size(&eight), "{quant}");
+            export(&small, &dir.path().join("again.gguf"), quant).fails(2, &["is in few bits already"]);
+        }
+        assert_eq!(write(&small), write(&small), "{quant}");
+    }
+    export(&eight, &dir.path().join("same.gguf"), "q8_0").fails(2, &["is in few bits already"]);
+}
+
+#[test]
+fn a_model_of_the_environment_is_the_default_and_no_output() {
+    let inspect = |model: Option<&Path>| drdiff().args(["inspect", "--json"]).args(model).run().succeeds();
+    assert_eq!(inspect(None), inspect(Some(&small_model())));
+    let dir = tempfile::tempdir().unwrap();
+    let weights = dir.path().join("model.gguf");
+    for name in ["model.gguf", "tokenizer.json"] {
+        fs::copy(small_model().join(name), dir.path().join(name)).unwrap();
+    }
+    let mut command = drdiff();
+    command.env("DRDIFF_MODEL", dir.path());
+    command
+        .args(["generate", "x", "-q", "--tokens", "4", "--trace"])
+        .arg(&weights);
+    command.run().fails(2, &["is what this command reads"]);
+    let mut bundled = drdiff();
+    bundled.env("DRDIFF_MODEL", "").args(["inspect", "--json"]);
+    #[cfg(feature = "bundled-model")]
+    assert_ne!(bundled.run().succeeds(), inspect(None));
+    #[cfg(not(feature = "bundled-model"))]
+    bundled.run().fails(2, &["no bundled model"]);
 }
 
 #[test]

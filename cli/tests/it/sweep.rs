@@ -84,7 +84,7 @@ fn mistakes_are_told_before_any_work() {
     };
     assert!(told(&["--set", "grid.stpes=[1]"]).contains("did you mean `steps`"));
     assert!(told(&["--set", "grid.compute=[1.5]"]).contains("`compute` is 1.5"));
-    // The bundled model is dense.
+    // The default model is dense.
     assert!(told(&["--set", "grid.compute=[0.5]"]).contains("no routed experts"));
     assert!(told(&["--judge", "nowhere.gguf"]).contains("nowhere.gguf"));
     assert!(told(&["--reference", "nowhere.jsonl"]).contains("nowhere.jsonl"));

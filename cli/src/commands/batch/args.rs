@@ -57,7 +57,7 @@ pub(super) struct JobArgs {
     #[arg(
         long,
         value_name = "FOLDER|FILE",
-        help = "Model to write with [default: the bundled one]"
+        help = "Model to write with [default: that of DRDIFF_MODEL, else the bundled one]"
     )]
     pub(super) model: Option<PathBuf>,
     /// Where to compute: cpu, cuda or cuda:N

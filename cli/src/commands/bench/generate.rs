@@ -34,7 +34,7 @@ pub(super) struct GenerateArgs {
     #[arg(
         long,
         value_name = "FOLDER|FILE",
-        help = "Model to write with [default: the bundled one]"
+        help = "Model to write with [default: that of DRDIFF_MODEL, else the bundled one]"
     )]
     model: Option<PathBuf>,
     /// Block size x steps a block

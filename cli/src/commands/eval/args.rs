@@ -32,7 +32,7 @@ pub(crate) struct EvalArgs {
     /// Generated texts to measure: .jsonl of drdiff batch, sweep or any with a \"text\", or .txt
     #[arg(value_name = "TEXTS", required_unless_present_any = ["text", "recall"])]
     pub(super) texts: Vec<PathBuf>,
-    /// Model to measure; its tokenizer counts the tokens of texts [default: the bundled one]
+    /// Model to measure; its tokenizer counts the tokens of texts [default: that of DRDIFF_MODEL, else the bundled one]
     #[arg(long, value_name = "FOLDER|FILE")]
     pub(super) model: Option<PathBuf>,
     /// Change the model's attention or context for this measurement, such as attention.plan=tree

@@ -22,7 +22,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub(crate) struct InspectArgs {
-    /// Model folder, weights file or corpus folder [default: the bundled model]
+    /// Model folder, weights file or corpus folder [default: the model of DRDIFF_MODEL, else the bundled one]
     path: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
