@@ -7,8 +7,8 @@ use anyhow::Result;
 use candle_core::Device;
 use drdiff_files::Output;
 use drdiff_model::{
-    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, WEIGHTS, Words,
-    build, build_network, read_checkpoint, read_gguf, read_head,
+    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, TokenizerFiles,
+    WEIGHTS, Words, build, build_network, read_checkpoint, read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 
@@ -19,13 +19,35 @@ use crate::settings::changed;
 /// The tokenizer beside the weights.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
+/// The files of the model that the program carries.
+struct Bundled {
+    weights: &'static [u8],
+    tokenizer: &'static [u8],
+    tokenizer_config: &'static [u8],
+    chat_template: &'static [u8],
+}
+
 #[cfg(has_bundled_model)]
-const BUNDLED: Option<(&[u8], &[u8])> = Some((
-    include_bytes!("../../models/drdiff-tales/model.gguf"),
-    include_bytes!("../../models/drdiff-tales/tokenizer.json"),
-));
+const BUNDLED: Option<Bundled> = Some(Bundled {
+    weights: include_bytes!("../../models/drdiff-smol/model.gguf"),
+    tokenizer: include_bytes!("../../models/drdiff-smol/tokenizer.json"),
+    tokenizer_config: include_bytes!("../../models/drdiff-smol/tokenizer_config.json"),
+    chat_template: include_bytes!("../../models/drdiff-smol/chat_template.jinja"),
+});
 #[cfg(not(has_bundled_model))]
-const BUNDLED: Option<(&[u8], &[u8])> = None;
+const BUNDLED: Option<Bundled> = None;
+
+impl Bundled {
+    fn words(&self) -> Result<Words> {
+        let files = TokenizerFiles {
+            tokenizer_json: self.tokenizer.to_vec(),
+            tokenizer_config: Some(self.tokenizer_config.to_vec()),
+            chat_template: Some(self.chat_template.to_vec()),
+            ..TokenizerFiles::default()
+        };
+        Ok(Words::from_files(&files)?)
+    }
+}
 
 /// Names the model of every command that is given none.
 const DEFAULT_MODEL: &str = "DRDIFF_MODEL";
@@ -44,12 +66,15 @@ pub(crate) struct Source {
     content: Content,
 }
 
-/// A tokenizer's content, or its file.
-type TokenizerContent = Result<&'static [u8], PathBuf>;
+/// Where the tokenizer of a model of this program is.
+enum Tokens {
+    Bundled(Bundled),
+    File(PathBuf),
+}
 
 enum Content {
-    /// A model of this program: its weights file, and the tokenizer's file or, for the bundled model, its content.
-    Own(Cow<'static, [u8]>, TokenizerContent),
+    /// A model of this program: its weights file and its tokenizer.
+    Own(Cow<'static, [u8]>, Tokens),
     /// A language model of others, which is read when it is loaded.
     Foreign,
 }
@@ -83,7 +108,7 @@ impl Source {
             path: path.clone(),
             source,
         })?;
-        let tokenizer = Err(path.with_file_name(TOKENIZER));
+        let tokenizer = Tokens::File(path.with_file_name(TOKENIZER));
         Ok(Self {
             content: Content::Own(weights.into(), tokenizer),
             path,
@@ -91,14 +116,14 @@ impl Source {
     }
 
     fn bundled() -> Result<Self> {
-        let Some((weights, tokenizer)) = BUNDLED else {
+        let Some(bundled) = BUNDLED else {
             return Err(usage(
                 "this build has no bundled model; name a model folder (with --model when writing, or in DRDIFF_MODEL)",
             ));
         };
         Ok(Self {
             path: "bundled".into(),
-            content: Content::Own(weights.into(), Ok(tokenizer)),
+            content: Content::Own(bundled.weights.into(), Tokens::Bundled(bundled)),
         })
     }
 
@@ -148,7 +173,7 @@ impl Source {
     }
 
     /// Weights and tokenizer of a model of this program.
-    fn own(&self) -> Result<(&[u8], &TokenizerContent)> {
+    fn own(&self) -> Result<(&[u8], &Tokens)> {
         match &self.content {
             Content::Own(weights, tokenizer) => Ok((weights, tokenizer)),
             Content::Foreign => Err(usage(format!(
@@ -184,23 +209,28 @@ impl Source {
     /// Reads the tokenizer, which must be the one that the weights were trained with.
     pub(crate) fn tokenizer(&self, metadata: &Metadata) -> Result<Tokenizer> {
         let tokenizer = match self.own()?.1 {
-            Ok(json) => Tokenizer::from_bytes(json)?,
-            Err(path) => Tokenizer::from_file(path)?,
+            Tokens::Bundled(bundled) => Tokenizer::from_bytes(bundled.tokenizer)?,
+            Tokens::File(path) => Tokenizer::from_file(path)?,
         };
         require_tokenizer(metadata, &tokenizer)?;
         Ok(tokenizer)
     }
 
+    /// The tokenizer of a model of this program with its chat template.
+    pub(crate) fn words(&self) -> Result<Words> {
+        match self.own()?.1 {
+            Tokens::Bundled(bundled) => bundled.words(),
+            Tokens::File(path) => Ok(Words::read(path)?),
+        }
+    }
+
     /// How conversations with the model are written.
     pub(crate) fn template(&self, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
         match &self.content {
-            Content::Own(_, Err(path)) => {
-                let words = Words::read(path)?;
-                words
-                    .template
-                    .ok_or_else(|| Error::from(TokenizerError::NoTemplate).into())
+            Content::Own(..) => {
+                let template = self.words()?.template;
+                template.ok_or_else(|| Error::from(TokenizerError::NoTemplate).into())
             }
-            Content::Own(_, Ok(_)) => Err(Error::from(TokenizerError::NoTemplate).into()),
             Content::Foreign => Ok(Pretrained::template(&self.path, tokenizer)?),
         }
     }
@@ -246,11 +276,11 @@ pub(crate) fn require_tokenizer(metadata: &Metadata, tokenizer: &Tokenizer) -> R
     Ok(())
 }
 
-/// Where a tokenizer is to be written; nowhere if it is there already. Another one is never replaced: it belongs to other
-/// weights.
-pub(crate) fn place_of_tokenizer(path: &Path, tokenizer: &Tokenizer) -> Result<Option<Output>> {
+/// Where a file of a tokenizer is to be written; nowhere if it is there already. Another one is never replaced: it belongs to
+/// other weights.
+pub(crate) fn place_of_tokenizer(path: &Path, content: &[u8]) -> Result<Option<Output>> {
     match std::fs::read(path) {
-        Ok(old) if old == tokenizer.json() => Ok(None),
+        Ok(old) if old == content => Ok(None),
         Ok(_) => Err(usage(format!(
             "{} is the tokenizer of another model; choose another folder, or remove it first",
             path.display()

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
-use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{Loaded, MappedFile, rms_norm};
 
@@ -38,7 +38,7 @@ pub enum MatrixFormat {
     Q4_0,
     /// 4 bits, a scale and a minimum for every 32 numbers: 5 bits a number. The embedding table stays `Q8_0`.
     Q4_1,
-    /// 5 bits and a scale for every 32 numbers: 5.5 bits a number. The embedding table stays `Q8_0`.
+    /// 5 bits and a scale for every 32 numbers: 5.5 bits a number, the embedding table too.
     Q5_0,
 }
 
@@ -81,7 +81,7 @@ impl MatrixFormat {
         let fits = |kind: GgmlDType| outputs * inputs >= SMALL && inputs.is_multiple_of(kind.block_size());
         let asked = self.dtype();
         match name {
-            EMBEDDING if fits(GgmlDType::Q8_0) => GgmlDType::Q8_0,
+            EMBEDDING if self != Self::Q5_0 && fits(GgmlDType::Q8_0) => GgmlDType::Q8_0,
             _ if fits(asked) => asked,
             _ if fits(GgmlDType::Q8_0) => GgmlDType::Q8_0,
             _ => GgmlDType::F32,

@@ -38,10 +38,7 @@ impl Words {
             } else {
                 folder
             };
-            let files = TokenizerFiles::read(folder)?;
-            let tokenizer = Tokenizer::from_files(&files)?;
-            let template = ChatTemplate::from_files(&files, &tokenizer);
-            return Self::with(tokenizer, template);
+            return Self::from_files(&TokenizerFiles::read(folder)?);
         }
         let file = MappedFile::open(path).ok().filter(|file| file.starts_with(b"GGUF"));
         let Some(file) = file else {
@@ -54,6 +51,16 @@ impl Words {
         })?;
         let tokenizer = Tokenizer::from_gguf(&header)?;
         let template = ChatTemplate::from_gguf(&header, &tokenizer);
+        Self::with(tokenizer, template)
+    }
+
+    /// The same of files that are read already.
+    ///
+    /// # Errors
+    /// As [`Words::read`].
+    pub fn from_files(files: &TokenizerFiles) -> Result<Self> {
+        let tokenizer = Tokenizer::from_files(files)?;
+        let template = ChatTemplate::from_files(files, &tokenizer);
         Self::with(tokenizer, template)
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct ExportArgs {
     /// Bits of the matrices
     #[arg(long, value_enum, default_value_t = Quant::Q8, value_name = "FORMAT")]
     quant: Quant,
-    /// Copy the checkpoint's tokenizer.json beside it
+    /// Copy the checkpoint's tokenizer.json beside it, and its chat template
     #[arg(long)]
     with_tokenizer: bool,
     /// No summary on stderr
@@ -44,18 +44,18 @@ enum Quant {
     /// 8.5 bits a number
     #[value(name = "q8_0")]
     Q8,
+    /// 5.5 bits a number where rows are a multiple of 32 long, as in the next two
+    #[value(name = "q5_0")]
+    Q5_0,
+    /// 5 bits a number; the embedding table 8.5
+    #[value(name = "q4_1")]
+    Q4_1,
+    /// 4.5 bits a number; the embedding table 8.5
+    #[value(name = "q4_0")]
+    Q4_0,
     /// 4.5 bits a number where rows are a multiple of 256 long, 8.5 elsewhere
     #[value(name = "q4_k")]
     Q4K,
-    /// 4.5 bits a number where rows are a multiple of 32 long; the embedding table 8.5
-    #[value(name = "q4_0")]
-    Q4_0,
-    /// 5 bits a number where rows are a multiple of 32 long; the embedding table 8.5
-    #[value(name = "q4_1")]
-    Q4_1,
-    /// 5.5 bits a number where rows are a multiple of 32 long; the embedding table 8.5
-    #[value(name = "q5_0")]
-    Q5_0,
 }
 
 impl From<Quant> for MatrixFormat {
@@ -84,14 +84,15 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
     }
     let source = Source::find(Some(path), args.quiet)?;
     let checkpoint = source.model(&Device::Cpu)?;
-    let tokenizer = args
-        .with_tokenizer
-        .then(|| source.tokenizer(&checkpoint.metadata))
-        .transpose()?;
-    let place = match &tokenizer {
-        Some(tokenizer) => place_of_tokenizer(&beside, tokenizer)?,
-        None => None,
+    let words = match args.with_tokenizer {
+        true => tokenizer_files(&source, &checkpoint.metadata)?,
+        false => Vec::new(),
     };
+    let place = |(name, content): (&str, Vec<u8>)| {
+        let place = place_of_tokenizer(&args.out.with_file_name(name), &content)?;
+        Ok(place.map(|place| (place, content)))
+    };
+    let words: Vec<_> = words.into_iter().map(place).collect::<Result<_>>()?;
     let (metadata, format) = (checkpoint.metadata, MatrixFormat::from(args.quant));
     let out = out.over("earlier export of this model", |old| is_earlier(old, &metadata))?;
     let mut tensors: Vec<(String, Tensor)> = Vec::with_capacity(checkpoint.tensors.len());
@@ -113,8 +114,8 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
     })?;
     let bytes = gguf_bytes(&metadata, &tensors, format)?;
     out.write(&bytes)?;
-    if let (Some(tokenizer), Some(place)) = (tokenizer, place) {
-        place.write(tokenizer.json())?;
+    for (place, content) in words.into_iter().flatten() {
+        place.write(&content)?;
     }
     if !args.quiet {
         let (before, after) = (grouped(source.size() as u64), grouped(bytes.len() as u64));
@@ -125,6 +126,14 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Names and contents of the files that hold a model's tokenizer and, if it holds conversations, its chat template.
+fn tokenizer_files(source: &Source, metadata: &Metadata) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let tokenizer = source.tokenizer(metadata)?;
+    let mut files = source.words()?.beside();
+    files.push((TOKENIZER, tokenizer.json().to_vec()));
+    Ok(files)
 }
 
 /// Whether a file is an export of the model at this step or an earlier one, which its checkpoint can make again.

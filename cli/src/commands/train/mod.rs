@@ -87,7 +87,7 @@ fn train(
         trainer = trainer.taught_by(teacher)?;
     }
     // The output folder is a model folder from the first checkpoint on.
-    if let Some(place) = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer())? {
+    if let Some(place) = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer().json())? {
         place.write(corpus.tokenizer().json())?;
         for (name, content) in corpus.beside()? {
             Output::claim::<&Path>(&args.out.join(name), &[])?
