@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use candle_core::Device;
 use drdiff_files::Output;
+use drdiff_generation::NetworkKind;
 use drdiff_model::{
     ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, TokenizerFiles,
-    WEIGHTS, Words, build, build_network, read_checkpoint, read_gguf, read_head,
+    WEIGHTS, Words, build, build_network, head_of, read_checkpoint, read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 
@@ -57,6 +58,18 @@ pub(crate) fn default_model() -> Option<PathBuf> {
     std::env::var_os(DEFAULT_MODEL)
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
+}
+
+/// What the model at a path can write; without a path, the one that [`Source::find`] takes.
+pub(crate) fn kind_of(path: Option<&Path>) -> NetworkKind {
+    let default = default_model();
+    match path.or(default.as_deref()) {
+        Some(path) => NetworkKind::at(path),
+        None => {
+            let head = BUNDLED.and_then(|bundled| head_of(bundled.weights));
+            head.map_or_else(NetworkKind::default, |head| NetworkKind::of(&head.config))
+        }
+    }
 }
 
 /// A model before it is parsed.

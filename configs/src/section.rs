@@ -67,6 +67,6 @@ impl Section for SweepConfig {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
-        self.plan().map(drop).map_err(|e| e.to_string())
+        self.plan(NetworkKind::default()).map(drop).map_err(|e| e.to_string())
     }
 }

@@ -17,7 +17,7 @@ use drdiff_evaluation::sweep::{
     SweepConfig, TEXTS, human_texts,
 };
 use drdiff_generation::settings::Configured;
-use drdiff_generation::{Choices, Engine};
+use drdiff_generation::{Choices, Engine, NetworkKind};
 use serde_json::{Value, json};
 
 fn config() -> SweepConfig {
@@ -60,7 +60,7 @@ fn engine() -> Engine {
 /// Runs a sweep until it is done or has written `limit` texts.
 fn run(folder: &Path, config: &SweepConfig, limit: usize) -> (Outcome, usize) {
     let (mut written, stop) = (0, AtomicBool::new(false));
-    let plan = config.plan().unwrap();
+    let plan = config.plan(NetworkKind::Masked).unwrap();
     let outcome = runner(folder, config).run(&mut engine(), &model(), &plan.cells, &stop, &mut |progress| {
         if let Progress::Text(_) = progress {
             written += 1;
@@ -74,7 +74,7 @@ fn run(folder: &Path, config: &SweepConfig, limit: usize) -> (Outcome, usize) {
 fn cells_come_in_order_and_impossible_ones_are_told() {
     let mut config = config();
     config.grid = grid(json!({ "steps": [4, 8], "block_size": [4, 8, 16] }));
-    let plan = config.plan().unwrap();
+    let plan = config.plan(NetworkKind::Masked).unwrap();
     let cells: Vec<_> = plan
         .cells
         .iter()
@@ -98,7 +98,7 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
     config.grid = grid(json!({
         "process": ["absorbing", "gaussian"], "solver": ["ddim", "dpmpp-2m"], "block_size": [4], "steps": [4],
     }));
-    let plan = config.plan().unwrap();
+    let plan = config.plan(NetworkKind::Masked).unwrap();
     assert_eq!(plan.cells.len(), 3);
     assert!(
         plan.left_out[0].reason.contains("no soft positions"),
@@ -107,7 +107,7 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
     );
 
     config.rows = vec![row(json!({ "solver": "sde", "block_size": 4 }))];
-    let told = config.plan().unwrap_err().to_string();
+    let told = config.plan(NetworkKind::Masked).unwrap_err().to_string();
     assert!(
         told.contains("rows.0") && told.contains("solver changes nothing"),
         "{told}"
@@ -118,7 +118,7 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
 fn corrections_are_steps_too() {
     let mut config = config();
     config.grid = grid(json!({ "corrections": [0, 2, 4], "block_size": [4], "steps": [4, 6] }));
-    let plan = config.plan().unwrap();
+    let plan = config.plan(NetworkKind::Masked).unwrap();
     let cells: Vec<_> = plan
         .cells
         .iter()
@@ -137,7 +137,7 @@ fn what_has_no_effect_or_no_sense_is_refused() {
     let told = |change: &dyn Fn(&mut SweepConfig)| {
         let mut config = config();
         change(&mut config);
-        config.plan().unwrap_err().to_string()
+        config.plan(NetworkKind::Masked).unwrap_err().to_string()
     };
     assert!(told(&|config| config.grid = grid(json!({ "compute": [1.5] }))).contains("`compute` is 1.5"));
     assert!(told(&|config| config.settings = chosen("seed", 9)).contains("seeds"));
@@ -155,7 +155,7 @@ fn blocks_beyond_the_context_are_left_out() {
     let mut config = config();
     config.settings = Configured(config.settings.0.with("tokens", 80));
     config.grid = grid(json!({ "block_size": [8, 80] }));
-    let mut plan = config.plan().unwrap();
+    let mut plan = config.plan(NetworkKind::Masked).unwrap();
     plan.fit("bundled", &mut engine());
     assert!(plan.cells.iter().all(|cell| cell.settings.block_size == 8));
     assert!(
@@ -188,7 +188,7 @@ fn a_killed_sweep_goes_on_and_equals_an_undisturbed_one() {
 
     let texts = |folder: &Path| {
         let runner = runner(folder, &config);
-        let cells = config.plan().unwrap().cells;
+        let cells = config.plan(NetworkKind::Masked).unwrap().cells;
         let of_cell = |cell| {
             runner
                 .texts(cell, &model())
@@ -226,7 +226,7 @@ fn noise_is_the_same_in_every_cell_and_batch() {
     };
     run(one.path(), &config, usize::MAX);
     run(many.path(), &batched, usize::MAX);
-    let cell = &config.plan().unwrap().cells[0];
+    let cell = &config.plan(NetworkKind::Masked).unwrap().cells[0];
     let slots = |folder: &Path, config: &SweepConfig| {
         let runner = runner(folder, config);
         let texts = runner.texts(cell, &model());
@@ -313,7 +313,7 @@ fn cells_with_enough_texts_are_compared_with_human_text() {
     let human = Human::new(&Letters, set.texts.iter().map(|text| text.text.as_str())).unwrap();
 
     let (runner, id) = (runner(dir.path(), &config), model());
-    let plan = config.plan().unwrap();
+    let plan = config.plan(NetworkKind::Masked).unwrap();
     let mut result = CellResult::new(&runner, &plan.cells[0], &id, None).unwrap();
     assert_eq!(result.row().reading.distances, None);
     result.measure(&human).unwrap();
@@ -329,7 +329,7 @@ fn a_finished_sweep_has_all_its_files_and_a_row_for_each_cell() {
     let dir = tempfile::tempdir().unwrap();
     let config = config();
     run(dir.path(), &config, usize::MAX);
-    let plan = config.plan().unwrap();
+    let plan = config.plan(NetworkKind::Masked).unwrap();
     let (runner, id, stop) = (runner(dir.path(), &config), model(), AtomicBool::new(false));
     let texts: Vec<_> = plan.cells.iter().flat_map(|cell| runner.texts(cell, &id)).collect();
     let mut judge = Constant(0);

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
-use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{Loaded, MappedFile, rms_norm};
 

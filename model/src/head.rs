@@ -13,9 +13,14 @@ pub const WEIGHTS: [&str; 2] = ["model.gguf", "model.safetensors"];
 /// Reads the description in the head of a weights file of this program; `None` if it is no such file.
 #[must_use]
 pub fn read_head(path: &Path) -> Option<Metadata> {
-    let file = MappedFile::open(path).ok()?;
-    match GgufHeader::read(&file) {
+    head_of(&MappedFile::open(path).ok()?)
+}
+
+/// The same of weights that are in memory.
+#[must_use]
+pub fn head_of(weights: &[u8]) -> Option<Metadata> {
+    match GgufHeader::read(weights) {
         Ok(header) => serde_json::from_str(header.get(gguf::METADATA_KEY)?.as_text()?).ok(),
-        Err(_) => serde_json::from_str(TensorFile::read(&file).ok()?.get(METADATA_KEY)?).ok(),
+        Err(_) => serde_json::from_str(TensorFile::read(weights).ok()?.get(METADATA_KEY)?).ok(),
     }
 }

@@ -38,7 +38,7 @@ pub use form::{Form, Local};
 pub use gguf::{
     GgufHeader, GgufList, GgufValue, MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as,
 };
-pub use head::{WEIGHTS, read_head};
+pub use head::{WEIGHTS, head_of, read_head};
 pub use import::{Imported, Precision, import_folder, import_gguf};
 pub use input::{Input, LastPrediction, Soft};
 pub use load::{Loading, build, build_network, build_scorer, require_fit};

@@ -56,12 +56,13 @@ impl Default for SweepConfig {
 }
 
 impl SweepConfig {
-    /// Checks everything that can be checked without a model, and returns the cells.
+    /// Checks everything that can be checked without a model, and returns the cells. `bundled` is what the model can write
+    /// that stands for [`BUNDLED`].
     ///
     /// # Errors
     /// [`SweepError::Config`] with the first problem: a number out of range, a setting without effect in `rows`, no
     /// cell left.
-    pub fn plan(&self) -> Result<Plan> {
+    pub fn plan(&self, bundled: NetworkKind) -> Result<Plan> {
         let refuse = |reason: &str| Err(SweepError::Config(reason.to_owned()));
         if !self.prompts.is_empty() && self.prompt_file.is_some() {
             return refuse("`prompts` and `prompt_file` are both given; keep one of them");
@@ -83,7 +84,7 @@ impl SweepConfig {
                 "`grid.{axis}` names a value twice; name each once"
             )));
         }
-        Plan::new(self)
+        Plan::new(self, bundled)
     }
 
     /// Tokens of a text at most.

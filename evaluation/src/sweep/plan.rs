@@ -35,7 +35,7 @@ pub struct Plan {
 impl Plan {
     /// The cells of `grid`, then those of `rows`. In a grid, what is impossible or the same as another cell is left out
     /// with its reason; rows were written one by one, so there it is an error.
-    pub(super) fn new(config: &SweepConfig) -> Result<Self> {
+    pub(super) fn new(config: &SweepConfig, bundled: NetworkKind) -> Result<Self> {
         let mut plan = Self {
             cells: Vec::new(),
             left_out: Vec::new(),
@@ -48,7 +48,7 @@ impl Plan {
                 let process = row.choices().over(base).process();
                 let without_effect = row.prune(process);
                 let ignored = !without_effect.is_empty();
-                match cell(&row, config)? {
+                match cell(&row, config, bundled)? {
                     Ok(cell) if !plan.cells.contains(&cell) => plan.cells.push(cell),
                     Ok(_) if ignored => without_effect
                         .iter()
@@ -71,7 +71,7 @@ impl Plan {
             if let Some((name, reason)) = row.prune(process).first() {
                 return Err(wrong(format!("{name} changes nothing, because {reason}; leave it out")));
             }
-            let cell = cell(&row, config)?.map_err(|left_out| wrong(left_out.reason))?;
+            let cell = cell(&row, config, bundled)?.map_err(|left_out| wrong(left_out.reason))?;
             if plan.cells.contains(&cell) {
                 return Err(wrong("an earlier cell has the same settings; leave it out".to_owned()));
             }
@@ -117,7 +117,7 @@ impl Plan {
 }
 
 /// The cell of a row, or why it cannot be. A number out of range is an error, for it is wrong in every combination.
-fn cell(row: &Row, config: &SweepConfig) -> Result<std::result::Result<Cell, LeftOut>> {
+fn cell(row: &Row, config: &SweepConfig, bundled: NetworkKind) -> Result<std::result::Result<Cell, LeftOut>> {
     let (base, model) = (&config.settings.0, row.model().unwrap_or(&config.model).to_owned());
     let out = |settings: Settings, reason: String| {
         let what = Cell {
@@ -127,7 +127,10 @@ fn cell(row: &Row, config: &SweepConfig) -> Result<std::result::Result<Cell, Lef
         .describe();
         Ok(Err(LeftOut { what, reason }))
     };
-    let kind = NetworkKind::at((model != BUNDLED).then_some(Path::new(&model)));
+    let kind = match model == BUNDLED {
+        true => bundled,
+        false => NetworkKind::at(Path::new(&model)),
+    };
     let settings = match row.choices().over(base).resolve(kind) {
         Ok(settings) => settings,
         Err(GenerationError::Solver(error @ SolverError::FixedOrder { .. })) => {

@@ -29,10 +29,9 @@ impl NetworkKind {
         }
     }
 
-    /// That of the weights at a path, by their heads; the bundled model's without a path.
+    /// That of the weights at a path, by their heads.
     #[must_use]
-    pub fn at(path: Option<&Path>) -> Self {
-        let Some(path) = path else { return Self::default() };
+    pub fn at(path: &Path) -> Self {
         if Pretrained::is_at(path) {
             return Self::Autoregressive;
         }

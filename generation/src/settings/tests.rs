@@ -207,12 +207,8 @@ fn a_network_is_of_one_kind_in_memory_and_in_a_folder() {
         };
         let path = dir.path().join(drdiff_model::WEIGHTS[1]);
         drdiff_model::save_checkpoint(&path, &metadata, &[]).unwrap();
-        assert_eq!(NetworkKind::at(Some(&path)), kind);
-        assert_eq!(NetworkKind::at(Some(dir.path())), kind);
+        assert_eq!(NetworkKind::at(&path), kind);
+        assert_eq!(NetworkKind::at(dir.path()), kind);
     }
-    assert_eq!(NetworkKind::at(None), NetworkKind::default());
-    assert_eq!(
-        NetworkKind::at(Some(&dir.path().join("nothing"))),
-        NetworkKind::default()
-    );
+    assert_eq!(NetworkKind::at(&dir.path().join("nothing")), NetworkKind::default());
 }

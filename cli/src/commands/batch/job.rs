@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff_generation::Engine;
 use drdiff_generation::batch::{Done, Input, Job, Manifest, Shard, Store, Survey, belongs_to_job};
-use drdiff_generation::{Engine, NetworkKind};
 use drdiff_kernels::device;
 
 use super::args::JobArgs;
@@ -23,7 +23,7 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
         ));
     };
     let chosen = args.sampler.choices(args.quiet)?;
-    let settings = chosen.resolve(NetworkKind::at(args.model.as_deref()))?;
+    let settings = chosen.resolve(kind_of(args.model.as_deref()))?;
     settings.check_steps()?;
     let shard = shard(args)?;
     let stop = interrupt::flag();

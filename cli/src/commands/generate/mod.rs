@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use drdiff_files::Output;
-use drdiff_generation::{Engine, Event, NetworkKind, Request, Settings, Task, shown};
+use drdiff_generation::{Engine, Event, Request, Settings, Task, shown};
 use drdiff_kernels::device;
 use drdiff_model::{ChatTemplate, Error, Message};
 
@@ -26,7 +26,7 @@ use view::{Place, View};
 
 use crate::exit::Exit;
 use crate::memory::peak_bytes;
-use crate::model::{Source, files_of};
+use crate::model::{Source, files_of, kind_of};
 use crate::output::{Out, remark, tell};
 use crate::sampler::unusual;
 use crate::{COMMIT, interrupt};
@@ -37,7 +37,7 @@ const REQUEST: u64 = 0;
 pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
     let outputs = Outputs::claim(&args)?;
-    let kind = NetworkKind::at(args.model.as_deref());
+    let kind = kind_of(args.model.as_deref());
     let settings = args.sampler.choices(args.quiet)?.resolve(kind)?;
     if !args.infill {
         settings.check_steps()?;

@@ -21,6 +21,7 @@ use models::Model;
 use progress::View;
 
 use crate::exit::{Exit, usage};
+use crate::model::kind_of;
 use crate::{COMMIT, interrupt, judge, settings};
 
 pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
             Runner::look(out)?;
         }
     }
-    let mut plan = config.plan()?;
+    let mut plan = config.plan(kind_of(None))?;
     let prompts = config.read_prompts()?;
     let device = device(args.device)?;
     let mut models = models::load(&mut plan, config.batch, &device, args.quiet)?;
