@@ -123,7 +123,12 @@ fn quick_and_frontier_contain_what_is_written_by_default() {
     for name in ["quick", "frontier"] {
         let mut inputs = Inputs::default();
         inputs.config(name);
-        let plan = inputs.resolve::<SweepConfig>().unwrap().value.plan().unwrap();
+        let plan = inputs
+            .resolve::<SweepConfig>()
+            .unwrap()
+            .value
+            .plan(drdiff_generation::NetworkKind::default())
+            .unwrap();
         let default = |cell: &Cell| {
             let settings = Settings {
                 tokens: cell.settings.tokens,

@@ -12,7 +12,7 @@ use drdiff_kernels::device;
 use super::args::JobArgs;
 use super::progress::{End, View};
 use crate::exit::{Exit, usage};
-use crate::model::Source;
+use crate::model::{Source, kind_of};
 use crate::output::{counted, grouped, remark};
 use crate::{COMMIT, interrupt};
 
