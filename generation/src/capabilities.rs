@@ -5,9 +5,11 @@ use drdiff_model::{Head, Mask, ModelConfig};
 
 use crate::{Error, Request, Result, Task};
 
-/// Refuses what the network of this shape cannot do.
-pub(crate) fn check(request: &Request, config: &ModelConfig) -> Result<()> {
+/// Refuses what the network of this shape cannot do; the tokens that the request writes at most, and the size of its blocks.
+pub(crate) fn check(request: &Request, config: &ModelConfig) -> Result<(usize, usize)> {
+    let sizes = request.check(config.context, config.vocab)?;
     let settings = &request.settings;
+    settings.compute.check(config)?;
     let refuse = |what: &str, remedy: &str| {
         Err(Error::Incapable {
             what: what.to_owned(),
@@ -51,5 +53,10 @@ pub(crate) fn check(request: &Request, config: &ModelConfig) -> Result<()> {
             "leave the plan out",
         );
     }
-    Ok(())
+    let (asked, has) = (settings.attention, config.attention.plan);
+    let retrieves = |plan| plan == PlanKind::Retrieval;
+    match asked.filter(|asked| retrieves(*asked) != retrieves(has)) {
+        Some(asked) => Err(Error::Plan { asked, has }),
+        None => Ok(sizes),
+    }
 }

@@ -7,16 +7,16 @@ use drdiff_kernels::{Rotary, TilePlan};
 use drdiff_model::Network;
 
 use crate::Result;
-use crate::part::Plan;
+use crate::step_plan::Visible;
 
-/// A text in a pass: one for each view of a job.
+/// A text in a pass: one for each view.
 #[derive(Clone)]
 pub(crate) struct Member {
     /// Rows that it has in the pass.
     pub(crate) len: usize,
     /// Index of the first of them in the whole text.
     pub(crate) position: i64,
-    pub(crate) plan: Plan,
+    pub(crate) visible: Visible,
     /// Where its memory is, if other texts have theirs beside it.
     pub(crate) place: Option<Place>,
 }
@@ -25,14 +25,14 @@ impl Member {
     /// Whether one call of attention can serve both.
     fn joins(&self, other: &Self) -> bool {
         let shared = |(a, b): (&Place, &Place)| a.shares(b);
-        let alike = self.len == other.len && self.plan.blocks == other.plan.blocks;
+        let alike = self.len == other.len && self.visible.blocks == other.visible.blocks;
         alike && self.place.as_ref().zip(other.place.as_ref()).is_some_and(shared)
     }
 
     /// Whether it reads and writes what `other` does: a later step of the same block.
     fn repeats(&self, other: &Self) -> bool {
         let place = (self.position, &self.place) == (other.position, &other.place);
-        place && self.plan.reads.shares(&other.plan.reads)
+        place && self.visible.reads.shares(&other.visible.reads)
     }
 
     fn positions(&self) -> Vec<i64> {
@@ -60,7 +60,7 @@ impl Group {
         let positions: Vec<Vec<i64>> = members.iter().map(Member::positions).collect();
         let places: Vec<Place> = members.iter().filter_map(|member| member.place.clone()).collect();
         // Texts in a bank read tiles, and only they join.
-        let tiles = |member: &Member| match &member.plan.reads {
+        let tiles = |member: &Member| match &member.visible.reads {
             Reads::Tiles(plan) => Some(plan.clone()),
             Reads::Trees { .. } | Reads::Causal(_) => None,
         };
@@ -82,16 +82,16 @@ impl Group {
 
     /// Its segment; `past` is that of its first text.
     fn segment<'a>(&'a self, past: Past<'a>) -> Segment<'a> {
-        let Member { len, plan, .. } = &self.members[0];
+        let Member { len, visible, .. } = &self.members[0];
         let (reads, past) = match &self.cohort {
-            None => (plan.reads.clone(), past),
+            None => (visible.reads.clone(), past),
             Some(cohort) => (Reads::Tiles(cohort.plan().clone()), Past::Cohort(cohort)),
         };
         Segment {
             batch: self.members.len(),
             len: *len,
-            plan: LayerPlans::from(reads).in_blocks(plan.blocks.clone()),
-            units: plan.units.clone(),
+            plan: LayerPlans::from(reads).in_blocks(visible.blocks.clone()),
+            units: visible.units.clone(),
             rotary: &self.rotary,
             past: Some(past),
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{AddAssign, Range};
 use std::str::FromStr;
 
-use drdiff_model::ModelConfig;
+use drdiff_model::{ModelConfig, Rows};
 use drdiff_routing::{ComputeReport, RouterKind, RoutingConfig};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -216,17 +216,15 @@ impl RoutedCompute {
     }
 }
 
-/// Where the rows of a request lie in a pass.
+/// Where the rows of a view of a text lie in a pass.
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
     pub(crate) rows: Range<usize>,
     /// First row of the block; the end of `rows` if the pass takes in clean tokens only.
     pub(crate) block: usize,
     pub(crate) groups: Range<usize>,
-    /// Rows in those groups.
-    pub(crate) routed: usize,
-    /// Rows of the block that are predicted.
-    pub(crate) read: usize,
+    /// The rows by what the network does with them, but for how often experts ran.
+    pub(crate) counts: Rows,
     pub(crate) share: f64,
 }
 
@@ -237,13 +235,13 @@ impl Span {
             share: self.share,
             clean: self.block - self.rows.start,
             // A row that predicts the next token is a clean one.
-            settled: (self.rows.end - self.block).saturating_sub(self.read),
-            open: self.read,
+            settled: (self.rows.end - self.block).saturating_sub(self.counts.open),
+            open: self.counts.open,
             ..PassCompute::default()
         };
         for (layer, account) in report.layers().iter().enumerate() {
             let rows = match layer + 1 == config.layers {
-                true => self.read,
+                true => self.counts.open,
                 false => self.rows.len(),
             };
             let rows = rows as u64;
