@@ -165,7 +165,7 @@ fn evidence(network: &Network, tokens: &[u32], block: &[Option<u32>], last: Opti
     };
     let tables = network.tables(None).unwrap();
     let hidden = network
-        .forward(&tables, &input, &mut [segment], &mut ComputeReport::default())
+        .hidden(&tables, &input, &mut [segment], &mut ComputeReport::default())
         .unwrap();
     network.evidence(&hidden).unwrap().tensor().clone()
 }

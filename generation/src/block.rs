@@ -1,19 +1,11 @@
 //! The block of a sequence that is denoised.
 
 use drdiff_kernels::Noise;
+use drdiff_model::LastRow;
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table};
 
 use crate::compute::difficulty;
 use crate::{Request, Result, Task};
-
-/// The last prediction of a position.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    /// The data prediction, `[embed]`.
-    pub(crate) x_hat: Vec<f64>,
-    /// Its entropy as a share of the largest possible; 0 if no router reads it.
-    pub(crate) entropy: f32,
-}
 
 /// A block, and what the last step found of it.
 pub(crate) struct Block {
@@ -21,7 +13,7 @@ pub(crate) struct Block {
     pub(crate) number: usize,
     pub(crate) run: BlockRun,
     /// What the last step predicted, by position, for self-conditioning.
-    pub(crate) predictions: Vec<Option<Known>>,
+    pub(crate) predictions: Vec<Option<LastRow>>,
     /// How hard the last prediction found the open positions, in `[0, 1]`.
     pub(crate) difficulty: f64,
 }
@@ -66,7 +58,7 @@ impl Block {
     pub(crate) fn remember(&mut self, prediction: &Prediction, entropies: &[f32]) {
         let data = prediction.data.chunks_exact(self.run.state().dim).enumerate();
         for (position, (at, x_hat)) in self.run.open().into_iter().zip(data) {
-            self.predictions[position] = Some(Known {
+            self.predictions[position] = Some(LastRow {
                 x_hat: x_hat.to_vec(),
                 entropy: entropies.get(at).copied().unwrap_or_default(),
             });

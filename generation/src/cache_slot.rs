@@ -1,10 +1,9 @@
 //! The memory of a sequence in the network, and the clean tokens on their way into it.
 
-use drdiff_attention::{KvCache, PassLayout, PlanKind};
-use drdiff_model::{Network, Tokenizer};
+use drdiff_attention::{KvCache, LayerPlans, PassLayout};
+use drdiff_model::{CachePool, CacheSizes, DenoisingNetwork, Tokenizer, Visible};
 
-use crate::banks::Banks;
-use crate::step_plan::{Predicts, StepPlan, Visible};
+use crate::step_plan::{Predicts, StepPlan};
 use crate::{Request, Result, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
@@ -52,17 +51,17 @@ impl CacheSlot {
     pub(crate) fn new(
         request: &Request,
         (budget, block_size): (usize, usize),
-        network: &Network,
+        network: &dyn DenoisingNetwork,
         tokenizer: &Tokenizer,
-        banks: &mut Banks,
+        pool: &mut CachePool,
     ) -> Result<Self> {
-        let config = network.config();
+        let (spec, can) = (network.spec(), network.spec().capabilities);
         let (mut clean, canvas) = match &request.task {
             Task::Continue(prompt) => (prompt.ids.clone(), budget),
             Task::Infill(canvas) => (Vec::new(), canvas.len()),
         };
         let prompt = clean.len();
-        let next_token = config.next_token && block_size == 1 && matches!(request.task, Task::Continue(_));
+        let next_token = can.next_token && block_size == 1 && matches!(request.task, Task::Continue(_));
         if next_token {
             // There is always a row before the first token.
             let first = match tokenizer.adds_start() {
@@ -72,31 +71,23 @@ impl CacheSlot {
             };
             clean.splice(0..0, first);
         }
-        let (pass, text) = (PREFILL.max(block_size) + block_size, clean.len() + canvas);
-        // Who names a plan wants it in all layers, wherever the model has its own.
-        let asked = request.settings.attention;
-        let plan = asked.map_or_else(|| config.attention.plan_of_all(), Ok)?;
-        let mut cache = || match plan {
-            // A block, the one before it and what both see lie within the distances known from training.
-            PlanKind::Dense => {
-                let window = config.context.saturating_sub(2 * block_size).max(1);
-                banks.cache(network, (window, pass))
-            }
-            PlanKind::LengthAdaptive => Ok(network.length_adaptive_cache(block_size, pass, text)?),
-            PlanKind::Retrieval => Ok(network.retrieval_cache(block_size, pass, text)?),
-            PlanKind::Tree => Ok(network.tree_cache(block_size, pass, text)?),
+        let sizes = CacheSizes {
+            block_size,
+            pass: PREFILL.max(block_size) + block_size,
+            text: clean.len() + canvas,
         };
+        let mut cache = || network.cache(request.settings.attention, sizes, pool);
         let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
         Ok(Self {
             cache: cache()?,
             unprompted: guided.then(cache).transpose()?,
             prompt,
-            absorbed: config.vocab as u32,
+            absorbed: spec.vocab as u32,
             left: clean.len(),
             clean,
             position: 0,
             block_size,
-            causal: config.causal_context,
+            causal: can.causal_context,
             next_token,
             visible: None,
             retrieved: Vec::new(),
@@ -145,8 +136,7 @@ impl CacheSlot {
         let visible = match &self.visible {
             Some((known, visible)) if *known == layout => visible.clone(),
             _ => Visible {
-                reads: self.cache.plan(layout)?,
-                blocks: layout.blocks().into(),
+                plan: LayerPlans::from(self.cache.plan(layout)?).in_blocks(layout.blocks()),
                 units: self.cache.units(layout)?,
             },
         };

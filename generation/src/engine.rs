@@ -1,7 +1,7 @@
 //! The engine: a queue of requests and one `step` that moves all active ones on.
 
 use candle_core::DType;
-use drdiff_model::{Head, Network, Tokenizer};
+use drdiff_model::{CachePool, DenoisingNetwork, Tokenizer};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::Table;
 use rayon::prelude::*;
@@ -33,24 +33,30 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Vocabulary`] if the tokenizer is not the network's; or the embedding table cannot be read.
-    pub fn new(network: Network, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
-        let (has, needs) = (tokenizer.vocab_size(), network.config().vocab);
+    pub fn new(network: impl DenoisingNetwork + 'static, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
+        let (has, needs) = (tokenizer.vocab_size(), network.spec().vocab);
         // The tables of other people's models may be padded.
-        let fits = match network.config().head {
-            Head::Evidence => has == needs,
-            Head::Tied | Head::Separate => tokenizer.fits(needs),
+        let fits = match network.spec().capabilities.soft {
+            true => has == needs,
+            false => tokenizer.fits(needs),
         };
         if !fits {
             return Err(Error::Vocabulary { has, needs });
         }
-        let table = match network.config().head {
-            Head::Evidence => Table::new(rows(&network)?, network.config().embed)?,
+        let table = match network.unit_rows()? {
+            Some(rows) => {
+                let rows = rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                Table::new(rows, network.spec().embed)?
+            }
             // Of networks that read no evidence a solver knows the length of the vocabulary alone.
-            Head::Tied | Head::Separate => Table::new(vec![0.0; needs], 1)?,
+            None => Table::new(vec![0.0; needs], 1)?,
         };
         Ok(Self {
             scheduler: Scheduler::new(capacity.max(1)),
-            runner: Runner::new(network, capacity.max(1)),
+            runner: Runner {
+                network: Box::new(network),
+                pool: CachePool::new(capacity.max(1)),
+            },
             tokenizer,
             table,
             shows_experts: false,
@@ -70,8 +76,8 @@ impl Engine {
     }
 
     /// The network.
-    pub fn network(&self) -> &Network {
-        &self.runner.network
+    pub fn network(&self) -> &dyn DenoisingNetwork {
+        self.runner.network.as_ref()
     }
 
     /// The tokenizer.
@@ -96,12 +102,12 @@ impl Engine {
 
     /// The beginning of the text of a request.
     fn admit(&mut self, request: Request) -> Result<Entry> {
-        let Runner { network, banks, .. } = &mut self.runner;
-        let sizes = check(&request, network.config())?;
+        let Runner { network, pool } = &mut self.runner;
+        let sizes = check(&request, network.spec())?;
         let words = (&self.tokenizer, &self.table);
-        let sequence = Sequence::new(request, sizes, network.config(), words, self.shows_predictions)?;
+        let sequence = Sequence::new(request, sizes, network.spec(), words, self.shows_predictions)?;
         Ok(Entry {
-            slot: CacheSlot::new(&sequence.request, sizes, network, &self.tokenizer, banks)?,
+            slot: CacheSlot::new(&sequence.request, sizes, network.as_ref(), &self.tokenizer, pool)?,
             meter: Meter::default(),
             sequence,
         })
@@ -143,8 +149,8 @@ impl Engine {
                 Predicts::Nothing => 0,
                 Predicts::Block | Predicts::NextToken => sequence.block.len(),
             };
-            let config = self.runner.network.config();
-            let cost = meter.count(plan, (&outcome.spans, denoised), &report, config);
+            let network = self.runner.network.as_ref();
+            let cost = meter.count(plan, (&outcome.spans, denoised), &report, network);
             came.push((sequence, slot.passed(plan).map(|()| outcome.views), cost));
         }
         // Drawing tokens costs more than a small network: texts are drawn side by side.
@@ -155,9 +161,4 @@ impl Engine {
         self.scheduler.turn(steps, &self.tokenizer, &mut events);
         Ok(events)
     }
-}
-
-/// Unit embeddings, row after row.
-fn rows(network: &Network) -> Result<Vec<f32>> {
-    Ok(network.head_rows()?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }

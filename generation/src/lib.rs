@@ -4,12 +4,10 @@
 //! callers of this library. [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
 //! happened. Everything else (a command line, a batch job, a server) drives that `step`.
 
-mod banks;
 pub mod batch;
 mod block;
 mod cache_slot;
 mod capabilities;
-mod cohorts;
 mod compute;
 mod engine;
 mod error;
@@ -22,6 +20,7 @@ mod runner;
 mod scheduler;
 mod sequence;
 pub mod settings;
+mod span;
 mod step_plan;
 mod stop;
 mod text;

@@ -1,11 +1,10 @@
 //! What a text has cost.
 
-use drdiff_attention::retrieval::Units;
-use drdiff_model::{ModelConfig, Rows};
+use drdiff_model::DenoisingNetwork;
 use drdiff_routing::ComputeReport;
 
-use crate::compute::Span;
 use crate::sequence::Sequence;
+use crate::span::Span;
 use crate::step_plan::StepPlan;
 use crate::{Output, PassCompute, RoutedCompute, StopReason};
 
@@ -28,19 +27,11 @@ impl Meter {
         plan: &StepPlan,
         (spans, canvas): (&[Span], usize),
         report: &ComputeReport,
-        config: &ModelConfig,
+        network: &dyn DenoisingNetwork,
     ) -> PassCompute {
         let mut cost = PassCompute::default();
-        let units: Option<&Units> = plan.visible.units.as_deref();
         for span in spans {
-            let mut view = span.cost(report, config);
-            let rows = Rows {
-                taken: view.taken.iter().sum(),
-                ..span.counts
-            };
-            view.flops = rows.flops(config, &plan.visible.reads, units);
-            view.scoring_flops = config.scoring_flops(units);
-            cost.add(view);
+            cost.add(span.cost(report, network, &plan.visible));
         }
         self.nfe += spans.len();
         self.canvas += canvas;

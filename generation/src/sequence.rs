@@ -1,7 +1,7 @@
 //! A text that is written: what was asked for, the block that is denoised, and the text behind it.
 
 use drdiff_kernels::entropy_shares;
-use drdiff_model::{ModelConfig, Tokenizer};
+use drdiff_model::{NetworkSpec, Tokenizer};
 use drdiff_routing::RoutingConfig;
 use drdiff_solver::{Prediction, StepReport, Table, guide};
 
@@ -27,17 +27,17 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// The beginning of the text of `request`, which writes at most `budget` tokens in blocks of `block_size` with a network of
-    /// this shape.
+    /// this kind.
     pub(crate) fn new(
         request: Request,
         (budget, block_size): (usize, usize),
-        config: &ModelConfig,
+        spec: &NetworkSpec,
         (tokenizer, table): (&Tokenizer, &Table),
         shows_predictions: bool,
     ) -> Result<Self> {
         let settings = &request.settings;
         // Experts of the last layer choose among the rows that are read: in writing all that were in training.
-        let routes = config.routing.routed_layers(config.layers).next().is_some();
+        let routes = spec.routing.routed_layers(spec.layers).next().is_some();
         let predicts_all = shows_predictions || settings.self_condition || routes;
         let whole = vec![None; block_size];
         let canvas = match &request.task {
@@ -53,7 +53,7 @@ impl Sequence {
             committed: 0,
             predicts_all,
             reads_entropy: settings.compute == Compute::Auto
-                || (settings.self_condition && config.routing.reads_entropy()),
+                || (settings.self_condition && spec.routing.reads_entropy()),
             request,
         })
     }

@@ -1,10 +1,6 @@
 //! What the next pass reads of a sequence.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use drdiff_attention::Reads;
-use drdiff_attention::retrieval::Units;
+use drdiff_model::Visible;
 
 /// The rows that a sequence has in the next pass, and what they read.
 pub(crate) struct StepPlan {
@@ -26,16 +22,6 @@ pub(crate) enum Predicts {
     Block,
     /// The one position of the block, from the row of the token before it.
     NextToken,
-}
-
-/// What the rows of a pass see.
-#[derive(Clone)]
-pub(crate) struct Visible {
-    pub(crate) reads: Reads,
-    /// The blocks of the rows.
-    pub(crate) blocks: Arc<[Range<usize>]>,
-    /// Which rows choose chunks together, if the network retrieves.
-    pub(crate) units: Option<Arc<Units>>,
 }
 
 impl StepPlan {

@@ -38,7 +38,7 @@ pub fn next_token_nats(network: &Network, ids: &[u32], from: usize) -> Result<Ve
     let rows = Tensor::arange(from as u32 - 1, read.len() as u32, device)?;
     let input = Input::discrete(Tensor::from_slice(read, read.len(), device)?).reading(rows);
     let tables = network.tables(None)?;
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
+    let hidden = network.hidden(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
     let evidence = network.evidence(&hidden)?;
     let mut nats = Vec::with_capacity(ids.len() - from);
     for (part, tokens) in ids[from..].chunks(ROWS).enumerate() {

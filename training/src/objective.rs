@@ -191,7 +191,7 @@ fn counted(
         rotary: layout.rotary,
         past: None,
     };
-    Ok(network.forward(tables, &rows.input, &mut [segment], report)?)
+    Ok(network.hidden(tables, &rows.input, &mut [segment], report)?)
 }
 
 /// Evidence `y + g` at the open rows.

@@ -174,7 +174,7 @@ impl Trial {
         let tables = self.network.tables(Some(tape))?;
         let hidden = self
             .network
-            .forward(&tables, &input, &mut [segment], &mut Default::default())?;
+            .hidden(&tables, &input, &mut [segment], &mut Default::default())?;
         let weights = Tensor::full((rows as f32).recip(), rows, device)?;
         let evidence = self.network.evidence(&hidden)?;
         let (value, _) = evidence.cross_entropy(tables.head(), self.network.bias(), &ids, &weights, None)?;

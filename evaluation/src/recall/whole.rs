@@ -152,7 +152,7 @@ fn whole(network: &Network, text: &[u32], positions: Range<usize>) -> Result<Pre
     let rows = Tensor::arange(positions.start as u32, positions.end as u32, device)?;
     let input = Input::discrete(Tensor::from_slice(text, len, device)?).reading(rows);
     let tables = network.tables(None)?;
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut Default::default())?;
+    let hidden = network.hidden(&tables, &input, &mut [segment], &mut Default::default())?;
     Ok(Predicted {
         logits: network.logits(network.evidence(&hidden)?.tensor())?,
         retrieved: Vec::new(),

@@ -62,7 +62,7 @@ impl Original {
         let tables = self.network.tables(None)?;
         let hidden = self
             .network
-            .forward(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
+            .hidden(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
         let h = self.network.evidence(&hidden)?.tensor().clone();
         Ok(Taught {
             h: h.index_select(&vector(&guided.rows)?, 0)?,

@@ -140,7 +140,7 @@ fn rows(network: &Network, window: &[u32]) -> Tensor {
     };
     let input = Input::discrete(Tensor::from_slice(window, LEN, &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut ComputeReport::default());
+    let hidden = network.hidden(&tables, &input, &mut [segment], &mut ComputeReport::default());
     network.evidence(&hidden.unwrap()).unwrap().tensor().clone()
 }
 

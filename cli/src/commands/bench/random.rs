@@ -129,7 +129,7 @@ fn time(
             rotary: &rotary,
             past: None,
         };
-        let hidden = network.forward(&network.tables(None)?, &input, &mut [segment], &mut Default::default())?;
+        let hidden = network.hidden(&network.tables(None)?, &input, &mut [segment], &mut Default::default())?;
         network.logits(network.evidence(&hidden)?.tensor())?;
         Ok(())
     })?;
