@@ -10,7 +10,7 @@ use drdiff_diffusion::Level;
 use drdiff_kernels::embedding;
 use drdiff_routing::{Groups, Read};
 
-use crate::{Input, LastPrediction, ModelConfig, Network, Result, Rows, Soft, Tables};
+use crate::{Input, LastPrediction, Network, NetworkSpec, Result, Rows, Soft, Tables};
 
 /// What the rows of a text see.
 #[derive(Debug, Clone)]
@@ -122,13 +122,15 @@ impl TokenBatch {
         }
     }
 
-    /// One text that is read whole: `index` are its tokens, or `vocab` for absorbed positions; logits are asked at the rows
-    /// `asked`.
+    /// One text that is read from its beginning by a network without routed experts: `index` are its tokens, or the vocabulary's
+    /// size for absorbed positions; logits are asked at the rows `asked`. Nothing is said of its noise.
     #[must_use]
-    pub fn text(config: &ModelConfig, index: &[u32], visible: Visible, asked: Range<usize>) -> Self {
-        let mut batch = Self::new(config.vocab, config.embed);
-        batch.segment(0, visible, |batch| index.iter().for_each(|token| batch.token(*token)));
-        batch.asked.extend(asked.map(|row| row as u32));
+    pub fn text(spec: &NetworkSpec, index: &[u32], visible: Visible, asked: Range<usize>) -> Self {
+        let mut batch = Self::new(spec.vocab, spec.embed);
+        batch.segment(0, visible, |batch| {
+            batch.index.extend_from_slice(index);
+            batch.asked.extend(asked.map(|row| row as u32));
+        });
         batch
     }
 
@@ -213,6 +215,18 @@ impl TokenBatch {
         self.wants_data
     }
 
+    /// What each row enters as: a token, the vocabulary's size for an absorbed position, and more than that for a soft one.
+    #[must_use]
+    pub fn index(&self) -> &[u32] {
+        &self.index
+    }
+
+    /// The rows whose logits are wanted, in the order of the answers.
+    #[must_use]
+    pub fn asked(&self) -> &[u32] {
+        &self.asked
+    }
+
     /// The texts.
     #[must_use]
     pub fn segments(&self) -> &[TokenSegment] {
@@ -233,9 +247,11 @@ impl TokenBatch {
         let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
         let mut input = Input::discrete(vector(&self.index)?);
         input.groups = self.groups.clone();
-        input.read = match self.asked.is_empty() {
-            true => Read::Nothing,
-            false => Read::Rows(vector(&self.asked)?),
+        input.read = match self.asked.len() {
+            0 => Read::Nothing,
+            // The way of single rows is that of rows that are named.
+            many if many > 1 && (0..rows as u32).eq(self.asked.iter().copied()) => Read::All,
+            _ => Read::Rows(vector(&self.asked)?),
         };
         if !self.soft.rest.is_empty() {
             input.soft = Some(self.soft.place(self.embed, tables, device)?);
@@ -251,7 +267,9 @@ impl TokenBatch {
                 place: Tensor::from_slice(&self.place, rows, device)?,
             });
         }
-        input.mean_signal = network.mean_signal(&self.signal)?;
+        if !self.signal.is_empty() {
+            input.mean_signal = network.mean_signal(&self.signal)?;
+        }
         Ok(input)
     }
 }

@@ -120,6 +120,26 @@ pub trait DenoisingNetwork {
     fn flops(&self, rows: &Rows, visible: &Visible) -> (u64, u64);
 }
 
+impl Network {
+    /// [`DenoisingNetwork::forward`] up to evidence `y + g`, `[asked, embed]` in the network's dtype.
+    pub(crate) fn read(
+        &self,
+        batch: &TokenBatch,
+        caches: &mut [&mut KvCache],
+        pool: &mut CachePool,
+        report: &mut ComputeReport,
+    ) -> Result<Option<Tensor>> {
+        let tables = self.tables(None)?;
+        let mut segments = pool.segments(batch, caches, self)?;
+        let input = batch.place(self, &tables)?;
+        let hidden = self.hidden(&tables, &input, &mut segments, report)?;
+        if input.read.is_nothing() {
+            return Ok(None);
+        }
+        Ok(Some(self.posterior(&hidden, &input)?.tensor().clone()))
+    }
+}
+
 impl DenoisingNetwork for Network {
     fn spec(&self) -> &NetworkSpec {
         self.spec()
@@ -158,14 +178,10 @@ impl DenoisingNetwork for Network {
         pool: &mut CachePool,
         report: &mut ComputeReport,
     ) -> Result<Option<NetworkOutput>> {
-        let tables = self.tables(None)?;
-        let mut segments = pool.segments(batch, caches, self)?;
-        let input = batch.place(self, &tables)?;
-        let hidden = self.hidden(&tables, &input, &mut segments, report)?;
-        if input.read.is_nothing() {
+        let Some(evidence) = self.read(batch, caches, pool, report)? else {
             return Ok(None);
-        }
-        let logits = self.logits(self.posterior(&hidden, &input)?.tensor())?;
+        };
+        let logits = self.logits(&evidence)?;
         let data = batch.wants_data().then(|| self.data_prediction(&logits)).transpose()?;
         Ok(Some(NetworkOutput { logits, data }))
     }

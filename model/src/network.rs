@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
-use drdiff_attention::{Bank, CacheShape, Segment, beside};
+use drdiff_attention::{Segment, beside};
 use drdiff_kernels::{Builder, Init, Params, PlainLayers, Tape, Value, embedding, softmax};
 use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
@@ -29,6 +29,12 @@ impl Hidden {
     #[must_use]
     pub fn routings(&self) -> &[(usize, Routing)] {
         &self.routings
+    }
+
+    /// [`Hidden::routings`].
+    #[must_use]
+    pub fn into_routings(self) -> Vec<(usize, Routing)> {
+        self.routings
     }
 
     /// The mean of the routers' auxiliary losses, a scalar; `None` if no routed expert ran.
@@ -170,24 +176,6 @@ impl Network {
     /// The dtype that activations have.
     pub fn dtype(&self) -> DType {
         self.dtype
-    }
-
-    /// Memory for `seats` texts that see `window` committed positions and take passes of up to `pass` positions.
-    ///
-    /// # Errors
-    /// If the memory cannot be had.
-    pub fn bank(&self, (window, pass): (usize, usize), seats: usize) -> Result<Arc<Bank>> {
-        Ok(Bank::new(self.cache_shape(), (window, pass), seats)?)
-    }
-
-    pub(crate) fn cache_shape(&self) -> CacheShape<'_> {
-        CacheShape {
-            layers: self.config.layers,
-            kv_heads: self.config.kv_heads,
-            head_dim: self.config.head_dim,
-            dtype: self.dtype,
-            device: self.device(),
-        }
     }
 
     /// Rows whose products with evidence are logits, `[vocab, embed]` f32; unit rows `e(x)` in networks that read evidence.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drdiff_attention::{Bank, Cohort, KvCache, LayerPlans, Past, Place, Reads, Segment};
+use drdiff_attention::{Bank, CacheShape, Cohort, KvCache, LayerPlans, Past, Place, Reads, Segment};
 use drdiff_kernels::{Rotary, TilePlan};
 
 use crate::batch::Visible;
@@ -95,6 +95,26 @@ impl Group {
             units: visible.units.clone(),
             rotary: &self.rotary,
             past,
+        }
+    }
+}
+
+impl Network {
+    /// Memory for `seats` texts that see `window` committed positions and take passes of up to `pass` positions.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn bank(&self, (window, pass): (usize, usize), seats: usize) -> Result<Arc<Bank>> {
+        Ok(Bank::new(self.cache_shape(), (window, pass), seats)?)
+    }
+
+    pub(crate) fn cache_shape(&self) -> CacheShape<'_> {
+        CacheShape {
+            layers: self.config().layers,
+            kv_heads: self.config().kv_heads,
+            head_dim: self.config().head_dim,
+            dtype: self.dtype(),
+            device: self.device(),
         }
     }
 }
