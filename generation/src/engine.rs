@@ -12,7 +12,6 @@ use crate::meter::Meter;
 use crate::runner::Runner;
 use crate::scheduler::{Entry, Scheduler};
 use crate::sequence::Sequence;
-use crate::step_plan::Predicts;
 use crate::{Error, Event, Prompt, Request, Result, Settings, Task};
 
 /// Writes many texts at a time with one network.
@@ -145,12 +144,8 @@ impl Engine {
         let mut came = Vec::with_capacity(plans.len());
         for ((entry, plan), outcome) in entries.iter_mut().zip(&plans).zip(outcomes) {
             let Entry { sequence, slot, meter } = entry;
-            let denoised = match plan.predicts {
-                Predicts::Nothing => 0,
-                Predicts::Block | Predicts::NextToken => sequence.block.len(),
-            };
             let network = self.runner.network.as_ref();
-            let cost = meter.count(plan, (&outcome.spans, denoised), &report, network);
+            let cost = meter.count((&*sequence, plan), &outcome.rows, &report, network);
             came.push((sequence, slot.passed(plan).map(|()| outcome.views), cost));
         }
         // Drawing tokens costs more than a small network: texts are drawn side by side.

@@ -20,7 +20,6 @@ mod runner;
 mod scheduler;
 mod sequence;
 pub mod settings;
-mod span;
 mod step_plan;
 mod stop;
 mod text;

@@ -2,19 +2,18 @@
 
 use candle_core::Tensor;
 use drdiff_attention::KvCache;
-use drdiff_model::{BlockRow, CachePool, DenoisingNetwork, TokenBatch};
+use drdiff_model::{BlockRow, CachePool, DenoisingNetwork, TokenBatch, TokenSegment};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{BlockRun, Prediction};
 
 use crate::Result;
 use crate::block::Block;
 use crate::scheduler::Entry;
-use crate::span::Span;
 use crate::step_plan::{Predicts, StepPlan};
 
 /// What a pass said of a text: where its rows were, and the predictions of its open positions, view by view.
 pub(crate) struct Outcome {
-    pub(crate) spans: Vec<Span>,
+    pub(crate) rows: Vec<TokenSegment>,
     pub(crate) views: Vec<Prediction>,
 }
 
@@ -34,12 +33,11 @@ impl Runner {
     ) -> Result<Vec<Outcome>> {
         let spec = self.network.spec();
         let mut batch = TokenBatch::new(spec.vocab, spec.embed);
-        let mut spans = Vec::with_capacity(entries.len());
         for (entry, plan) in entries.iter().zip(plans) {
             let Entry { sequence, slot, .. } = entry;
             let share = sequence.share(&spec.routing);
             let position = slot.position();
-            let own = plan.views().map(|clean| {
+            for clean in plan.views() {
                 let segment = batch.segment(position, plan.visible.clone(), |batch| {
                     clean.iter().for_each(|token| batch.token(*token));
                     match plan.predicts {
@@ -51,22 +49,19 @@ impl Runner {
                 if sequence.reads_data() && plan.predicts == Predicts::Block {
                     segment.counts.data = segment.counts.open;
                 }
-                Span::new(segment, clean.len(), share)
-            });
-            spans.push(own.collect::<Vec<Span>>());
+            }
         }
-        if entries.iter().any(|entry| entry.sequence.reads_data()) {
-            batch.want_data();
-        }
+        batch.wants_data = entries.iter().any(|entry| entry.sequence.reads_data());
         let mut caches: Vec<&mut KvCache> = entries.iter_mut().flat_map(|entry| entry.slot.caches()).collect();
         let said = self.network.forward(&batch, &mut caches, &mut self.pool, report)?;
-        let mut first = 0;
-        let mut outcomes = Vec::with_capacity(spans.len());
-        for ((entry, plan), spans) in entries.iter().zip(plans).zip(spans) {
+        let (mut first, mut segments) = (0, batch.into_segments().into_iter());
+        let mut outcomes = Vec::with_capacity(plans.len());
+        for (entry, plan) in entries.iter().zip(plans) {
+            let rows: Vec<TokenSegment> = segments.by_ref().take(plan.views().count()).collect();
             let mut views = Vec::new();
-            for span in spans.iter().filter(|_| plan.predicts != Predicts::Nothing) {
+            for segment in rows.iter().filter(|_| plan.predicts != Predicts::Nothing) {
                 let Some(said) = &said else { break };
-                let open = span.counts.open;
+                let open = segment.counts.open;
                 let data = said.data.as_ref().filter(|_| entry.sequence.reads_data());
                 let data = data.map(|data| fetch(&data.narrow(0, first, open)?)).transpose()?;
                 views.push(Prediction {
@@ -75,7 +70,7 @@ impl Runner {
                 });
                 first += open;
             }
-            outcomes.push(Outcome { spans, views });
+            outcomes.push(Outcome { rows, views });
         }
         Ok(outcomes)
     }

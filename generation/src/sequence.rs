@@ -13,12 +13,12 @@ use crate::{Compute, Error, Event, Request, Result, StopReason, Task};
 pub(crate) struct Sequence {
     pub(crate) request: Request,
     pub(crate) block: Block,
-    text: Text,
+    pub(crate) text: Text,
     table: Table,
     block_size: usize,
-    /// Tokens to write at most, and those that are committed.
+    /// Tokens to write at most, and those that are committed, including any behind the end of the text.
     budget: usize,
-    committed: usize,
+    pub(crate) committed: usize,
     /// Whether all open positions are predicted in every step, also those that it does not commit.
     predicts_all: bool,
     /// Whether the entropy of predictions decides anything: the next share, or what routers choose.
@@ -136,15 +136,5 @@ impl Sequence {
         let told = (&self.request, &self.table);
         self.block = Block::new(self.block.number + 1, told, self.text.ids(), &canvas, self.predicts_all)?;
         Ok(None)
-    }
-
-    /// The complete text and its ids.
-    pub(crate) fn written(&mut self) -> (String, Vec<u32>) {
-        self.text.take()
-    }
-
-    /// Tokens committed, including any behind the end of the text.
-    pub(crate) fn committed(&self) -> usize {
-        self.committed
     }
 }

@@ -108,7 +108,8 @@ pub struct TokenBatch {
     pub(crate) signal: Vec<f32>,
     pub(crate) groups: Groups,
     segments: Vec<TokenSegment>,
-    wants_data: bool,
+    /// Whether mean predictions are wanted as well.
+    pub wants_data: bool,
 }
 
 impl TokenBatch {
@@ -204,17 +205,6 @@ impl TokenBatch {
         }
     }
 
-    /// Lets the network answer with mean predictions as well.
-    pub fn want_data(&mut self) {
-        self.wants_data = true;
-    }
-
-    /// Whether mean predictions are wanted.
-    #[must_use]
-    pub fn wants_data(&self) -> bool {
-        self.wants_data
-    }
-
     /// What each row enters as: a token, the vocabulary's size for an absorbed position, and more than that for a soft one.
     #[must_use]
     pub fn index(&self) -> &[u32] {
@@ -231,6 +221,12 @@ impl TokenBatch {
     #[must_use]
     pub fn segments(&self) -> &[TokenSegment] {
         &self.segments
+    }
+
+    /// [`TokenBatch::segments`].
+    #[must_use]
+    pub fn into_segments(self) -> Vec<TokenSegment> {
+        self.segments
     }
 
     /// 0, or 1 + the place of a row among the soft ones.

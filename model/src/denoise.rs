@@ -142,7 +142,7 @@ impl Network {
 
 impl DenoisingNetwork for Network {
     fn spec(&self) -> &NetworkSpec {
-        self.spec()
+        &self.spec
     }
 
     fn device(&self) -> &Device {
@@ -182,7 +182,7 @@ impl DenoisingNetwork for Network {
             return Ok(None);
         };
         let logits = self.logits(&evidence)?;
-        let data = batch.wants_data().then(|| self.data_prediction(&logits)).transpose()?;
+        let data = batch.wants_data.then(|| self.data_prediction(&logits)).transpose()?;
         Ok(Some(NetworkOutput { logits, data }))
     }
 

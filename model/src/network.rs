@@ -93,7 +93,7 @@ impl<'r, 's> Walk<'r, 's> {
 /// unit rows, as in the networks that this program trains from nothing, or by plain tables, as in Llama and Qwen.
 pub struct Network {
     config: ModelConfig,
-    spec: NetworkSpec,
+    pub(crate) spec: NetworkSpec,
     dtype: DType,
     device: Device,
     ends: Ends,
@@ -144,11 +144,6 @@ impl Network {
     /// The shape of the network.
     pub fn config(&self) -> &ModelConfig {
         &self.config
-    }
-
-    /// What must be known of it to write with it.
-    pub fn spec(&self) -> &NetworkSpec {
-        &self.spec
     }
 
     /// The device that the parameters live on.

@@ -24,7 +24,7 @@ pub fn next_token_nats(network: &Network, ids: &[u32], from: usize) -> Result<Ve
     };
     let device = network.device();
     let plan = network.config().causal_plans(read.len(), device)?;
-    let batch = TokenBatch::text(network.spec(), read, plan.into(), from - 1..read.len());
+    let batch = TokenBatch::text(&network.spec, read, plan.into(), from - 1..read.len());
     let evidence = network.read(&batch, &mut [], &mut CachePool::default(), &mut Default::default())?;
     let Some(evidence) = evidence else {
         return Ok(Vec::new());
