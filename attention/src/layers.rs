@@ -134,6 +134,17 @@ impl LayerPlans {
         &self.blocks
     }
 
+    /// Whether both are clones of one value, as far as can be seen without looking into plans.
+    #[must_use]
+    pub fn shares(&self, other: &Self) -> bool {
+        let chosen = match (&self.chosen, &other.chosen) {
+            (None, None) => true,
+            (Some((layers, reads)), Some((others, read))) => layers == others && reads.shares(read),
+            _ => false,
+        };
+        chosen && self.rest.shares(&other.rest) && !self.has_local() && !other.has_local()
+    }
+
     /// What a layer reads that reads no window.
     #[must_use]
     pub fn of(&self, layer: usize) -> &Reads {

@@ -252,6 +252,7 @@ fn of_model(error: &ModelError) -> Exit {
         | ModelError::Corrupt { .. }
         | ModelError::Mismatch(_)
         | ModelError::Config(_)
+        | ModelError::NoMasks
         | ModelError::WrongTokenizer { .. } => Exit::Usage,
         ModelError::Files(error) => of_files(error),
         ModelError::Tokenizer(error) => of_tokenizer(error),

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, Value
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use drdiff_generation::settings::{Configured, Flag, Kind, SETTINGS, Setting, default_of};
 use drdiff_generation::{Choices, Compute, NetworkKind, Settings};
-use drdiff_model::ModelConfig;
+use drdiff_model::NetworkSpec;
 use drdiff_solver::{SolverName, Spacing};
 use serde_json::Value;
 
@@ -170,7 +170,7 @@ impl SamplerArgs {
 }
 
 /// What is odd about a share of the compute for a model with routed experts, in words.
-pub(crate) fn unusual(compute: Compute, model: &ModelConfig) -> Option<String> {
+pub(crate) fn unusual(compute: Compute, model: &NetworkSpec) -> Option<String> {
     let (min, max) = (model.routing.budget.min, model.routing.budget.max);
     match compute {
         Compute::Auto if min == max => Some(format!(

@@ -15,11 +15,10 @@ use drdiff_attention::{Segment, noisy_clean};
 use drdiff_diffusion::Levels;
 use drdiff_generation::{Engine, Event};
 use drdiff_kernels::{Noise, Rotary, TilePlan, mixture_with_entropy, softmax};
-use drdiff_model::{Input, LastPrediction, Network};
+use drdiff_model::{Input, LastPrediction, Layout, Network, NoisedBatch, TrainableNetwork};
 use drdiff_routing::{ComputeReport, Read, RouterKind};
 use drdiff_solver::{Choice, Process};
 use drdiff_testkit::assert_close;
-use drdiff_training::{Corrupted, Layout, loss};
 
 const ROUTED: [RouterKind; 3] = [RouterKind::ExpertChoice, RouterKind::TokenChoice, RouterKind::Threshold];
 const BLOCK: usize = 8;
@@ -80,14 +79,14 @@ fn nats(kind: RouterKind, tokens: &[u32], block: &[Option<u32>]) -> BTreeMap<usi
     };
     let (model, len) = (network.config(), 2 * BLOCK);
     let sizes = (model.vocab, model.embed);
-    let corrupted = Corrupted::new(tokens, &levels, 1, sizes, (Noise::new(1, 0), 0)).in_blocks(&levels, BLOCK, 1.0);
+    let corrupted = NoisedBatch::new(tokens, &levels, 1, sizes, (Noise::new(1, 0), 0)).in_blocks(&levels, BLOCK, 1.0);
     let positions: Vec<i64> = (0..len as i64).chain(0..len as i64).collect();
     let layout = Layout {
         plan: TilePlan::new(&[noisy_clean(len, BLOCK).unwrap()]).unwrap().into(),
         units: None,
         rotary: &Rotary::new(&[positions], model.head_dim, model.rope_base, &Device::Cpu).unwrap(),
     };
-    let loss = loss(&network, &corrupted, &layout, false, None, None).unwrap();
+    let loss = network.loss(&corrupted, &layout, false, None, None).unwrap();
     let open = (0..BLOCK).filter(|position| block[*position].is_none());
     open.zip(loss.nats.to_vec1::<f32>().unwrap().into_iter().map(f64::from))
         .collect()
@@ -165,7 +164,7 @@ fn evidence(network: &Network, tokens: &[u32], block: &[Option<u32>], last: Opti
     };
     let tables = network.tables(None).unwrap();
     let hidden = network
-        .forward(&tables, &input, &mut [segment], &mut ComputeReport::default())
+        .hidden(&tables, &input, &mut [segment], &mut ComputeReport::default())
         .unwrap();
     network.evidence(&hidden).unwrap().tensor().clone()
 }

@@ -1,20 +1,23 @@
 //! What a network can be asked for.
 
 use drdiff_attention::PlanKind;
-use drdiff_model::{Head, Mask, ModelConfig};
+use drdiff_model::NetworkSpec;
 
 use crate::{Error, Request, Result, Task};
 
-/// Refuses what the network of this shape cannot do.
-pub(crate) fn check(request: &Request, config: &ModelConfig) -> Result<()> {
+/// Refuses what such a network cannot do; the tokens that the request writes at most, and the size of its blocks.
+pub(crate) fn check(request: &Request, spec: &NetworkSpec) -> Result<(usize, usize)> {
+    let sizes = request.check(spec.context, spec.vocab)?;
     let settings = &request.settings;
+    settings.compute.check(&spec.routing)?;
+    let can = spec.capabilities;
     let refuse = |what: &str, remedy: &str| {
         Err(Error::Incapable {
             what: what.to_owned(),
             remedy: remedy.to_owned(),
         })
     };
-    if config.mask == Mask::Absent {
+    if !can.masks {
         if matches!(request.task, Task::Infill(_)) {
             return refuse(
                 "it cannot fill gaps: it writes one token behind another",
@@ -34,22 +37,25 @@ pub(crate) fn check(request: &Request, config: &ModelConfig) -> Result<()> {
             );
         }
     }
-    if config.head != Head::Evidence {
-        if settings.sampler.process.is_soft() {
-            return refuse(
-                "it reads tokens and masks and no soft positions",
-                "use the process `absorbing`",
-            );
-        }
-        if settings.self_condition {
-            return refuse("it does not read its last prediction", "leave self-conditioning out");
-        }
+    if !can.soft && settings.sampler.process.is_soft() {
+        return refuse(
+            "it reads tokens and masks and no soft positions",
+            "use the process `absorbing`",
+        );
     }
-    if config.causal_context && settings.attention.is_some_and(|plan| plan != PlanKind::Dense) {
+    if !can.self_condition && settings.self_condition {
+        return refuse("it does not read its last prediction", "leave self-conditioning out");
+    }
+    if can.causal_context && settings.attention.is_some_and(|plan| plan != PlanKind::Dense) {
         return refuse(
             "its committed text is read causally, by the plan `dense` alone",
             "leave the plan out",
         );
     }
-    Ok(())
+    let (asked, has) = (settings.attention, spec.plan);
+    let retrieves = |plan| plan == PlanKind::Retrieval;
+    match asked.filter(|asked| retrieves(*asked) != retrieves(has)) {
+        Some(asked) => Err(Error::Plan { asked, has }),
+        None => Ok(sizes),
+    }
 }

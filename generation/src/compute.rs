@@ -1,11 +1,10 @@
 //! How much of the routed experts runs for a text.
 
 use std::fmt;
-use std::ops::{AddAssign, Range};
+use std::ops::AddAssign;
 use std::str::FromStr;
 
-use drdiff_model::ModelConfig;
-use drdiff_routing::{ComputeReport, RouterKind, RoutingConfig};
+use drdiff_routing::{RouterKind, RoutingConfig};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -119,9 +118,9 @@ impl Compute {
     ///
     /// # Errors
     /// [`Error::Compute`] if it makes no sense or the network has no routed experts.
-    pub fn check(self, model: &ModelConfig) -> Result<()> {
+    pub fn check(self, routing: &RoutingConfig) -> Result<()> {
         self.validate()?;
-        if !self.is_full() && model.routing.kind == RouterKind::Dense {
+        if !self.is_full() && routing.kind == RouterKind::Dense {
             return Err(Error::Compute(format!(
                 "`compute` is {self}, but this model has no routed experts and runs whole for every token; leave it out, or \
                  choose fewer steps or a smaller block"
@@ -185,7 +184,7 @@ impl PassCompute {
 }
 
 /// Adds numbers one by one; those that are not there yet count as 0.
-fn add<T: Copy + Default + AddAssign>(into: &mut Vec<T>, new: &[T]) {
+pub(crate) fn add<T: Copy + Default + AddAssign>(into: &mut Vec<T>, new: &[T]) {
     into.resize(into.len().max(new.len()), T::default());
     into.iter_mut().zip(new).for_each(|(sum, new)| *sum += *new);
 }
@@ -213,50 +212,6 @@ impl RoutedCompute {
         self.clean += pass.clean;
         self.settled += pass.settled;
         self.open += pass.open;
-    }
-}
-
-/// Where the rows of a request lie in a pass.
-#[derive(Debug, Clone)]
-pub(crate) struct Span {
-    pub(crate) rows: Range<usize>,
-    /// First row of the block; the end of `rows` if the pass takes in clean tokens only.
-    pub(crate) block: usize,
-    pub(crate) groups: Range<usize>,
-    /// Rows in those groups.
-    pub(crate) routed: usize,
-    /// Rows of the block that are predicted.
-    pub(crate) read: usize,
-    pub(crate) share: f64,
-}
-
-impl Span {
-    /// What the pass cost, all but `flops` and `scoring_flops`.
-    pub(crate) fn cost(&self, report: &ComputeReport, config: &ModelConfig) -> PassCompute {
-        let mut cost = PassCompute {
-            share: self.share,
-            clean: self.block - self.rows.start,
-            // A row that predicts the next token is a clean one.
-            settled: (self.rows.end - self.block).saturating_sub(self.read),
-            open: self.read,
-            ..PassCompute::default()
-        };
-        for (layer, account) in report.layers().iter().enumerate() {
-            let rows = match layer + 1 == config.layers {
-                true => self.read,
-                false => self.rows.len(),
-            };
-            let rows = rows as u64;
-            cost.feed_forward.push(account.flops_of(rows, self.groups.clone()));
-            let taken = account.taken.get(self.groups.clone()).unwrap_or_default();
-            cost.taken.push(taken.iter().sum());
-            if config.routing.routes(layer, config.layers)
-                && let Some(experts) = account.experts.get(self.block..self.rows.end)
-            {
-                add(&mut cost.experts, experts);
-            }
-        }
-        cost
     }
 }
 

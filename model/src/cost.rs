@@ -1,9 +1,10 @@
 //! What a pass costs, in floating-point operations.
 
+use drdiff_attention::Neighbours;
 use drdiff_attention::retrieval::Units;
-use drdiff_attention::{Neighbours, Reads};
 
 use crate::ModelConfig;
+use crate::batch::Visible;
 use crate::retrieval::shape;
 
 /// The rows that one sequence has in a generation pass, by what the network does with them.
@@ -32,10 +33,9 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Operations of the pass in a network of this shape, with what each layer reads in the pass and, if the network
-    /// retrieves, its units.
+    /// Operations of the pass in a network of this shape, with what the rows see.
     #[must_use]
-    pub fn flops(&self, config: &ModelConfig, reads: &Reads, units: Option<&Units>) -> u64 {
+    pub fn flops(&self, config: &ModelConfig, visible: &Visible) -> u64 {
         let ModelConfig {
             vocab,
             width,
@@ -61,8 +61,8 @@ impl Rows {
         (blocks + ends + scores) as u64
             + expert * self.taken
             + (layers * self.all * Neighbours::flops(width, neighbours)) as u64
-            + layers as u64 * reads.flops(heads, head_dim)
-            + config.retrieval_flops(units)
+            + visible.plan.flops(layers, heads, head_dim)
+            + config.retrieval_flops(visible.units.as_deref())
     }
 }
 
@@ -88,9 +88,7 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use drdiff_attention::{PassLayout, pass};
+    use drdiff_attention::{LayerPlans, PassLayout, pass};
     use drdiff_kernels::TilePlan;
 
     use super::*;
@@ -128,7 +126,7 @@ mod tests {
             clean_block: 2,
             noisy: 2,
         };
-        let plan = Reads::Tiles(Arc::new(TilePlan::new(&[pass(layout).unwrap()]).unwrap()));
+        let plan = LayerPlans::from(TilePlan::new(&[pass(layout).unwrap()]).unwrap()).into();
         let mut rows = Rows {
             all: 4,
             open: 2,
@@ -143,16 +141,16 @@ mod tests {
         let linear = 2 * 4 * 2 * (4 * 8 + 4 * 4) + (4 + 2) * 2 * (4 * 10 + 5 * 4);
         // 2 rows to evidence and 1 from it (4 x 3); logits and data prediction of 2 rows (3 x 11).
         let ends = 2 * 12 * 3 + 2 * 33 * 4;
-        assert_eq!(rows.flops(&config, &plan, None), 2 * attention + linear + ends);
+        assert_eq!(rows.flops(&config, &plan), 2 * attention + linear + ends);
         // In 2 layers 16 numbers of each of 4 rows, and those of a neighbour to each side.
         let beside = 2 * 4 * 2 * (4 * 16 + 2 * 16 * 4);
         config.attention.neighbours = 1;
-        assert_eq!(rows.flops(&config, &plan, None), 2 * attention + linear + ends + beside);
+        assert_eq!(rows.flops(&config, &plan), 2 * attention + linear + ends + beside);
         config.attention.neighbours = 0;
         // The upper of the 2 layers: scores of 2 rows for 3 experts; 5 times 4 -> 12 and 6 -> 4.
         (rows.routed, rows.taken) = (2, 5);
         config.routing = serde_json::from_str(r#"{"kind": "threshold", "experts": 3, "expert_hidden": 6}"#).unwrap();
         let routed = 2 * 2 * (4 * 3) + 5 * 2 * (4 * 12 + 6 * 4);
-        assert_eq!(rows.flops(&config, &plan, None), 2 * attention + linear + ends + routed);
+        assert_eq!(rows.flops(&config, &plan), 2 * attention + linear + ends + routed);
     }
 }

@@ -32,6 +32,11 @@ pub enum Error {
     /// A configuration that no network can have.
     #[error("the model configuration is impossible: {0}")]
     Config(String),
+    /// A network without masks that is to learn or be measured as one that has them.
+    #[error(
+        "the training configuration is wrong: the model reads text token by token and knows no masks; name a diffusion model here"
+    )]
+    NoMasks,
     /// The tokenizer is not the one that the model was trained with.
     #[error(
         "the tokenizer does not belong to this model (hash {found}, the model wants {wanted}); use the tokenizer.json beside the weights"

@@ -1,4 +1,4 @@
-//! What the network reads: one table row for each position.
+//! What the network reads, where it is: one table row for each position.
 
 use candle_core::Tensor;
 use drdiff_routing::{Groups, LastEntropy, Read};
@@ -53,6 +53,9 @@ pub struct Input {
     pub index: Tensor,
     /// Evidence of the soft positions, if there are any.
     pub soft: Option<Soft>,
+    /// For each row that is read 0, or 1 + its place among the soft positions, `[n]` u32: what [`crate::Network::posterior`] adds. None
+    /// without soft positions.
+    pub picks: Option<Tensor>,
     /// What was predicted last, if the network is to be conditioned on it.
     pub last: Option<LastPrediction>,
     /// Mean signal `alpha^2` of the block that each row belongs to, `[rows, 1]` f32 (1 for clean rows). Read only by
@@ -71,6 +74,7 @@ impl Input {
         Self {
             index,
             soft: None,
+            picks: None,
             last: None,
             mean_signal: None,
             read: Read::All,

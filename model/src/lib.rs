@@ -3,10 +3,12 @@
 //! One pre-norm transformer serves every process of `drdiff-diffusion`: it reads evidence about each position and
 //! answers with more evidence, so logits are `<y + g, e(x)> + b(x)` and no noise clock is needed.
 
+mod batch;
 mod block;
 mod checkpoint;
 mod config;
 mod cost;
+mod denoise;
 mod ends;
 mod error;
 mod finite;
@@ -20,7 +22,10 @@ mod long_text;
 mod network;
 mod next_token;
 mod noise_embedding;
+mod noised;
+mod objective;
 mod plain;
+mod pool;
 mod pretrained;
 mod retrieval;
 mod rope_scaling;
@@ -30,9 +35,11 @@ mod tables;
 mod tokenizer;
 mod words;
 
+pub use batch::{BlockRow, LastRow, TokenBatch, TokenSegment, Visible};
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint};
 pub use config::{Head, Mask, ModelConfig};
 pub use cost::Rows;
+pub use denoise::{CacheSizes, Capabilities, DenoisingNetwork, NetworkOutput, NetworkSpec};
 pub use error::{Error, Result};
 pub use form::{Form, Local};
 pub use gguf::{
@@ -45,6 +52,9 @@ pub use load::{Loading, build, build_network, build_scorer, require_fit};
 pub use long_text::{LongText, Predicted};
 pub use network::{Hidden, Network};
 pub use next_token::next_token_nats;
+pub use noised::{NoisedBatch, NoisedInput};
+pub use objective::{Layout, Loss, TrainableNetwork};
+pub use pool::CachePool;
 pub use pretrained::Pretrained;
 pub use rope_scaling::RopeScaling;
 pub use safetensors::TensorFile;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::{Chunks, Field};
-use drdiff_attention::{Bank, CacheShape, KvCache, Segment, beside};
-use drdiff_kernels::{Builder, Init, Params, PlainLayers, Tape, Value, softmax};
+use drdiff_attention::{Segment, beside};
+use drdiff_kernels::{Builder, Init, Params, PlainLayers, Tape, Value, embedding, softmax};
 use drdiff_routing::{ComputeReport, Placed, Read, Routing};
 
 use crate::block::{Block, Stream};
@@ -14,7 +14,7 @@ use crate::ends::Ends;
 use crate::noise_embedding::features;
 use crate::plain;
 use crate::retrieval::{Memory, asking};
-use crate::{Error, Head, Input, LastPrediction, ModelConfig, Result, Tables};
+use crate::{Error, Head, Input, LastPrediction, ModelConfig, NetworkSpec, Result, Tables};
 
 /// The residual stream after the last block at the rows that are read, and what the routers on the way decided.
 #[derive(Debug, Clone)]
@@ -29,6 +29,12 @@ impl Hidden {
     #[must_use]
     pub fn routings(&self) -> &[(usize, Routing)] {
         &self.routings
+    }
+
+    /// [`Hidden::routings`].
+    #[must_use]
+    pub fn into_routings(self) -> Vec<(usize, Routing)> {
+        self.routings
     }
 
     /// The mean of the routers' auxiliary losses, a scalar; `None` if no routed expert ran.
@@ -87,6 +93,7 @@ impl<'r, 's> Walk<'r, 's> {
 /// unit rows, as in the networks that this program trains from nothing, or by plain tables, as in Llama and Qwen.
 pub struct Network {
     config: ModelConfig,
+    pub(crate) spec: NetworkSpec,
     dtype: DType,
     device: Device,
     ends: Ends,
@@ -121,6 +128,7 @@ impl Network {
             .collect::<drdiff_kernels::Result<_>>()?;
         Ok(Self {
             config: config.clone(),
+            spec: config.into(),
             dtype,
             device: builder.device().clone(),
             ends: Ends::new(builder, config, dtype)?,
@@ -165,64 +173,6 @@ impl Network {
         self.dtype
     }
 
-    /// Memory for `seats` texts that see `window` committed positions and take passes of up to `pass` positions.
-    ///
-    /// # Errors
-    /// If the memory cannot be had.
-    pub fn bank(&self, (window, pass): (usize, usize), seats: usize) -> Result<Arc<Bank>> {
-        Ok(Bank::new(self.cache_shape(), (window, pass), seats)?)
-    }
-
-    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by the
-    /// length-adaptive plan with the numbers of this network, and takes passes of up to `pass` positions.
-    ///
-    /// # Errors
-    /// If the memory cannot be had.
-    pub fn length_adaptive_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
-        let numbers = &self.config.attention.length_adaptive;
-        Ok(KvCache::length_adaptive(
-            self.cache_shape(),
-            numbers,
-            (block_size, pass),
-            text,
-        )?)
-    }
-
-    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by this network, which
-    /// retrieves, and takes passes of up to `pass` positions.
-    ///
-    /// # Errors
-    /// If the memory cannot be had.
-    pub fn retrieval_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
-        let numbers = &self.config.attention.retrieval;
-        Ok(KvCache::retrieval(
-            self.cache_shape(),
-            numbers,
-            (block_size, pass),
-            text,
-        )?)
-    }
-
-    /// An empty cache for a text of up to `text` positions that is written in blocks of `block_size` by the tree with the
-    /// numbers of this network, and takes passes of up to `pass` positions.
-    ///
-    /// # Errors
-    /// If the lowest nodes of the tree are not made of whole tiles, or the memory cannot be had.
-    pub fn tree_cache(&self, block_size: usize, pass: usize, text: usize) -> Result<KvCache> {
-        let numbers = &self.config.attention.tree;
-        Ok(KvCache::tree(self.cache_shape(), numbers, (block_size, pass), text)?)
-    }
-
-    pub(crate) fn cache_shape(&self) -> CacheShape<'_> {
-        CacheShape {
-            layers: self.config.layers,
-            kv_heads: self.config.kv_heads,
-            head_dim: self.config.head_dim,
-            dtype: self.dtype,
-            device: self.device(),
-        }
-    }
-
     /// Rows whose products with evidence are logits, `[vocab, embed]` f32; unit rows `e(x)` in networks that read evidence.
     ///
     /// # Errors
@@ -255,7 +205,7 @@ impl Network {
     ///
     /// # Errors
     /// If shapes do not fit, a cache is full, or a routed network does not know the groups of the rows.
-    pub fn forward(
+    pub fn hidden(
         &self,
         tables: &Tables,
         input: &Input,
@@ -286,10 +236,10 @@ impl Network {
         walk.end(&stream)
     }
 
-    /// [`Network::forward`] of rows that retrieve from given chunks, one field a segment, instead of their own.
+    /// [`Network::hidden`] of rows that retrieve from given chunks, one field a segment, instead of their own.
     ///
     /// # Errors
-    /// As [`Network::forward`].
+    /// As [`Network::hidden`].
     pub fn forward_among(
         &self,
         tables: &Tables,
@@ -307,7 +257,7 @@ impl Network {
     /// alone. `None` if the network does not retrieve.
     ///
     /// # Errors
-    /// As [`Network::forward`].
+    /// As [`Network::hidden`].
     pub fn chunks(
         &self,
         tables: &Tables,
@@ -395,6 +345,29 @@ impl Network {
     pub fn evidence(&self, hidden: &Hidden) -> Result<Value> {
         let normed = hidden.stream.rms_norm(&self.final_gain, self.config.norm_eps)?;
         self.ends.evidence(normed)
+    }
+
+    /// Evidence `y + g` at the rows that are read, `[read, embed]` in the network's dtype: `y` is that of the soft ones among them.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn posterior(&self, hidden: &Hidden, input: &Input) -> Result<Value> {
+        let g = self.evidence(hidden)?;
+        let (Some(picks), Some(soft)) = (&input.picks, &input.soft) else {
+            return Ok(g);
+        };
+        let none = Tensor::zeros((1, self.config.embed), DType::F32, &self.device)?;
+        let y = embedding(picks, &Tensor::cat(&[&none, &soft.evidence], 0)?)?;
+        Ok(g.add(&Value::constant(&y.to_dtype(self.dtype)?))?)
+    }
+
+    /// Mean signals of rows, `[rows, 1]`, if the network reads them.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn mean_signal(&self, signal: &[f32]) -> Result<Option<Tensor>> {
+        let place = || Tensor::from_slice(signal, (signal.len(), 1), &self.device);
+        Ok(self.config.noise_conditioning.then(place).transpose()?)
     }
 
     /// Logits `[n, vocab]` f32 from evidence `y + g`, `[n, embed]`. For generation; training uses the fused loss.

@@ -1,10 +1,8 @@
 //! How likely a network that predicts next tokens finds a text.
 
 use candle_core::{DType, Tensor};
-use drdiff_attention::Segment;
-use drdiff_routing::ComputeReport;
 
-use crate::{Error, Input, Network, Result};
+use crate::{CachePool, Error, Network, Result, TokenBatch};
 
 /// Rows of logits that are made at once, so that a long text does not need the memory for all of them.
 const ROWS: usize = 64;
@@ -24,25 +22,16 @@ pub fn next_token_nats(network: &Network, ids: &[u32], from: usize) -> Result<Ve
     let Some((_, read)) = ids.split_last() else {
         return Ok(Vec::new());
     };
-    let (config, device) = (network.config(), network.device());
-    let positions = (0..read.len() as i64).collect();
-    let rotary = config.rotary(&[positions], device)?;
-    let segment = Segment {
-        batch: 1,
-        len: read.len(),
-        plan: config.causal_plans(read.len(), device)?,
-        units: None,
-        rotary: &rotary,
-        past: None,
+    let device = network.device();
+    let plan = network.config().causal_plans(read.len(), device)?;
+    let batch = TokenBatch::text(&network.spec, read, plan.into(), from - 1..read.len());
+    let evidence = network.read(&batch, &mut [], &mut CachePool::default(), &mut Default::default())?;
+    let Some(evidence) = evidence else {
+        return Ok(Vec::new());
     };
-    let rows = Tensor::arange(from as u32 - 1, read.len() as u32, device)?;
-    let input = Input::discrete(Tensor::from_slice(read, read.len(), device)?).reading(rows);
-    let tables = network.tables(None)?;
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
-    let evidence = network.evidence(&hidden)?;
     let mut nats = Vec::with_capacity(ids.len() - from);
     for (part, tokens) in ids[from..].chunks(ROWS).enumerate() {
-        let evidence = evidence.tensor().narrow(0, part * ROWS, tokens.len())?;
+        let evidence = evidence.narrow(0, part * ROWS, tokens.len())?;
         let logits = network.logits(&evidence)?.to_dtype(DType::F64)?;
         let most = logits.max_keepdim(1)?;
         let total = (logits.broadcast_sub(&most)?.exp()?.sum_keepdim(1)?.log()? + most)?;

@@ -173,7 +173,7 @@ fn experts_survive_their_files() {
         };
         let tables = network.tables(None).unwrap();
         let hidden = network
-            .forward(&tables, &input, &mut [segment], &mut Default::default())
+            .hidden(&tables, &input, &mut [segment], &mut Default::default())
             .unwrap();
         values(network.evidence(&hidden).unwrap().tensor()).unwrap()
     };

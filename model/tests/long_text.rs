@@ -43,7 +43,7 @@ fn whole(network: &Network, text: &[u32], rows: &Range<usize>) -> Vec<f64> {
     let input = Input::discrete(Tensor::from_slice(text, text.len(), &Device::Cpu).unwrap()).reading(rows);
     let tables = network.tables(None).unwrap();
     let hidden = network
-        .forward(&tables, &input, &mut [segment], &mut Default::default())
+        .hidden(&tables, &input, &mut [segment], &mut Default::default())
         .unwrap();
     let evidence = network.evidence(&hidden).unwrap();
     values(&network.logits(evidence.tensor()).unwrap()).unwrap()

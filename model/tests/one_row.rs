@@ -118,7 +118,7 @@ fn read(network: &Network, caches: &mut [&mut KvCache], at: usize, ids: &[u32]) 
     input.read = Read::Rows(Tensor::new(last, &Device::Cpu).unwrap());
     let mut report = ComputeReport::default();
     let tables = network.tables(None).unwrap();
-    let hidden = network.forward(&tables, &input, &mut segments, &mut report).unwrap();
+    let hidden = network.hidden(&tables, &input, &mut segments, &mut report).unwrap();
     let evidence = network.evidence(&hidden).unwrap();
     let logits = network.logits(evidence.tensor()).unwrap().to_vec2::<f32>().unwrap();
     for cache in caches {

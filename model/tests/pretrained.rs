@@ -52,7 +52,7 @@ fn logits(network: &Network, ids: &[u32]) -> Tensor {
     };
     let input = Input::discrete(Tensor::from_slice(ids, ids.len(), &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut Default::default());
+    let hidden = network.hidden(&tables, &input, &mut [segment], &mut Default::default());
     let evidence: Value = network.evidence(&hidden.unwrap()).unwrap();
     network.logits(evidence.tensor()).unwrap()
 }
@@ -183,7 +183,7 @@ fn networks_with_windows_score_and_do_not_write() {
     };
     let input = Input::discrete(Tensor::zeros(8, DType::U32, &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
-    let told = network.forward(&tables, &input, &mut [segment], &mut Default::default());
+    let told = network.hidden(&tables, &input, &mut [segment], &mut Default::default());
     let told = told.unwrap_err().to_string();
     assert!(told.contains("scores texts and does not write"), "{told}");
 }

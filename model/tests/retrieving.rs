@@ -64,7 +64,7 @@ fn evidence(network: &Network, first: i64, whole: bool) -> Vec<f64> {
     let input = Input::discrete(Tensor::from_iter(ids, &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
     let hidden = network
-        .forward(&tables, &input, &mut [segment], &mut Default::default())
+        .hidden(&tables, &input, &mut [segment], &mut Default::default())
         .unwrap();
     values(network.evidence(&hidden).unwrap().tensor()).unwrap()
 }

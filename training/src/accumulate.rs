@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use drdiff_kernels::{Gradients, Tape};
 
-use crate::objective::Learned;
+use crate::learned::Learned;
 use crate::{Error, Result, RoutingLoad};
 
 /// Sums passes, each by what its targets weigh: the loss is the mean over the targets of all of them, so that one window in
@@ -96,12 +96,12 @@ mod tests {
     use candle_core::{DType, Device};
     use drdiff_diffusion::Levels;
     use drdiff_kernels::{Builder, Noise, Params, Source};
-    use drdiff_model::{ModelConfig, Network};
+    use drdiff_model::{ModelConfig, Network, NoisedBatch, TrainableNetwork};
     use drdiff_testkit::assert_close;
 
     use super::*;
     use crate::layouts::Layouts;
-    use crate::{Corrupted, Optimizer, OptimizerConfig, loss};
+    use crate::{Optimizer, OptimizerConfig};
 
     const LEN: usize = 32;
     const BLOCK: usize = 8;
@@ -155,10 +155,10 @@ mod tests {
                 };
                 let (sizes, noise) = ((12, 24), (Noise::new(2, 0), 0));
                 let corrupted =
-                    Corrupted::new(&tokens[here], &levels, batch, sizes, noise).in_blocks(&levels, BLOCK, 1.0);
+                    NoisedBatch::new(&tokens[here], &levels, batch, sizes, noise).in_blocks(&levels, BLOCK, 1.0);
                 let layout = layouts.of(&corrupted, BLOCK).unwrap();
                 let tape = Tape::new();
-                let loss = loss(&network, &corrupted, &layout, false, None, Some(&tape)).unwrap();
+                let loss = network.loss(&corrupted, &layout, false, None, Some(&tape)).unwrap();
                 sum.add(loss.try_into().unwrap(), corrupted.weight(), &tape).unwrap();
             }
             let sum = sum.mean().unwrap();

@@ -1,12 +1,11 @@
 //! Whether routed experts run where the text is hard: for rare words more than for common ones, and in which steps.
 
-use drdiff_model::ModelConfig;
+use drdiff_model::{ModelConfig, NoisedBatch};
 use drdiff_routing::{ComputeReport, RouterKind};
 use serde::Serialize;
 
 use crate::data::Window;
-use crate::objective::compute;
-use crate::{Bounds, Corrupted, Error, Result};
+use crate::{Bounds, Error, Result};
 
 /// How common the word of a token is in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +91,11 @@ impl Bounds<'_> {
         };
         let mut words = words;
         self.each_pass(windows, block_size, |corrupted, layout, masked| {
-            let report = compute(self.network(), corrupted, layout)?;
+            let network = self.network();
+            let tables = network.tables(None)?;
+            let mut report = ComputeReport::by_row();
+            let rows = corrupted.place(network, &tables)?;
+            rows.run(network, &tables, layout, &mut report)?;
             let experts = experts(model, &report, corrupted);
             let (mine, rest) = words.split_at_checked(masked.len()).unwrap_or((words, &[]));
             words = rest;
@@ -110,7 +113,7 @@ impl Bounds<'_> {
 }
 
 /// Experts of each text position in a routed layer: the first `len` of the rows of each sequence are its noisy ones.
-fn experts(model: &ModelConfig, report: &ComputeReport, corrupted: &Corrupted) -> impl Iterator<Item = f64> {
+fn experts(model: &ModelConfig, report: &ComputeReport, corrupted: &NoisedBatch) -> impl Iterator<Item = f64> {
     let (len, each) = (corrupted.len, corrupted.each);
     let layers = model.routing.routed_layers(model.layers);
     let mut sums: Vec<f64> = Vec::new();

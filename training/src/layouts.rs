@@ -3,13 +3,13 @@
 use candle_core::Device;
 use drdiff_attention::{AttentionConfig, NoisyClean, PlanCache, Whole};
 use drdiff_kernels::Rotary;
-use drdiff_model::ModelConfig;
+use drdiff_model::{Layout, ModelConfig, NoisedBatch};
 
-use crate::{Corrupted, Layout, Result};
+use crate::Result;
 
 /// Plans and rotations for windows of one length, made on first use.
 ///
-/// Windows that are one block are laid out alone ([`Corrupted::alone`]): they see themselves to both sides, and a network
+/// Windows that are one block are laid out alone ([`NoisedBatch::alone`]): they see themselves to both sides, and a network
 /// that retrieves finds its chunks among their own rows.
 pub(crate) struct Layouts {
     attention: AttentionConfig,
@@ -47,7 +47,7 @@ impl Layouts {
     ///
     /// # Errors
     /// If the attention plan has no meaning for such blocks.
-    pub(crate) fn of(&self, corrupted: &Corrupted, block_size: usize) -> Result<Layout<'_>> {
+    pub(crate) fn of(&self, corrupted: &NoisedBatch, block_size: usize) -> Result<Layout<'_>> {
         let (len, [halves, once]) = (self.len, &self.rotaries);
         Ok(if corrupted.each == len {
             Layout {

@@ -3,10 +3,10 @@
 use candle_core::DType;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::Noise;
-use drdiff_model::{Network, next_token_nats};
+use drdiff_model::{Network, NoisedBatch, TrainableNetwork, next_token_nats};
 
+use crate::Result;
 use crate::layouts::Layouts;
-use crate::{Corrupted, Result, loss};
 
 /// `-ln p` of each token from position `from` on, in nats, each given all before it: the text is read as blocks of one token, where
 /// the bound of diffusion is the likelihood itself. One pass over `ids`, which should not be longer than the context that the
@@ -26,9 +26,11 @@ pub fn likelihood(network: &Network, ids: &[u32], from: usize) -> Result<Vec<f64
         weight: (0..len).map(|i| f32::from(open(i))).collect(),
     };
     // No position is soft, so no noise is drawn.
-    let corrupted = Corrupted::new(ids, &levels, 1, (config.vocab, config.embed), (Noise::new(0, 0), 0));
+    let corrupted = NoisedBatch::new(ids, &levels, 1, (config.vocab, config.embed), (Noise::new(0, 0), 0));
     let corrupted = corrupted.in_blocks(&levels, 1, config.routing.budget.max);
     let layouts = Layouts::new(config, len, network.device())?;
-    let nats = loss(network, &corrupted, &layouts.of(&corrupted, 1)?, false, None, None)?.nats;
+    let nats = network
+        .loss(&corrupted, &layouts.of(&corrupted, 1)?, false, None, None)?
+        .nats;
     Ok(nats.to_dtype(DType::F64)?.to_vec1()?)
 }

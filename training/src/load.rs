@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use drdiff_model::Hidden;
+use drdiff_routing::Routing;
 use serde::Serialize;
 
 use crate::Result;
@@ -43,8 +43,8 @@ pub struct LayerLoad {
 
 impl RoutingLoad {
     /// What the routers of one pass did.
-    pub(crate) fn of(hidden: &Hidden) -> Self {
-        let layer = |(layer, routing): &(usize, drdiff_routing::Routing)| {
+    pub(crate) fn of(routings: &[(usize, Routing)]) -> Self {
+        let layer = |(layer, routing): &(usize, Routing)| {
             let load = Layer {
                 counts: routing.counts.iter().map(|count| *count as u64).collect(),
                 entropy: routing.entropy.detach(),
@@ -53,7 +53,7 @@ impl RoutingLoad {
             (*layer, load)
         };
         Self {
-            layers: hidden.routings().iter().map(layer).collect(),
+            layers: routings.iter().map(layer).collect(),
         }
     }
 

@@ -4,12 +4,10 @@ use candle_core::{DType, Tensor};
 use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Noise, mixture};
-use drdiff_model::{Network, Soft};
+use drdiff_model::{Layout, Network, NoisedBatch, Soft, TrainableNetwork};
 
 use crate::data::Window;
-use crate::objective::{evidence, run};
-use crate::rows::pass_signal;
-use crate::{Corrupted, Error, Layout, Result, loss};
+use crate::{Error, Result};
 
 /// Key of the noise that walks begin with: the same for every model, so that grids can be compared.
 const NOISE: Noise = Noise::new(0x5eed, 2);
@@ -109,10 +107,10 @@ impl Pass<'_> {
         }
     }
 
-    fn corrupted(&self, log_snr: f64) -> Corrupted {
+    fn corrupted(&self, log_snr: f64) -> NoisedBatch {
         let (levels, config) = (self.levels(log_snr), self.network.config());
         let (batch, sizes) = (self.tokens.len() / self.len, (config.vocab, config.embed));
-        Corrupted::new(self.tokens, &levels, batch, sizes, (NOISE, self.key)).in_blocks(
+        NoisedBatch::new(self.tokens, &levels, batch, sizes, (NOISE, self.key)).in_blocks(
             &levels,
             self.block_size,
             config.routing.budget.max,
@@ -121,7 +119,9 @@ impl Pass<'_> {
 
     /// Mean cross-entropy of the text under noise of this level.
     fn nats(&self, log_snr: f64) -> Result<f64> {
-        let loss = loss(self.network, &self.corrupted(log_snr), self.layout, false, None, None)?;
+        let loss = self
+            .network
+            .loss(&self.corrupted(log_snr), self.layout, false, None, None)?;
         Ok(f64::from(loss.value.tensor().to_scalar::<f32>()?))
     }
 
@@ -133,14 +133,14 @@ impl Pass<'_> {
         let mut rows = corrupted.place(network, &tables)?;
         let mut walk = Vec::with_capacity(log_snr.len());
         for point in 0..log_snr.len() {
-            let h = evidence(network, &run(network, &tables, &rows, &corrupted, self.layout)?, &rows)?;
+            let (_, h) = rows.run(network, &tables, self.layout, &mut Default::default())?;
             let x_hat = mixture(h.tensor(), tables.head().tensor(), network.bias())?;
             if let (Some(next), Some(soft)) = (log_snr.get(point + 1), &rows.input.soft) {
                 // y' / r' = y / r + (r' - r) x_hat with r = sqrt(s), see the soft lessons of distillation.
                 let (r, to) = ((0.5 * log_snr[point]).exp(), (0.5 * next).exp());
                 let moved = (soft.evidence.affine(to / r, 0.0)? + x_hat.affine(to * (to - r), 0.0)?)?;
                 rows.input.soft = Some(Soft::new(moved)?);
-                rows.input.mean_signal = pass_signal(network, &self.levels(*next), self.len)?;
+                rows.move_to(network, &self.levels(*next))?;
             }
             walk.push(x_hat);
         }

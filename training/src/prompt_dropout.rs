@@ -69,8 +69,9 @@ pub(crate) fn hide(levels: &mut Levels, lengths: &[usize], len: usize) {
 
 #[cfg(test)]
 mod tests {
+    use drdiff_model::NoisedBatch;
+
     use super::*;
-    use crate::Corrupted;
 
     #[test]
     fn a_share_of_the_windows_loses_a_part_of_its_opening() {
@@ -112,7 +113,7 @@ mod tests {
             let (snr, weight) = (0..8).map(|i| kinds[i % 3]).unzip();
             let mut levels = Levels { snr, weight };
             hide(&mut levels, hidden, 4);
-            let mut corrupted = Corrupted::new(tokens, &levels, 2, (10, 3), (Noise::new(2, 0), 0));
+            let mut corrupted = NoisedBatch::new(tokens, &levels, 2, (10, 3), (Noise::new(2, 0), 0));
             corrupted.hide(hidden, 10);
             format!("{corrupted:?}")
         };

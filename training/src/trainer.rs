@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{Builder, Noise, Params, Purpose, Source, Tape};
-use drdiff_model::{Checkpoint, Imported, Loading, Network, build};
+use drdiff_model::{Checkpoint, Imported, Loading, Network, NoisedBatch, TrainableNetwork, build};
 
 use crate::accumulate::{Accumulated, Sum};
 use crate::adapt::{Guided, Original};
@@ -14,9 +14,9 @@ use crate::data::{Corpus, Sampler};
 use crate::distill::{self, Lesson, Teacher};
 use crate::exercises::Drill;
 use crate::layouts::Layouts;
-use crate::objective::Learned;
+use crate::learned::Learned;
 use crate::prompt_dropout;
-use crate::{Corrupted, Error, Optimizer, Result, RoutingLoad, TrainConfig, loss};
+use crate::{Error, Optimizer, Result, RoutingLoad, TrainConfig};
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {
@@ -227,7 +227,7 @@ impl<'a> Trainer<'a> {
             _ => None,
         };
         let (corrupted, taught) = (&ready.corrupted, taught.as_ref());
-        let loss = loss(&self.network, corrupted, &layout, conditioned, taught, Some(tape))?;
+        let loss = self.network.loss(corrupted, &layout, conditioned, taught, Some(tape))?;
         Ok((loss.try_into()?, weight))
     }
 
@@ -257,7 +257,7 @@ impl<'a> Trainer<'a> {
         };
         let budget = model.routing.budget.at(self.noise.uniform(Purpose::Compute, key, 0));
         let sizes = (model.vocab, model.embed);
-        let mut corrupted = Corrupted::new(&tokens, &levels, *batch, sizes, (self.noise, key));
+        let mut corrupted = NoisedBatch::new(&tokens, &levels, *batch, sizes, (self.noise, key));
         corrupted.hide(&hidden, model.vocab);
         if whole {
             corrupted = corrupted.alone();
@@ -288,7 +288,7 @@ impl<'a> Trainer<'a> {
 struct Ready {
     key: u64,
     block_size: usize,
-    corrupted: Corrupted,
+    corrupted: NoisedBatch,
     lesson: Option<Lesson>,
     /// Its tokens, and which of its rows the original teaches.
     guided: Option<(Vec<u32>, Guided)>,

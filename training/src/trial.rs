@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::Units;
-use drdiff_attention::{LayerPlans, Neighbours, NoisyClean, Pattern, Segment, Whole};
+use drdiff_attention::{LayerPlans, NoisyClean, Pattern, Whole};
 use drdiff_diffusion::Levels;
 use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape};
-use drdiff_model::{Input, ModelConfig, Network};
+use drdiff_model::{Input, Layout, ModelConfig, Network, NoisedBatch, Rows, TrainableNetwork, Visible};
 
-use crate::objective::Learned;
-use crate::{Corrupted, Layout, Optimizer, OptimizerConfig, Result, RoutingLoad, StepOutput, loss};
+use crate::learned::Learned;
+use crate::{Optimizer, OptimizerConfig, Result, StepOutput};
 
 /// What lies in the rows of a timed step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,19 +132,17 @@ impl Trial {
     /// what norms, the optimiser and recomputed scores cost is left out.
     pub fn flops(&self) -> u64 {
         let c = self.network.config();
-        let rows = self.batch * self.plan.of(0).queries();
-        let attention_maps = c.width * (c.heads + 2 * c.kv_heads) * c.head_dim + c.heads * c.head_dim * c.width;
-        let feed_forward = 3 * c.width * c.hidden;
-        let head = c.embed * (c.width + c.vocab);
-        // The last feed-forward half runs for the rows that are predicted.
-        let fed = (c.layers - 1) * rows + self.tokens();
-        let beside = c.layers * rows * Neighbours::flops(c.width, c.attention.neighbours);
-        let products = 2 * (c.layers * rows * attention_maps + fed * feed_forward + self.tokens() * head) as u64;
-        let products = products + beside as u64;
-        let attention = self.batch as u64 * self.plan.flops(c.layers, c.heads, c.head_dim);
-        let retrieval = self.batch as u64 * c.retrieval_flops(self.units.as_deref());
+        let rows = Rows {
+            all: self.plan.of(0).queries(),
+            open: c.context,
+            ..Rows::default()
+        };
+        let visible = Visible {
+            plan: self.plan.clone(),
+            units: self.units.clone(),
+        };
         let routed = 6 * (c.width * c.routing.expert_hidden) as u64 * self.taken;
-        3 * (products + attention + retrieval + routed)
+        3 * (self.batch as u64 * rows.flops(c, &visible) + routed)
     }
 
     /// Numbers that the network learns.
@@ -152,18 +150,20 @@ impl Trial {
         self.params
     }
 
+    fn layout(&self) -> Layout<'_> {
+        Layout {
+            plan: self.plan.clone(),
+            units: self.units.clone(),
+            rotary: &self.rotary,
+        }
+    }
+
     fn plain(&self, tokens: &[u32], tape: &Tape) -> Result<Learned> {
         let device = self.network.device();
         let rows = tokens.len();
         let ids = Tensor::from_slice(tokens, rows, device)?;
-        let segment = Segment {
-            batch: self.batch,
-            len: self.network.config().context,
-            plan: self.plan.clone(),
-            units: self.units.clone(),
-            rotary: &self.rotary,
-            past: None,
-        };
+        let layout = self.layout();
+        let segment = layout.segment(self.batch, self.network.config().context);
         let mut input = Input::discrete(ids.clone());
         for _ in 0..self.batch {
             let len = self.network.config().context;
@@ -174,11 +174,11 @@ impl Trial {
         let tables = self.network.tables(Some(tape))?;
         let hidden = self
             .network
-            .forward(&tables, &input, &mut [segment], &mut Default::default())?;
+            .hidden(&tables, &input, &mut [segment], &mut Default::default())?;
         let weights = Tensor::full((rows as f32).recip(), rows, device)?;
         let evidence = self.network.evidence(&hidden)?;
         let (value, _) = evidence.cross_entropy(tables.head(), self.network.bias(), &ids, &weights, None)?;
-        Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))
+        Learned::new(&value, &hidden)
     }
 
     fn noisy_clean(&self, tokens: &[u32], block_size: usize, tape: &Tape) -> Result<Learned> {
@@ -188,16 +188,14 @@ impl Trial {
         };
         let c = self.network.config();
         let noise = (self.noise, self.step);
-        let corrupted = Corrupted::new(tokens, &levels, self.batch, (c.vocab, c.embed), noise).in_blocks(
+        let corrupted = NoisedBatch::new(tokens, &levels, self.batch, (c.vocab, c.embed), noise).in_blocks(
             &levels,
             block_size,
             c.routing.budget.max,
         );
-        let layout = Layout {
-            plan: self.plan.clone(),
-            units: self.units.clone(),
-            rotary: &self.rotary,
-        };
-        loss(&self.network, &corrupted, &layout, false, None, Some(tape))?.try_into()
+        let layout = self.layout();
+        self.network
+            .loss(&corrupted, &layout, false, None, Some(tape))?
+            .try_into()
     }
 }

@@ -7,13 +7,13 @@ use candle_core::DType;
 use drdiff_attention::{LayerPlans, block_causal};
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
 use drdiff_kernels::{Noise, TilePlan};
-use drdiff_model::{Network, next_token_nats};
+use drdiff_model::{Layout, Network, NoisedBatch, TrainableNetwork, next_token_nats};
 use serde::Serialize;
 
 use crate::data::{DataError, Split, Window};
 use crate::layouts::Layouts;
 use crate::parts::{PartBound, Parts};
-use crate::{Corrupted, Error, Layout, Result, Trainer, loss};
+use crate::{Error, Result, Trainer};
 
 /// Key of the masks that validation draws: the same for every run, so that figures can be compared.
 const VALIDATION: Noise = Noise::new(0x5eed, 1);
@@ -155,7 +155,9 @@ impl<'a> Bounds<'a> {
         self.each_pass(windows, block_size, |corrupted, layout, masked| {
             let retrieval = model.retrieval_flops(layout.units.as_deref());
             attention = layout.plan.flops(model.layers, model.heads, model.head_dim) + retrieval;
-            let nats = loss(self.network, corrupted, layout, false, None, None)?
+            let nats = self
+                .network
+                .loss(corrupted, layout, false, None, None)?
                 .nats
                 .to_dtype(DType::F64)?
                 .to_vec1::<f64>()?;
@@ -231,7 +233,7 @@ impl<'a> Bounds<'a> {
         &self,
         windows: &[Window],
         block_size: usize,
-        mut see: impl FnMut(&Corrupted, &Layout<'_>, &[bool]) -> Result<()>,
+        mut see: impl FnMut(&NoisedBatch, &Layout<'_>, &[bool]) -> Result<()>,
     ) -> Result<()> {
         let (len, model) = (self.len, self.network.config());
         if block_size == 0 || !len.is_multiple_of(block_size) {
@@ -253,7 +255,7 @@ impl<'a> Bounds<'a> {
                 weight: masked.iter().map(|open| f32::from(*open)).collect(),
             };
             let sizes = (model.vocab, model.embed);
-            let mut corrupted = Corrupted::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0));
+            let mut corrupted = NoisedBatch::new(&tokens, &levels, windows.len(), sizes, (VALIDATION, 0));
             if block_size == len {
                 corrupted = corrupted.alone();
             }

@@ -141,7 +141,7 @@ fn equal_settings_write_equal_texts_through_every_door() {
         let mut settings = settings;
         settings["stop_at_end"] = json!(false);
         let resolved = choices(&settings)
-            .resolve(NetworkKind::of(engine.network().config()))
+            .resolve(NetworkKind::of(engine.network().spec()))
             .unwrap();
         assert_eq!(resolved.sampler.steps, steps, "{settings}");
         let (text, expected) = (written(&mut engine, &resolved, 0), json!(resolved));

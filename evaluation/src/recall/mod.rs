@@ -195,7 +195,7 @@ fn write(
     engine.submit(Request {
         id,
         task: Task::Continue(prompt.ids.clone().into()),
-        settings: one_block.resolve(NetworkKind::of(engine.network().config()))?,
+        settings: one_block.resolve(NetworkKind::of(engine.network().spec()))?,
     })?;
     let mut layers = None;
     loop {

@@ -2,10 +2,10 @@
 
 use std::ops::{ControlFlow, Range};
 
-use candle_core::{D, Tensor};
+use candle_core::D;
 use drdiff_attention::retrieval::CHUNK;
-use drdiff_attention::{Pattern, Segment, Whole};
-use drdiff_model::{Input, LongText, Network, Predicted, Tokenizer};
+use drdiff_attention::{Pattern, Whole};
+use drdiff_model::{CachePool, DenoisingNetwork, Error, LongText, Network, Predicted, TokenBatch, Tokenizer};
 
 use super::hidden::{Haystack, Hidden};
 use super::{RecallError, Recalled, Side};
@@ -137,24 +137,13 @@ impl<'n> Reader<'n> {
 
 /// What a network that does not retrieve predicts in one pass through the whole text.
 fn whole(network: &Network, text: &[u32], positions: Range<usize>) -> Result<Predicted, RecallError> {
-    let (config, device, len) = (network.config(), network.device(), text.len());
-    let attention = config.attention.clone();
-    let all = (0..len as i64).collect();
-    let rotary = config.rotary(&[all], device)?;
-    let segment = Segment {
-        batch: 1,
-        len,
-        plan: Whole { attention }.plan(len, len)?,
-        units: None,
-        rotary: &rotary,
-        past: None,
-    };
-    let rows = Tensor::arange(positions.start as u32, positions.end as u32, device)?;
-    let input = Input::discrete(Tensor::from_slice(text, len, device)?).reading(rows);
-    let tables = network.tables(None)?;
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut Default::default())?;
+    let attention = network.config().attention.clone();
+    let plan = Whole { attention }.plan(text.len(), text.len())?;
+    let batch = TokenBatch::text(network.spec(), text, plan.into(), positions);
+    let unasked = || Error::Config("no position of the text is asked for".to_owned());
+    let output = network.forward(&batch, &mut [], &mut CachePool::default(), &mut Default::default())?;
     Ok(Predicted {
-        logits: network.logits(network.evidence(&hidden)?.tensor())?,
+        logits: output.ok_or_else(unasked)?.logits,
         retrieved: Vec::new(),
     })
 }

@@ -178,7 +178,7 @@ impl Job {
 
     fn submit(&mut self, due: Box<Due>) -> Result<()> {
         let engine = self.engine.as_mut().ok_or(BatchError::InputChanged)?;
-        let kind = NetworkKind::of(engine.network().config());
+        let kind = NetworkKind::of(engine.network().spec());
         let submitted = due
             .form
             .choices

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use drdiff_model::{ModelConfig, Pretrained, WEIGHTS, read_head};
+use drdiff_model::{NetworkSpec, Pretrained, WEIGHTS, read_head};
 use drdiff_solver::CommitSchedule;
 use serde_json::Value;
 
@@ -20,10 +20,10 @@ pub enum NetworkKind {
 }
 
 impl NetworkKind {
-    /// That of a network of this shape.
+    /// That of such a network.
     #[must_use]
-    pub fn of(model: &ModelConfig) -> Self {
-        match model.next_token {
+    pub fn of(network: &NetworkSpec) -> Self {
+        match network.capabilities.next_token {
             true => Self::Autoregressive,
             false => Self::Masked,
         }
@@ -40,7 +40,7 @@ impl NetworkKind {
             .into_iter()
             .chain(files.iter().map(PathBuf::as_path))
             .find_map(read_head);
-        head.map_or_else(Self::default, |head| Self::of(&head.config))
+        head.map_or_else(Self::default, |head| Self::of(&NetworkSpec::from(&head.config)))
     }
 }
 

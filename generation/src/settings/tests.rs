@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use drdiff_attention::PlanKind;
+use drdiff_model::NetworkSpec;
 use drdiff_solver::ReabsorbConfig;
 use serde_json::{Map, Value, json};
 
@@ -196,7 +197,7 @@ fn a_network_is_of_one_kind_in_memory_and_in_a_folder() {
             "head": "tied", "mask": mask, "causal_context": true, "next_token": next_token,
         }))
         .unwrap();
-        assert_eq!(NetworkKind::of(&config), kind);
+        assert_eq!(NetworkKind::of(&NetworkSpec::from(&config)), kind);
         let metadata = drdiff_model::Metadata {
             config,
             step: 0,

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::AttentionConfig;
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_kernels::{Builder, Noise, Params, Source};
-use drdiff_model::{END_OF_TEXT, ModelConfig, Network, Tokenizer};
+use drdiff_model::{DenoisingNetwork, END_OF_TEXT, ModelConfig, Network, Tokenizer};
 use drdiff_routing::{Budget, RouterKind, RoutingConfig};
 use drdiff_solver::SamplerConfig;
 use serde_json::{Map, Value, json};
@@ -172,7 +172,11 @@ pub(crate) fn request(id: u64, prompt: &str, tokens: usize) -> Request {
 }
 
 /// Writes all texts and gives them back in the order of their requests' ids.
-pub(crate) fn write(network: Network, capacity: usize, requests: Vec<Request>) -> Vec<(u64, Output)> {
+pub(crate) fn write(
+    network: impl DenoisingNetwork + 'static,
+    capacity: usize,
+    requests: Vec<Request>,
+) -> Vec<(u64, Output)> {
     let mut engine = Engine::new(network, tokenizer(), capacity).expect("a tokenizer that fits");
     requests
         .into_iter()
@@ -198,6 +202,6 @@ pub(crate) fn write(network: Network, capacity: usize, requests: Vec<Request>) -
 }
 
 /// Writes one text alone.
-pub(crate) fn write_one(network: Network, request: Request) -> Output {
+pub(crate) fn write_one(network: impl DenoisingNetwork + 'static, request: Request) -> Output {
     write(network, 1, vec![request]).remove(0).1
 }

@@ -51,7 +51,7 @@ fn run(
         rotary: &rotary,
         past: cache.take().map(Past::Cache),
     };
-    let hidden = network.forward(
+    let hidden = network.hidden(
         &network.tables(None)?,
         &input,
         &mut [segment],
@@ -217,7 +217,7 @@ fn an_incomplete_character_at_the_end_is_shown() {
 #[test]
 fn a_prompt_of_unknown_tokens_is_refused() {
     let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
-    let vocab = engine.network().config().vocab;
+    let vocab = engine.network().spec().vocab;
     let task = Task::Continue(vec![65, vocab as u32].into());
     let request = Request {
         id: 0,

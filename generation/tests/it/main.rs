@@ -11,6 +11,7 @@ mod frequency;
 mod fuzz_lines;
 mod guidance;
 mod next_token;
+mod other_network;
 mod own_lines;
 mod passes;
 mod prompt;

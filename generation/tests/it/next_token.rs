@@ -52,7 +52,7 @@ fn likeliest(network: &Network, ids: &[u32]) -> u32 {
     };
     let input = Input::discrete(Tensor::from_slice(ids, ids.len(), &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut Default::default());
+    let hidden = network.hidden(&tables, &input, &mut [segment], &mut Default::default());
     let evidence = network.evidence(&hidden.unwrap()).unwrap();
     let logits = network.logits(evidence.tensor()).unwrap();
     let last = logits.get(ids.len() - 1).unwrap();

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::common::{request, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::retrieval::Units;
-use drdiff_attention::{AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Past, Pattern, Segment, Whole};
+use drdiff_attention::{
+    AttentionConfig, KvCache, LayerPlans, NoisyClean, PassLayout, Past, Pattern, PlanKind, Segment, Whole,
+};
 use drdiff_generation::Task;
 use drdiff_kernels::Rotary;
-use drdiff_model::{Input, Network};
+use drdiff_model::{CachePool, CacheSizes, DenoisingNetwork, Input, Network};
 use drdiff_routing::{ComputeReport, Read};
 use drdiff_testkit::{Inputs, assert_close, relative_rms, values};
 
@@ -54,9 +56,19 @@ fn evidence(network: &Network, index: &[u32], positions: Vec<i64>, reads: Reads<
     input.read = Read::Rows(Tensor::from_iter(rows, &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
     let hidden = network
-        .forward(&tables, &input, &mut [segment], &mut ComputeReport::default())
+        .hidden(&tables, &input, &mut [segment], &mut ComputeReport::default())
         .unwrap();
     values(network.evidence(&hidden).unwrap().tensor()).unwrap()
+}
+
+/// An empty cache for a text of [`LEN`] positions in blocks of this size.
+pub(crate) fn cache(network: &Network, plan: PlanKind, block_size: usize, pass: usize) -> KvCache {
+    let sizes = CacheSizes {
+        block_size,
+        pass,
+        text: LEN,
+    };
+    network.cache(Some(plan), sizes, &mut CachePool::default()).unwrap()
 }
 
 /// Asserts that a text goes on as if its start had been the prompt.

@@ -1,7 +1,7 @@
 //! Writing with a network that retrieves: a block finds the chunks that it found in training.
 
 use crate::common::{attending, network, request, tokenizer, write_one};
-use crate::passes::{LEN, assert_goes_on, assert_written, trained};
+use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained};
 use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{AttentionConfig, PlanKind, Rest};
 use drdiff_generation::{Engine, Event, Output, Task};
@@ -30,7 +30,7 @@ fn rows_that_choose_in_parts_retrieve_what_training_retrieved() {
         let network = attending(attention.clone(), LEN);
         for (block, start) in [(24, 5), (64, 2), (100, 0), (LEN, 0)] {
             let wanted = trained(&network, &attention, block);
-            let mut cache = network.retrieval_cache(block, 640 + block, LEN).unwrap();
+            let mut cache = cache(&network, PlanKind::Retrieval, block, 640 + block);
             assert_written(&network, &mut cache, (block, start), &wanted);
         }
     }
@@ -49,7 +49,7 @@ fn writing_block_after_block_retrieves_what_training_retrieved() {
             relative_rms("fewer", &fewer[last.clone()], &wanted[last]) > 1e-4,
             "the second chunk matters, block {block}"
         );
-        let mut cache = network.retrieval_cache(block, 640 + block, LEN).unwrap();
+        let mut cache = cache(&network, PlanKind::Retrieval, block, 640 + block);
         assert_written(&network, &mut cache, (block, start), &wanted);
     }
 }

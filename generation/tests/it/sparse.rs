@@ -1,7 +1,7 @@
 //! Writing with a sparse plan: what a block sees is what it saw in training.
 
 use crate::common::{attending, request, tokenizer, write_one};
-use crate::passes::{LEN, assert_goes_on, assert_written, trained_apart};
+use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained_apart};
 use drdiff_attention::{AttentionConfig, PlanKind, Rest};
 use drdiff_generation::Engine;
 
@@ -22,7 +22,7 @@ fn writing_block_after_block_reads_what_training_read() {
     let network = attending(attention(), LEN);
     for (block, start) in [(16, 0), (24, 5), (64, 2), (100, 0), (128, 1), (320, 0), (LEN, 0)] {
         let wanted = trained_apart(&network, &attention(), block);
-        let mut cache = network.length_adaptive_cache(block, 640 + block, LEN).unwrap();
+        let mut cache = cache(&network, PlanKind::LengthAdaptive, block, 640 + block);
         assert_written(&network, &mut cache, (block, start), &wanted);
     }
 }

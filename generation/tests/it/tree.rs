@@ -1,7 +1,7 @@
 //! Writing by a tree: a block reads the nodes that it read in training.
 
 use crate::common::{attending, network, request, tokenizer, write, write_one};
-use crate::passes::{LEN, assert_goes_on, assert_written, trained, trained_apart};
+use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained, trained_apart};
 use drdiff_attention::{AttentionConfig, PlanKind};
 use drdiff_generation::{Engine, Task};
 
@@ -24,7 +24,7 @@ fn writing_block_after_block_reads_what_training_read() {
         (LEN, 0),
     ] {
         let wanted = trained_apart(&network, &attention(), block);
-        let mut cache = network.tree_cache(block, 640 + block, LEN).unwrap();
+        let mut cache = cache(&network, PlanKind::Tree, block, 640 + block);
         assert_written(&network, &mut cache, (block, start), &wanted);
     }
 }
@@ -39,7 +39,7 @@ fn lowest_nodes_of_two_tiles_and_neighbours_are_written_as_trained() {
         let network = attending(attention.clone(), LEN);
         let wanted = trained(&network, &attention, 24);
         // Passes that are no longer than they must be, so that the ring comes round.
-        let mut cache = network.tree_cache(24, 48, LEN).unwrap();
+        let mut cache = cache(&network, PlanKind::Tree, 24, 48);
         assert_written(&network, &mut cache, (24, 0), &wanted);
     }
 }

@@ -1,8 +1,7 @@
 //! What the frozen original can teach of a pass.
 
 use drdiff_diffusion::Levels;
-
-use crate::Corrupted;
+use drdiff_model::NoisedBatch;
 
 /// Which rows of a pass learn from the teacher, and what it says of which text position there.
 #[derive(Debug, Clone)]
@@ -17,7 +16,7 @@ impl Guided {
     ///
     /// What is visible behind a position would tell more than the teacher knows, so such a position has no teacher. What is
     /// masked before it is drawn from the text, which makes the teacher's distribution the right one on average.
-    pub(crate) fn new(corrupted: &Corrupted, levels: &Levels, (len, block_size): (usize, usize), share: f64) -> Self {
+    pub(crate) fn new(corrupted: &NoisedBatch, levels: &Levels, (len, block_size): (usize, usize), share: f64) -> Self {
         let mut last = vec![true; levels.snr.len()];
         for window in (0..levels.snr.len()).step_by(len.max(1)) {
             for block in (window..window + len).step_by(block_size.max(1)) {
@@ -63,7 +62,7 @@ mod tests {
         let levels = Levels { snr, weight };
         let tokens: Vec<u32> = (10..22).collect();
         let corrupted =
-            Corrupted::new(&tokens, &levels, 2, (30, 4), (Noise::new(1, 0), 0)).with_next_tokens(&tokens, 13, 0.5);
+            NoisedBatch::new(&tokens, &levels, 2, (30, 4), (Noise::new(1, 0), 0)).with_next_tokens(&tokens, 13, 0.5);
         let guided = Guided::new(&corrupted, &levels, (6, 3), 0.7);
         let noisy = corrupted.noisy();
         // Position 0 of the first window is followed by a visible one; position 0 of the second has nothing before it.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use drdiff_attention::{Segment, block_causal};
+use drdiff_attention::block_causal;
 use drdiff_kernels::{Rotary, Taught, TilePlan};
-use drdiff_model::{Imported, Input, Loading, Network, build_network};
+use drdiff_model::{Imported, Input, Layout, Loading, Network, build_network};
 use drdiff_routing::ComputeReport;
 
 use super::Guided;
@@ -49,20 +49,18 @@ impl Original {
     pub(crate) fn teach(&self, tokens: &[u32], guided: &Guided) -> Result<Taught> {
         let device = self.network.device();
         let len = self.plan.queries();
-        let segment = Segment {
-            batch: tokens.len() / len,
-            len,
+        let layout = Layout {
             plan: self.plan.clone().into(),
             units: None,
             rotary: &self.rotary,
-            past: None,
         };
+        let segment = layout.segment(tokens.len() / len, len);
         let vector = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
         let input = Input::discrete(vector(tokens)?);
         let tables = self.network.tables(None)?;
         let hidden = self
             .network
-            .forward(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
+            .hidden(&tables, &input, &mut [segment], &mut ComputeReport::default())?;
         let h = self.network.evidence(&hidden)?.tensor().clone();
         Ok(Taught {
             h: h.index_select(&vector(&guided.rows)?, 0)?,

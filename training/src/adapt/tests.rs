@@ -3,13 +3,15 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_diffusion::{LevelMixture, Levels};
 use drdiff_kernels::{Builder, Loaded, Noise, Params, Source, Tape, Taught, TilePlan};
-use drdiff_model::{Imported, Input, Loading, ModelConfig, Network, build_network, next_token_nats};
+use drdiff_model::{
+    Imported, Input, Loading, Loss, ModelConfig, Network, NoisedBatch, TrainableNetwork, build_network, next_token_nats,
+};
 use drdiff_routing::ComputeReport;
 use drdiff_testkit::{assert_all_learn, assert_close, values};
 
 use super::*;
 use crate::layouts::Layouts;
-use crate::{Corrupted, Loss, Optimizer, OptimizerConfig, TrainConfig, loss};
+use crate::{Optimizer, OptimizerConfig, TrainConfig};
 
 const LEN: usize = 24;
 const BLOCK: usize = 8;
@@ -63,14 +65,14 @@ fn config(model: &ModelConfig) -> TrainConfig {
 fn cost(network: &Network, key: u64, original: Option<&Original>, tape: Option<&Tape>) -> Loss {
     let (tokens, levels) = drawn(key);
     let sizes = (VOCAB, network.config().embed);
-    let corrupted = Corrupted::new(&tokens, &levels, 2, sizes, (Noise::new(4, 0), key))
+    let corrupted = NoisedBatch::new(&tokens, &levels, 2, sizes, (Noise::new(4, 0), key))
         .in_blocks(&levels, BLOCK, 1.0)
         .with_next_tokens(&tokens, END, 0.5);
     let guided = Guided::new(&corrupted, &levels, (LEN, BLOCK), 0.7);
     let taught = original.map(|original| original.teach(&tokens, &guided).unwrap());
     let layouts = Layouts::new(network.config(), LEN, &Device::Cpu).unwrap();
     let layout = layouts.of(&corrupted, BLOCK).unwrap();
-    loss(network, &corrupted, &layout, false, taught.as_ref(), tape).unwrap()
+    network.loss(&corrupted, &layout, false, taught.as_ref(), tape).unwrap()
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn rows(network: &Network, window: &[u32]) -> Tensor {
     };
     let input = Input::discrete(Tensor::from_slice(window, LEN, &Device::Cpu).unwrap());
     let tables = network.tables(None).unwrap();
-    let hidden = network.forward(&tables, &input, &mut [segment], &mut ComputeReport::default());
+    let hidden = network.hidden(&tables, &input, &mut [segment], &mut ComputeReport::default());
     network.evidence(&hidden.unwrap()).unwrap().tensor().clone()
 }
 
@@ -152,7 +154,7 @@ fn the_original_says_what_it_says_alone() {
     let alone = language_model(false, true, false);
     let (alone, _) = build_network(&alone.config, alone.tensors, &Device::Cpu, Loading::Inference).unwrap();
     let (tokens, levels) = drawn(2);
-    let corrupted = Corrupted::new(&tokens, &levels, 2, (VOCAB, 32), (Noise::new(4, 0), 0));
+    let corrupted = NoisedBatch::new(&tokens, &levels, 2, (VOCAB, 32), (Noise::new(4, 0), 0));
     let guided = Guided::new(&corrupted, &levels, (LEN, BLOCK), 1.0);
     let Taught { h, .. } = original.teach(&tokens, &guided).unwrap();
     let all: Vec<Tensor> = tokens.chunks(LEN).map(|window| rows(&alone, window)).collect();

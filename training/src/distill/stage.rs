@@ -2,10 +2,11 @@
 
 use candle_core::Tensor;
 use drdiff_kernels::Tape;
+use drdiff_model::{Layout, NoisedBatch};
 
 use super::{DistillConfig, Lesson, Refresh, Teacher, learn, teach};
-use crate::objective::Learned;
-use crate::{Corrupted, Layout, Result, Trainer};
+use crate::learned::Learned;
+use crate::{Result, Trainer};
 
 /// Prefix of the teacher's weights in a checkpoint.
 const TEACHER: &str = "teacher";
@@ -68,27 +69,20 @@ impl Trainer<'_> {
         &self,
         (teacher, distill): (&Teacher, &DistillConfig),
         lesson: &Lesson,
-        (corrupted, layout): (&Corrupted, &Layout<'_>),
+        (batch, layout): (&NoisedBatch, &Layout<'_>),
         tape: &Tape,
     ) -> Result<Learned> {
         let lead = |network| -> Result<_> {
             let network: &drdiff_model::Network = network;
             let tables = network.tables(None)?;
-            let rows = corrupted.place(network, &tables)?;
-            let target = teach(network, &tables, &rows, lesson, corrupted, layout)?;
+            let rows = batch.place(network, &tables)?;
+            let target = teach(network, &tables, &rows, lesson, layout)?;
             Ok((rows, target))
         };
         let (rows, target) = match lesson {
             Lesson::Absorbing(_) | Lesson::Gaussian(_) => lead(&teacher.network)?,
             Lesson::Consistency(_) | Lesson::Coupled(_) => self.optimizer.with_average(|| lead(&self.network))?,
         };
-        learn(
-            &self.network,
-            distill,
-            &rows,
-            (lesson, &target),
-            (corrupted, layout),
-            tape,
-        )
+        learn(&self.network, distill, &rows, (lesson, &target), layout, tape)
     }
 }

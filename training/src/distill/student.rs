@@ -1,12 +1,11 @@
 //! What the student learns from a target.
 
 use drdiff_kernels::{SoftTarget, Tape, Value, mixture};
-use drdiff_model::Network;
+use drdiff_model::{Layout, Network, NoisedInput};
 
 use super::{DistillConfig, DistillLoss, Lesson};
-use crate::objective::{Learned, evidence, run};
-use crate::rows::Rows;
-use crate::{Corrupted, Layout, Result, RoutingLoad};
+use crate::Result;
+use crate::learned::Learned;
 
 /// The loss of one pass of the student on the rows that the teacher began from, recorded on `tape`:
 /// `(1 - plain)` times the distance from the target plus `plain` times the cross-entropy of the true tokens.
@@ -16,14 +15,13 @@ use crate::{Corrupted, Layout, Result, RoutingLoad};
 pub(crate) fn learn(
     student: &Network,
     config: &DistillConfig,
-    rows: &Rows,
+    rows: &NoisedInput,
     (lesson, target): (&Lesson, &SoftTarget),
-    (corrupted, layout): (&Corrupted, &Layout<'_>),
+    layout: &Layout<'_>,
     tape: &Tape,
 ) -> Result<Learned> {
     let tables = student.tables(Some(tape))?;
-    let hidden = run(student, &tables, rows, corrupted, layout)?;
-    let h = evidence(student, &hidden, rows)?;
+    let (hidden, h) = rows.run(student, &tables, layout, &mut Default::default())?;
     let distance = match (lesson, config.loss) {
         (Lesson::Consistency(_), _) => Distance::Mean(config.segment),
         (_, DistillLoss::Mse) => Distance::Mean(1),
@@ -42,7 +40,7 @@ pub(crate) fn learn(
         let (plain, _) = h.cross_entropy(tables.head(), student.bias(), &rows.targets, &rows.weights, None)?;
         value = value.add(&plain.through(|x| Ok(x.affine(config.plain, 0.0)?))?)?;
     }
-    Learned::new(&value, hidden.aux_loss()?.as_ref(), RoutingLoad::of(&hidden))
+    Learned::new(&value, &hidden)
 }
 
 enum Distance {
@@ -53,7 +51,7 @@ enum Distance {
 
 /// Weighted squared distance between mean embeddings `x_hat` (`[open, embed]`, in the target's embedding) and those of the target,
 /// averaged over segments of neighbouring rows first: what they share is the drift of the text, not its words.
-fn squared_distance(x_hat: &Value, target: &SoftTarget, rows: &Rows, segment: usize) -> Result<Value> {
+fn squared_distance(x_hat: &Value, target: &SoftTarget, rows: &NoisedInput, segment: usize) -> Result<Value> {
     let mut wanted = x_hat.tensor().zeros_like()?;
     for (h, share) in &target.parts {
         let x = mixture(h, &target.table, &target.bias)?;

@@ -2,16 +2,14 @@
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_kernels::{SoftTarget, categorical, mixture};
-use drdiff_model::{Network, Soft, Tables};
+use drdiff_model::{Layout, Network, NoisedInput, Soft, Tables};
 use drdiff_routing::Read;
 
 use super::Lesson;
 use super::commits::Commits;
 use super::path::Path;
 use super::reveal::Reveal;
-use crate::objective::{evidence, run};
-use crate::rows::{Rows, pass_signal};
-use crate::{Corrupted, Layout, Result};
+use crate::Result;
 
 /// What the student shall predict at the open rows, in their order. Tokens and states stay on the device.
 ///
@@ -20,16 +18,14 @@ use crate::{Corrupted, Layout, Result};
 pub(crate) fn teach(
     teacher: &Network,
     tables: &Tables,
-    rows: &Rows,
+    rows: &NoisedInput,
     lesson: &Lesson,
-    corrupted: &Corrupted,
     layout: &Layout<'_>,
 ) -> Result<SoftTarget> {
     let work = Work {
         teacher,
         tables,
         rows,
-        corrupted,
         layout,
     };
     let parts = match lesson {
@@ -47,8 +43,7 @@ pub(crate) fn teach(
 struct Work<'a> {
     teacher: &'a Network,
     tables: &'a Tables,
-    rows: &'a Rows,
-    corrupted: &'a Corrupted,
+    rows: &'a NoisedInput,
     layout: &'a Layout<'a>,
 }
 
@@ -58,9 +53,9 @@ impl Work<'_> {
     }
 
     /// Evidence at some open rows.
-    fn predict(&self, rows: &Rows) -> Result<Tensor> {
-        let hidden = run(self.teacher, self.tables, rows, self.corrupted, self.layout)?;
-        Ok(evidence(self.teacher, &hidden, rows)?.tensor().clone())
+    fn predict(&self, rows: &NoisedInput) -> Result<Tensor> {
+        let (_, evidence) = rows.run(self.teacher, self.tables, self.layout, &mut Default::default())?;
+        Ok(evidence.tensor().clone())
     }
 
     fn commit(&self, commits: &Commits) -> Result<Vec<(Tensor, Tensor)>> {
@@ -78,7 +73,7 @@ impl Work<'_> {
                 let (cold, bias) = (colder(&h)?, colder(self.teacher.bias())?);
                 reading.push(categorical(&cold, self.tables.head().tensor(), &bias, &u)?);
                 rows.input.index = Tensor::cat(&reading, 0)?.index_select(&vector(&commits.picks[pass])?, 0)?;
-                rows.input.mean_signal = pass_signal(self.teacher, &commits.levels[pass], self.corrupted.len)?;
+                rows.move_to(self.teacher, &commits.levels[pass])?;
             }
             predictions.push(h);
         }
@@ -92,7 +87,7 @@ impl Work<'_> {
         let mut rows = self.rows.clone();
         let picks = Tensor::from_slice(&reveal.picks, reveal.picks.len(), device)?;
         rows.input.index = rows.input.index.index_select(&picks, 0)?;
-        rows.input.mean_signal = pass_signal(self.teacher, &reveal.levels, self.corrupted.len)?;
+        rows.move_to(self.teacher, &reveal.levels)?;
         let h = self.predict(&rows)?;
         let whole = Tensor::ones(h.dim(0)?, DType::F32, device)?;
         Ok(vec![(h, whole)])
@@ -109,7 +104,7 @@ impl Work<'_> {
                 let x_hat = mixture(&h, self.tables.head().tensor(), self.teacher.bias())?;
                 let kept = soft.evidence.broadcast_mul(&column(&step.keep)?)?;
                 rows.input.soft = Some(Soft::new((kept + x_hat.broadcast_mul(&column(&step.gain)?)?)?)?);
-                rows.input.mean_signal = pass_signal(self.teacher, &path.levels[pass], self.corrupted.len)?;
+                rows.move_to(self.teacher, &path.levels[pass])?;
             }
             if let Some(shares) = shares {
                 parts.push((h, Tensor::from_slice(shares, shares.len(), device)?));

@@ -4,14 +4,13 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{LayerPlans, NoisyClean, Pattern};
 use drdiff_diffusion::{LevelMixture, Levels, ScheduleConfig};
 use drdiff_kernels::{Builder, Noise, Params, Rotary, SoftTarget, Source, Tape, categorical};
-use drdiff_model::{ModelConfig, Network};
+use drdiff_model::{Layout, ModelConfig, Network, NoisedBatch, NoisedInput, TrainableNetwork};
 
 use super::commits::Commits;
 use super::path::Path;
 use super::reveal::Reveal;
 use super::{DistillConfig, DistillLoss, Lesson, TeacherOrder, learn, teach};
-use crate::rows::Rows;
-use crate::{Corrupted, Layout, Optimizer, OptimizerConfig, loss};
+use crate::{Optimizer, OptimizerConfig};
 
 const VOCAB: usize = 6;
 const NOISE: Noise = Noise::new(11, 0);
@@ -52,8 +51,8 @@ impl Toy {
         }
     }
 
-    fn corrupt(&self, tokens: &[u32], levels: &Levels, key: u64) -> Corrupted {
-        Corrupted::new(tokens, levels, tokens.len() / self.len, (VOCAB, 16), (NOISE, key))
+    fn corrupt(&self, tokens: &[u32], levels: &Levels, key: u64) -> NoisedBatch {
+        NoisedBatch::new(tokens, levels, tokens.len() / self.len, (VOCAB, 16), (NOISE, key))
     }
 
     fn optimizer(&self) -> (Optimizer, OptimizerConfig) {
@@ -64,10 +63,10 @@ impl Toy {
         (Optimizer::new(&self.params, &config).unwrap(), config)
     }
 
-    fn teach(&self, corrupted: &Corrupted, lesson: &Lesson) -> (Rows, SoftTarget) {
+    fn teach(&self, corrupted: &NoisedBatch, lesson: &Lesson) -> (NoisedInput, SoftTarget) {
         let tables = self.network.tables(None).unwrap();
         let rows = corrupted.place(&self.network, &tables).unwrap();
-        let target = teach(&self.network, &tables, &rows, lesson, corrupted, &self.layout()).unwrap();
+        let target = teach(&self.network, &tables, &rows, lesson, &self.layout()).unwrap();
         (rows, target)
     }
 }
@@ -96,7 +95,10 @@ fn trained_on_pairs() -> Toy {
         let levels = LevelMixture::absorbing_only().draw(&NOISE, key, 32, 2, 2).unwrap();
         let corrupted = toy.corrupt(&pairs(32, key), &levels, key);
         let tape = Tape::new();
-        let loss = loss(&toy.network, &corrupted, &toy.layout(), false, None, Some(&tape)).unwrap();
+        let loss = toy
+            .network
+            .loss(&corrupted, &toy.layout(), false, None, Some(&tape))
+            .unwrap();
         adam.step(tape.backward(&loss.value).unwrap(), 1e-2, &config).unwrap();
     }
     toy
@@ -182,7 +184,7 @@ fn a_coupled_teacher_reads_the_true_token_that_the_student_does_not_see() {
 }
 
 /// Windows of 8 tokens in blocks of 4, and one lesson of each kind.
-fn lessons() -> (Toy, Vec<(Corrupted, Lesson, DistillConfig)>) {
+fn lessons() -> (Toy, Vec<(NoisedBatch, Lesson, DistillConfig)>) {
     let (teacher, batch, len) = (Toy::new(8, 4, 2), 2, 8);
     let tokens: Vec<u32> = (0..(batch * len) as u32).map(|i| i * i % VOCAB as u32).collect();
     let soft = |snr: f32| Levels {
@@ -230,10 +232,16 @@ fn the_students_gradient_is_that_of_its_loss() {
         let (rows, target) = teacher.teach(corrupted, lesson);
         let student = Toy::new(8, 4, 3);
         let value = |tape: &Tape| {
-            let given = (corrupted, &student.layout());
-            learn(&student.network, config, &rows, (lesson, &target), given, tape)
-                .unwrap()
-                .objective
+            learn(
+                &student.network,
+                config,
+                &rows,
+                (lesson, &target),
+                &student.layout(),
+                tape,
+            )
+            .unwrap()
+            .objective
         };
         let number = || f64::from(value(&Tape::new()).tensor().to_scalar::<f32>().unwrap());
         let tape = Tape::new();
@@ -273,10 +281,16 @@ fn a_lesson_is_learnt_by_heart_and_the_teacher_does_not_change() {
         for _ in 0..120 {
             let (rows, target) = teacher.teach(corrupted, lesson);
             let tape = Tape::new();
-            let given = (corrupted, &student.layout());
-            let loss = learn(&student.network, config, &rows, (lesson, &target), given, &tape)
-                .unwrap()
-                .objective;
+            let loss = learn(
+                &student.network,
+                config,
+                &rows,
+                (lesson, &target),
+                &student.layout(),
+                &tape,
+            )
+            .unwrap()
+            .objective;
             losses.push(loss.tensor().to_scalar::<f32>().unwrap());
             adam.step(tape.backward(&loss).unwrap(), 1e-2, &optimizer).unwrap();
         }
@@ -304,8 +318,15 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_from_one_pass() {
             loss: kind,
             ..Default::default()
         };
-        let given = (&corrupted, &toy.layout());
-        let loss = learn(&toy.network, &config, &rows, (&lesson, &target), given, &Tape::new()).unwrap();
+        let loss = learn(
+            &toy.network,
+            &config,
+            &rows,
+            (&lesson, &target),
+            &toy.layout(),
+            &Tape::new(),
+        )
+        .unwrap();
         let loss = loss.value.to_scalar::<f32>().unwrap();
         assert!(loss.abs() < 1e-6, "{kind:?}: {loss}");
     }

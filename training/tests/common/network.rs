@@ -8,8 +8,8 @@ use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{NoisyClean, Pattern, PlanKind};
 use drdiff_diffusion::{LevelMixture, Levels};
 use drdiff_kernels::{Builder, Gradients, Noise, Params, Rotary, Source, Tape, Value};
-use drdiff_model::{ModelConfig, Network};
-use drdiff_training::{Corrupted, Layout, MuonConfig, Optimizer, OptimizerConfig, TrainConfig, loss};
+use drdiff_model::{Layout, ModelConfig, Network, NoisedBatch, TrainableNetwork};
+use drdiff_training::{MuonConfig, Optimizer, OptimizerConfig, TrainConfig};
 
 pub(crate) const LEN: usize = 32;
 
@@ -127,22 +127,22 @@ pub(crate) fn one_batch_from(
     let rotary = Rotary::new(&[positions], 16, 10_000.0, &Device::Cpu).unwrap();
     let forward = move |tape: &Tape| {
         let corrupted =
-            Corrupted::new(&tokens, &levels, 2, sizes, (Noise::new(2, 0), 3)).in_blocks(&levels, BLOCK, 1.0);
-        loss(
-            &network,
-            &corrupted,
-            &Layout {
-                plan: plan.clone(),
-                units: units.clone(),
-                rotary: &rotary,
-            },
-            conditioned,
-            None,
-            Some(tape),
-        )
-        .unwrap()
-        .objective()
-        .unwrap()
+            NoisedBatch::new(&tokens, &levels, 2, sizes, (Noise::new(2, 0), 3)).in_blocks(&levels, BLOCK, 1.0);
+        network
+            .loss(
+                &corrupted,
+                &Layout {
+                    plan: plan.clone(),
+                    units: units.clone(),
+                    rotary: &rotary,
+                },
+                conditioned,
+                None,
+                Some(tape),
+            )
+            .unwrap()
+            .objective()
+            .unwrap()
     };
     (params, forward)
 }

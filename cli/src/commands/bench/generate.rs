@@ -105,7 +105,7 @@ pub(super) fn run(args: &GenerateArgs, report: &mut Report) -> Result<()> {
             .with("seed", args.common.seed)
             // Texts of one length compare.
             .with("stop_at_end", false);
-        let settings = chosen.resolve(NetworkKind::of(engine.network().config()))?;
+        let settings = chosen.resolve(NetworkKind::of(engine.network().spec()))?;
         report.add(bench.write_row(&mut engine, &prompt, &settings)?)?;
     }
     Ok(())

@@ -1,15 +1,14 @@
 //! One pass of a network with random weights, for comparing with other engines at their size.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use drdiff_attention::{Segment, attention_flops, block_causal};
+use drdiff_attention::{LayerPlans, block_causal};
 use drdiff_files::Unfinished;
 use drdiff_kernels::params::Param;
 use drdiff_kernels::{Builder, Loaded, Noise, Params, Purpose, Source, TilePlan};
 use drdiff_model::{
-    Checkpoint, Input, Loading, MatrixFormat, Metadata, ModelConfig, Network, build, read_gguf, save_gguf_as,
+    CachePool, Checkpoint, DenoisingNetwork, Loading, MatrixFormat, Metadata, ModelConfig, Network, TokenBatch, build,
+    read_gguf, save_gguf_as,
 };
 
 use super::clock::Clock;
@@ -102,35 +101,25 @@ fn draw(config: &ModelConfig, noise: Noise) -> Result<Vec<(String, Tensor)>> {
 /// One pass over absorbed and clean positions, half and half, with logits at all of them.
 fn time(
     shape: &Shape,
-    network: &Network,
+    network: &dyn DenoisingNetwork,
     params: &Params,
     dtype: &'static str,
     noise: Noise,
     machine: &Machine,
     clock: &Clock,
 ) -> Result<Row> {
-    let (config, device, n) = (network.config(), network.device(), shape.positions);
+    let (spec, n) = (network.spec(), shape.positions);
     let index: Vec<u32> = (0..n)
         .map(|position| match position % 2 {
-            0 => config.vocab as u32,
-            _ => (noise.uniform(Purpose::Data, 0, position as u64) * config.vocab as f64) as u32,
+            0 => spec.vocab as u32,
+            _ => (noise.uniform(Purpose::Data, 0, position as u64) * spec.vocab as f64) as u32,
         })
         .collect();
-    let input = Input::discrete(Tensor::from_vec(index, n, device)?);
-    let plan = Arc::new(TilePlan::new(&[block_causal(n, n)?])?);
-    let positions: Vec<i64> = (0..n as i64).collect();
-    let rotary = config.rotary(&[positions], device)?;
+    let plan = LayerPlans::from(TilePlan::new(&[block_causal(n, n)?])?);
+    let batch = TokenBatch::text(spec, &index, plan.into(), 0..n);
+    let mut pool = CachePool::default();
     let timing = clock.time(|| {
-        let segment = Segment {
-            batch: 1,
-            len: n,
-            plan: plan.clone().into(),
-            units: None,
-            rotary: &rotary,
-            past: None,
-        };
-        let hidden = network.forward(&network.tables(None)?, &input, &mut [segment], &mut Default::default())?;
-        network.logits(network.evidence(&hidden)?.tensor())?;
+        network.forward(&batch, &mut [], &mut pool, &mut Default::default())?;
         Ok(())
     })?;
     let subject = Subject {
@@ -144,20 +133,16 @@ fn time(
     };
     let work = Work {
         tokens: Some(n as u64),
-        flops: Some(flops(config, n, &plan)),
+        flops: Some(
+            batch
+                .segments()
+                .iter()
+                .map(|text| network.flops(&text.counts, &text.visible).0)
+                .sum(),
+        ),
         bytes: Some(weight_bytes(params)),
     };
     Ok(Row::new(subject, machine, timing, work))
-}
-
-/// Operations of a pass: each position through every matrix of the blocks, the map to evidence and the logits; and
-/// attention.
-fn flops(config: &ModelConfig, positions: usize, plan: &TilePlan) -> u64 {
-    let c = config;
-    let attention = c.width * (2 * c.heads + 2 * c.kv_heads) * c.head_dim;
-    let block = attention + 3 * c.width * c.hidden;
-    let products = c.layers * block + c.embed * (c.width + c.vocab);
-    2 * (positions * products) as u64 + c.layers as u64 * attention_flops(plan, c.heads, c.head_dim)
 }
 
 /// Bytes of all weights, as they are stored.
@@ -172,16 +157,23 @@ fn weight_bytes(params: &Params) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use drdiff_model::Rows;
+
     use super::*;
 
     #[test]
     fn operations_are_those_of_the_matrices() {
         let config = LARGE.config().unwrap();
-        let plan = TilePlan::new(&[block_causal(512, 512).unwrap()]).unwrap();
+        let plan = LayerPlans::from(TilePlan::new(&[block_causal(512, 512).unwrap()]).unwrap());
+        let rows = Rows {
+            all: 512,
+            open: 512,
+            ..Rows::default()
+        };
         let blocks = 12 * (4 * 768 * 768 + 3 * 768 * 2048);
         let head = 768 * (768 + 50_258);
         let attention = 12 * 4 * 512 * 512 * 768;
-        assert_eq!(flops(&config, 512, &plan), 1024 * (blocks + head) + attention);
+        assert_eq!(rows.flops(&config, &plan.into()), 1024 * (blocks + head) + attention);
     }
 
     #[test]

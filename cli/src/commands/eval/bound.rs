@@ -40,7 +40,7 @@ pub(super) fn bounds(
     }
     (measured.window, measured.windows) = (window, windows.len());
     if let Some(share) = args.compute {
-        Compute::Share(share).check(network.config())?;
+        Compute::Share(share).check(&network.config().routing)?;
         bounds = bounds.with_budget(share);
     }
     let tokens = windows.iter().flat_map(|window| &window.ids);

@@ -66,13 +66,13 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         task,
         settings: setup.settings.clone(),
     })?;
-    if let Some(sentence) = unusual(setup.settings.compute, engine.network().config()) {
+    if let Some(sentence) = unusual(setup.settings.compute, engine.network().spec()) {
         remark(args.quiet, &sentence);
     }
     let trace = outputs.trace.map(|output| Trace::create(&output, &setup)).transpose()?;
     let explanation = outputs
         .explanation
-        .map(|output| Explanation::new(output, engine.network().config()))
+        .map(|output| Explanation::new(output, engine.network().spec()))
         .transpose()?;
     engine.show_experts(explanation.is_some());
 

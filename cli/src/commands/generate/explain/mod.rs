@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use drdiff_files::Output;
 use drdiff_generation::PassCompute;
-use drdiff_model::{ModelConfig, Tokenizer};
+use drdiff_model::{NetworkSpec, Tokenizer};
 
 use crate::exit::usage;
 
@@ -45,7 +45,7 @@ pub(super) struct Explanation {
 
 impl Explanation {
     /// Begins an explanation of texts of `model`.
-    pub(super) fn new(output: Output, model: &ModelConfig) -> Result<Self> {
+    pub(super) fn new(output: Output, model: &NetworkSpec) -> Result<Self> {
         let layers = model.routing.routed_layers(model.layers).count();
         if layers == 0 {
             return Err(usage(

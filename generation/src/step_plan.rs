@@ -1,20 +1,16 @@
-//! What a request puts into a pass of the network.
+//! What the next pass reads of a sequence.
 
-use std::ops::Range;
-use std::sync::Arc;
+use drdiff_model::Visible;
 
-use drdiff_attention::Reads;
-use drdiff_attention::retrieval::Units;
-
-/// What a job puts into the next pass.
-pub(crate) struct Part {
+/// The rows that a sequence has in the next pass, and what they read.
+pub(crate) struct StepPlan {
     /// Clean tokens first, ...
     pub(crate) clean: Vec<u32>,
     /// The same without the prompt, for guidance.
     pub(crate) unprompted: Option<Vec<u32>>,
     /// ... then what is predicted.
     pub(crate) predicts: Predicts,
-    pub(crate) plan: Plan,
+    pub(crate) visible: Visible,
 }
 
 /// What a pass predicts of a text.
@@ -28,17 +24,7 @@ pub(crate) enum Predicts {
     NextToken,
 }
 
-/// What the rows of a pass read.
-#[derive(Clone)]
-pub(crate) struct Plan {
-    pub(crate) reads: Reads,
-    /// The blocks of the rows.
-    pub(crate) blocks: Arc<[Range<usize>]>,
-    /// Which rows choose chunks together, if the network retrieves.
-    pub(crate) units: Option<Arc<Units>>,
-}
-
-impl Part {
+impl StepPlan {
     /// The clean tokens as they are and, under guidance, without the prompt.
     pub(crate) fn views(&self) -> impl Iterator<Item = &Vec<u32>> {
         std::iter::once(&self.clean).chain(&self.unprompted)

@@ -1,0 +1,116 @@
+//! One network call for many texts: their rows side by side, never padded, never visible to one another.
+
+use candle_core::Tensor;
+use drdiff_attention::KvCache;
+use drdiff_model::{BlockRow, CachePool, DenoisingNetwork, TokenBatch, TokenSegment};
+use drdiff_routing::ComputeReport;
+use drdiff_solver::{BlockRun, Prediction};
+
+use crate::Result;
+use crate::block::Block;
+use crate::scheduler::Entry;
+use crate::step_plan::{Predicts, StepPlan};
+
+/// What a pass said of a text: where its rows were, and the predictions of its open positions, view by view.
+pub(crate) struct Outcome {
+    pub(crate) rows: Vec<TokenSegment>,
+    pub(crate) views: Vec<Prediction>,
+}
+
+/// The network, and what the texts of an engine share in it.
+pub(crate) struct Runner {
+    pub(crate) network: Box<dyn DenoisingNetwork>,
+    pub(crate) pool: CachePool,
+}
+
+impl Runner {
+    /// One call of the network for all texts by their plans: an outcome for each.
+    pub(crate) fn run(
+        &mut self,
+        entries: &mut [Entry],
+        plans: &[StepPlan],
+        report: &mut ComputeReport,
+    ) -> Result<Vec<Outcome>> {
+        let spec = self.network.spec();
+        let mut batch = TokenBatch::new(spec.vocab, spec.embed);
+        for (entry, plan) in entries.iter().zip(plans) {
+            let Entry { sequence, slot, .. } = entry;
+            let share = sequence.share(&spec.routing);
+            let position = slot.position();
+            for clean in plan.views() {
+                let segment = batch.segment(position, plan.visible.clone(), |batch| {
+                    clean.iter().for_each(|token| batch.token(*token));
+                    match plan.predicts {
+                        Predicts::Nothing => {}
+                        Predicts::Block => push_block(batch, &sequence.block, share),
+                        Predicts::NextToken => batch.ask(),
+                    }
+                });
+                if sequence.reads_data() && plan.predicts == Predicts::Block {
+                    segment.counts.data = segment.counts.open;
+                }
+            }
+        }
+        batch.wants_data = entries.iter().any(|entry| entry.sequence.reads_data());
+        let mut caches: Vec<&mut KvCache> = entries.iter_mut().flat_map(|entry| entry.slot.caches()).collect();
+        let said = self.network.forward(&batch, &mut caches, &mut self.pool, report)?;
+        let (mut first, mut segments) = (0, batch.into_segments().into_iter());
+        let mut outcomes = Vec::with_capacity(plans.len());
+        for (entry, plan) in entries.iter().zip(plans) {
+            let rows: Vec<TokenSegment> = segments.by_ref().take(plan.views().count()).collect();
+            let mut views = Vec::new();
+            for segment in rows.iter().filter(|_| plan.predicts != Predicts::Nothing) {
+                let Some(said) = &said else { break };
+                let open = segment.counts.open;
+                let data = said.data.as_ref().filter(|_| entry.sequence.reads_data());
+                let data = data.map(|data| fetch(&data.narrow(0, first, open)?)).transpose()?;
+                views.push(Prediction {
+                    logits: asked(&said.logits.narrow(0, first, open)?, &entry.sequence.block.run)?,
+                    data: data.into_iter().flatten().map(f64::from).collect(),
+                });
+                first += open;
+            }
+            outcomes.push(Outcome { rows, views });
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The rows of a block.
+fn push_block(batch: &mut TokenBatch, block: &Block, budget: f64) {
+    let (state, read) = (block.run.state(), block.run.read());
+    let row = |position: usize| {
+        let token = state.tokens[position];
+        BlockRow {
+            level: state.levels[position],
+            token,
+            evidence: &state.evidence[position * state.dim..][..state.dim],
+            asked: read.binary_search(&position).is_ok(),
+            last: block.predictions[position].as_ref().filter(|_| token.is_none()),
+        }
+    };
+    batch.block((0..block.len()).map(row), budget);
+}
+
+/// Of the rows that were read, those whose logits the block asks for: vocabularies are long, and most soft steps need none.
+fn asked(logits: &Tensor, run: &BlockRun) -> Result<Vec<f32>> {
+    if !run.needs_data() {
+        return fetch(logits);
+    }
+    let (open, asked) = (run.open(), run.asked());
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    if asked.len() == open.len() {
+        return fetch(logits);
+    }
+    let place = |position: &usize| open.binary_search(position).unwrap_or_default() as u32;
+    let places: Vec<u32> = asked.iter().map(place).collect();
+    let places = Tensor::from_slice(&places, places.len(), logits.device())?;
+    Ok(logits.index_select(&places, 0)?.flatten_all()?.to_vec1()?)
+}
+
+/// Numbers of a view. Reading a view fetches all of what it is a view of, and so does a copy: each text would pay for all.
+fn fetch(view: &Tensor) -> Result<Vec<f32>> {
+    Ok(view.force_contiguous()?.flatten_all()?.to_vec1::<f32>()?)
+}
