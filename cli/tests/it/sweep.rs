@@ -6,7 +6,7 @@ use std::process::Command;
 
 use drdiff_configs::{Inputs, presets};
 use drdiff_evaluation::sweep::{Cell, SweepConfig};
-use drdiff_generation::Settings;
+use drdiff_generation::{Choices, NetworkKind, Settings};
 
 use crate::fixture::{RunExt, drdiff, fixture};
 
@@ -117,26 +117,25 @@ fn every_preset_runs() {
     }
 }
 
-/// The settings of a preset's cells that are written when nobody chooses anything.
+/// The settings of a preset's cells that are written when nobody chooses anything, by networks of each kind.
 #[test]
 fn quick_and_frontier_contain_what_is_written_by_default() {
-    for name in ["quick", "frontier"] {
+    let kinds = [NetworkKind::Masked, NetworkKind::Autoregressive];
+    for (name, kind) in ["quick", "frontier"]
+        .into_iter()
+        .flat_map(|name| kinds.map(|kind| (name, kind)))
+    {
         let mut inputs = Inputs::default();
         inputs.config(name);
-        let plan = inputs
-            .resolve::<SweepConfig>()
-            .unwrap()
-            .value
-            .plan(drdiff_generation::NetworkKind::default())
-            .unwrap();
+        let sweep = inputs.resolve::<SweepConfig>().unwrap().value;
         let default = |cell: &Cell| {
             let settings = Settings {
                 tokens: cell.settings.tokens,
                 stop_at_end: false,
-                ..Settings::default()
+                ..Choices::default().resolve(kind).unwrap()
             };
             cell.settings == settings
         };
-        assert!(plan.cells.iter().any(default), "{name}");
+        assert!(sweep.plan(kind).unwrap().cells.iter().any(default), "{name}, {kind:?}");
     }
 }
