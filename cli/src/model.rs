@@ -8,8 +8,8 @@ use candle_core::Device;
 use drdiff_files::Output;
 use drdiff_generation::NetworkKind;
 use drdiff_model::{
-    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, Pretrained, Tokenizer, TokenizerError, TokenizerFiles,
-    WEIGHTS, Words, build, build_network, head_of, read_checkpoint, read_gguf, read_head,
+    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, NetworkSpec, Pretrained, Tokenizer, TokenizerError,
+    TokenizerFiles, WEIGHTS, Words, build, build_network, head_of, read_checkpoint, read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 
@@ -67,7 +67,9 @@ pub(crate) fn kind_of(path: Option<&Path>) -> NetworkKind {
         Some(path) => NetworkKind::at(path),
         None => {
             let head = BUNDLED.and_then(|bundled| head_of(bundled.weights));
-            head.map_or_else(NetworkKind::default, |head| NetworkKind::of(&head.config))
+            head.map_or_else(NetworkKind::default, |head| {
+                NetworkKind::of(&NetworkSpec::from(&head.config))
+            })
         }
     }
 }
