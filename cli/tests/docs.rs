@@ -13,7 +13,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Blocks that do not run here: their page, how they begin, and why.
-const NOT_RUN: [(&str, &str, &str); 20] = [
+const NOT_RUN: [(&str, &str, &str); 21] = [
     (
         "README.md",
         "drdiff generate \"The old house\" --watch",
@@ -32,7 +32,7 @@ const NOT_RUN: [(&str, &str, &str); 20] = [
     ),
     (
         "docs/attention.md",
-        "drdiff generate \"Once upon a time\" --attention tree",
+        "drdiff generate --model models/drdiff-tales \"Once upon a time\" --attention tree",
         "needs a model of that plan, and minutes",
     ),
     ("docs/attention.md", "for n in 1k 2k", "takes minutes"),
@@ -61,6 +61,11 @@ const NOT_RUN: [(&str, &str, &str); 20] = [
         "docs/performance.md",
         "DRDIFF=target/release/drdiff",
         "needs peers, a GPU and an hour",
+    ),
+    (
+        "docs/samples.md",
+        "drdiff generate --chat",
+        "names a language model that has to be fetched",
     ),
     (
         "docs/sweeps.md",

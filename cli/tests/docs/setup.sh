@@ -26,3 +26,8 @@ vocab=$(grep -o '"vocab_size": *[0-9]*' corpus/manifest.json | head -1 | grep -o
 "$DRDIFF" export stand-in -o smollm2.gguf
 cp stand-in/tokenizer.json .
 cp -r stand-in trained
+# A template, so that it holds conversations, and the name of another model that the pages write with.
+printf '{}' > stand-in/tokenizer_config.json
+printf '{%% for message in messages %%}{{ message.content }}\n{%% endfor %%}' > stand-in/chat_template.jinja
+mkdir models
+cp -r stand-in models/drdiff-tales
