@@ -9,7 +9,7 @@ use drdiff_files::Output;
 use drdiff_generation::NetworkKind;
 use drdiff_model::{
     ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, NetworkSpec, Pretrained, Tokenizer, TokenizerError,
-    TokenizerFiles, WEIGHTS, Words, build, build_network, head_of, read_checkpoint, read_gguf, read_head,
+    TokenizerFiles, WEIGHTS, Words, build, head_of, read_checkpoint, read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 
@@ -179,6 +179,11 @@ impl Source {
         hasher.finalize().to_hex().to_string()
     }
 
+    /// Whether it is a language model of others.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.content, Content::Foreign)
+    }
+
     /// Whether the weights are GGUF; otherwise they should be safetensors.
     pub(crate) fn is_gguf(&self) -> bool {
         match &self.content {
@@ -187,21 +192,15 @@ impl Source {
         }
     }
 
-    /// Weights and tokenizer of a model of this program.
-    fn own(&self) -> Result<(&[u8], &Tokens)> {
-        match &self.content {
-            Content::Own(weights, tokenizer) => Ok((weights, tokenizer)),
-            Content::Foreign => Err(usage(format!(
-                "{} is a language model of others, which `generate`, `batch`, `sweep` and `eval` read; name a model of this program here",
-                self.path.display()
-            ))),
-        }
-    }
-
-    /// Reads the weights.
+    /// Reads the weights. Those of others come with a description of their shape alone.
     pub(crate) fn checkpoint(&self, device: &Device) -> Result<Checkpoint> {
-        let read = if self.is_gguf() { read_gguf } else { read_checkpoint };
-        Ok(read(self.own()?.0, &self.path, device)?)
+        match &self.content {
+            Content::Own(weights, _) => {
+                let read = if self.is_gguf() { read_gguf } else { read_checkpoint };
+                Ok(read(weights, &self.path, device)?)
+            }
+            Content::Foreign => Ok(as_checkpoint(Pretrained::read(&self.path)?).0),
+        }
     }
 
     /// Reads the weights, which must be those of a model.
@@ -223,31 +222,28 @@ impl Source {
 
     /// Reads the tokenizer, which must be the one that the weights were trained with.
     pub(crate) fn tokenizer(&self, metadata: &Metadata) -> Result<Tokenizer> {
-        let tokenizer = match self.own()?.1 {
-            Tokens::Bundled(bundled) => Tokenizer::from_bytes(bundled.tokenizer)?,
-            Tokens::File(path) => Tokenizer::from_file(path)?,
+        let tokenizer = match &self.content {
+            Content::Own(_, Tokens::Bundled(bundled)) => Tokenizer::from_bytes(bundled.tokenizer)?,
+            Content::Own(_, Tokens::File(path)) => Tokenizer::from_file(path)?,
+            Content::Foreign => self.words()?.tokenizer,
         };
         require_tokenizer(metadata, &tokenizer)?;
         Ok(tokenizer)
     }
 
-    /// The tokenizer of a model of this program with its chat template.
+    /// The tokenizer with its chat template.
     pub(crate) fn words(&self) -> Result<Words> {
-        match self.own()?.1 {
-            Tokens::Bundled(bundled) => bundled.words(),
-            Tokens::File(path) => Ok(Words::read(path)?),
+        match &self.content {
+            Content::Own(_, Tokens::Bundled(bundled)) => bundled.words(),
+            Content::Own(_, Tokens::File(path)) => Ok(Words::read(path)?),
+            Content::Foreign => Ok(Words::read(&self.path)?),
         }
     }
 
     /// How conversations with the model are written.
-    pub(crate) fn template(&self, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
-        match &self.content {
-            Content::Own(..) => {
-                let template = self.words()?.template;
-                template.ok_or_else(|| Error::from(TokenizerError::NoTemplate).into())
-            }
-            Content::Foreign => Ok(Pretrained::template(&self.path, tokenizer)?),
-        }
+    pub(crate) fn template(&self) -> Result<ChatTemplate> {
+        let template = self.words()?.template;
+        template.ok_or_else(|| Error::from(TokenizerError::NoTemplate).into())
     }
 
     /// Loads all of it for writing text.
@@ -257,25 +253,34 @@ impl Source {
 
     /// [`Source::load`], with what `sets` (`key=value`) change of the model's configuration.
     pub(crate) fn load_changed(&self, device: &Device, sets: &[String]) -> Result<(Network, Tokenizer)> {
-        if let Content::Foreign = self.content {
-            let Pretrained { network, tokenizer } = Pretrained::read(&self.path)?;
-            let config = match sets {
-                [] => network.config,
-                sets => changed(&network.config, sets)?,
-            };
-            return Ok((
-                build_network(&config, network.tensors, device, Loading::Inference)?.0,
-                tokenizer,
-            ));
-        }
-        let mut checkpoint = self.model(device)?;
-        let tokenizer = self.tokenizer(&checkpoint.metadata)?;
+        let (mut checkpoint, tokenizer) = match &self.content {
+            Content::Own(..) => {
+                let checkpoint = self.model(device)?;
+                let tokenizer = self.tokenizer(&checkpoint.metadata)?;
+                (checkpoint, tokenizer)
+            }
+            Content::Foreign => as_checkpoint(Pretrained::read(&self.path)?),
+        };
         if !sets.is_empty() {
             checkpoint.metadata.config = changed(&checkpoint.metadata.config, sets)?;
         }
         let (network, _) = build(checkpoint, device, Loading::Inference)?;
         Ok((network, tokenizer))
     }
+}
+
+/// A language model of others with the description that models of this program have; it took no steps.
+fn as_checkpoint(Pretrained { network, tokenizer }: Pretrained) -> (Checkpoint, Tokenizer) {
+    let metadata = Metadata {
+        config: network.config,
+        step: 0,
+        tokens: 0,
+        tokenizer_hash: tokenizer.hash().to_owned(),
+        commit: String::new(),
+        training: serde_json::Value::Null,
+    };
+    let tensors = network.tensors;
+    (Checkpoint { metadata, tensors }, tokenizer)
 }
 
 /// Refuses a tokenizer that is not the one of the weights: ids would mean other text.

@@ -7,8 +7,8 @@ use drdiff_kernels::MappedFile;
 
 use crate::gguf::METADATA_KEY;
 use crate::{
-    ChatTemplate, Error, GgufHeader, GgufMetadata, Imported, Precision, Result, Tokenizer, TokenizerError,
-    TokenizerFiles, import_folder, import_gguf,
+    Error, GgufHeader, GgufMetadata, Imported, Precision, Result, Tokenizer, TokenizerError, TokenizerFiles,
+    import_folder, import_gguf,
 };
 
 /// Describes the network of a folder of Hugging Face.
@@ -79,19 +79,6 @@ impl Pretrained {
             return Err(wrong(format!("its tokenizer has {ids} ids and its network {rows}")));
         }
         Ok(read)
-    }
-
-    /// Reads how conversations with the model at `path` are written.
-    ///
-    /// # Errors
-    /// If the model does not say so, or its template is none.
-    pub fn template(path: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
-        if path.is_dir() {
-            return Ok(ChatTemplate::from_files(&TokenizerFiles::read(path)?, tokenizer)?);
-        }
-        let file = map(path)?;
-        let header = GgufHeader::read(&file).map_err(|reason| unusable(path, reason))?;
-        Ok(ChatTemplate::from_gguf(&header, tokenizer)?)
     }
 }
 

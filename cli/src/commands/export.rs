@@ -6,7 +6,7 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use drdiff_files::{Output, begins_with};
-use drdiff_model::{MatrixFormat, Metadata, gguf_bytes, read_head, require_fit};
+use drdiff_model::{MatrixFormat, Metadata, Pretrained, gguf_bytes, read_head, require_fit};
 
 use crate::exit::{self, Exit, usage};
 use crate::model::{Source, TOKENIZER, files_of, place_of_tokenizer};
@@ -23,7 +23,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 pub(crate) struct ExportArgs {
-    /// Folder of a run, a safetensors file, or an export in q8_0 to be made smaller
+    /// Folder of a run, a safetensors file, an export in q8_0 to be made smaller, or a language model of others
     checkpoint: PathBuf,
     /// File to write
     #[arg(short, long, value_name = "FILE.gguf")]
@@ -73,7 +73,8 @@ impl From<Quant> for MatrixFormat {
 pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
     let path = args.checkpoint.join(drdiff_training::MODEL_FILE);
     // A folder may hold an export already; it is the checkpoint that counts.
-    let path = if path.is_file() { &path } else { &args.checkpoint };
+    let is_run = path.is_file() && !Pretrained::is_at(&args.checkpoint);
+    let path = if is_run { &path } else { &args.checkpoint };
     let out = Output::claim(&args.out, &files_of(Some(path)))?;
     let beside = args.out.with_file_name(TOKENIZER);
     if args.with_tokenizer && (out.is_stream() || drdiff_files::same(&args.out, &beside)) {

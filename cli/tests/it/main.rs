@@ -16,6 +16,7 @@ mod fixture;
 mod generate;
 mod infill;
 mod interrupt;
+mod language_models;
 mod outputs;
 mod reading;
 mod routing;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use drdiff_evaluation::metrics::word_frequencies;
 use drdiff_generation::Compute;
-use drdiff_model::{Network, Tokenizer};
+use drdiff_model::{Mask, Network, Tokenizer};
 use drdiff_training::Bounds;
 use drdiff_training::data::{DataError, Window, text_windows};
 
@@ -73,13 +73,17 @@ fn check_typed(args: &EvalArgs, window: usize) -> Result<()> {
     }
 }
 
-/// The typed block sizes, or those of the default that fit windows and attention; the others are told.
+/// The typed block sizes, or those of the default that fit windows and attention, 1 alone for networks without masks; the others are
+/// told.
 fn sizes(args: &EvalArgs, network: &Network, window: usize) -> Vec<usize> {
     if !args.block_sizes.is_empty() {
         return args.block_sizes.clone();
     }
-    let attention = &network.config().attention;
-    let fits = |size: &usize| window.is_multiple_of(*size) && attention.check_block(*size, window).is_ok();
+    let config = network.config();
+    if config.mask == Mask::Absent {
+        return vec![1];
+    }
+    let fits = |size: &usize| window.is_multiple_of(*size) && config.attention.check_block(*size, window).is_ok();
     let (fitting, others): (Vec<usize>, Vec<usize>) = BLOCK_SIZES.into_iter().partition(fits);
     if !others.is_empty() {
         let others: Vec<String> = others.iter().map(ToString::to_string).collect();

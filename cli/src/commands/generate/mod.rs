@@ -52,7 +52,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let setup = setup(&args, &source, &prompt, settings);
     let task = match (args.infill, args.chat) {
         (true, _) => Task::within(&prompt, &tokenizer)?,
-        (_, true) => answer(&args, &prompt, &source.template(&tokenizer)?)?,
+        (_, true) => answer(&args, &prompt, &source.template()?)?,
         _ => Task::behind(&prompt, &tokenizer)?,
     };
     let mut engine = Engine::new(network, tokenizer, 1)?;

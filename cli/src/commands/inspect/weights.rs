@@ -32,6 +32,8 @@ pub(super) struct Summary {
 enum Kind {
     /// Writing, and all that reads a model.
     Model,
+    /// The same, and made by others.
+    LanguageModel,
     /// Going on with a run.
     State,
 }
@@ -58,6 +60,7 @@ pub(super) fn read(path: Option<&Path>) -> Result<Summary> {
     };
     let kind = match is_state(checkpoint.tensors.keys().map(String::as_str)) {
         true => Kind::State,
+        false if source.is_foreign() => Kind::LanguageModel,
         false => Kind::Model,
     };
     let tensors: Vec<TensorRow> = checkpoint.tensors.into_iter().map(row).collect();
@@ -94,6 +97,7 @@ pub(super) fn describe(summary: &Summary) -> String {
     };
     match summary.kind {
         Kind::Model => line("model", &summary.path),
+        Kind::LanguageModel => line("language model", &summary.path),
         Kind::State => {
             line("state of a run", &summary.path);
             let whole = format_args!("going on with `drdiff train --resume`; the model is {MODEL_FILE}").to_string();
@@ -103,9 +107,11 @@ pub(super) fn describe(summary: &Summary) -> String {
     line("bytes", &grouped(summary.bytes as u64));
     line("hash", &summary.hash);
     line("parameters", &grouped(summary.parameters as u64));
-    line("step", &grouped(*step));
-    line("tokens seen", &grouped(*tokens));
-    line("written by", &format_args!("revision {commit}"));
+    if summary.kind != Kind::LanguageModel {
+        line("step", &grouped(*step));
+        line("tokens seen", &grouped(*tokens));
+        line("written by", &format_args!("revision {commit}"));
+    }
     line("tokenizer", tokenizer_hash);
     if let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(config) {
         settings.iter().for_each(|(name, value)| line(name, value));
