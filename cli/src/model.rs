@@ -241,12 +241,19 @@ impl Source {
 
     /// How conversations with the model are written.
     pub(crate) fn template(&self, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+        let template = self.template_if_any(tokenizer)?;
+        template.ok_or_else(|| Error::from(TokenizerError::NoTemplate).into())
+    }
+
+    /// [`Source::template`]; `None` of a model that holds no conversations.
+    pub(crate) fn template_if_any(&self, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
         match &self.content {
-            Content::Own(..) => {
-                let template = self.words()?.template;
-                template.ok_or_else(|| Error::from(TokenizerError::NoTemplate).into())
-            }
-            Content::Foreign => Ok(Pretrained::template(&self.path, tokenizer)?),
+            Content::Own(..) => Ok(self.words()?.template),
+            Content::Foreign => match Pretrained::template(&self.path, tokenizer) {
+                Ok(template) => Ok(Some(template)),
+                Err(Error::Tokenizer(TokenizerError::NoTemplate)) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
