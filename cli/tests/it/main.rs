@@ -17,6 +17,7 @@ mod generate;
 mod infill;
 mod interrupt;
 mod outputs;
+mod own_text;
 mod reading;
 mod routing;
 mod sweep;
