@@ -1,4 +1,4 @@
-//! `drdiff data`: text files to a tokenizer and token shards, and texts to learn retrieval from.
+//! `drdiff data`: text files to a tokenizer and token shards, texts to learn retrieval from, and requests for a model that writes its own text.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use drdiff_files::Output;
 use drdiff_training::data::{
-    Manifest, PrepareOptions, Progress, Split, Stage, TokenizerChoice, VALID_SHARE, prepare, recall_text,
+    Manifest, OPENINGS, PrepareOptions, Progress, RequestKind, Split, Stage, TokenizerChoice, VALID_SHARE,
+    made_request, prepare, recall_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -16,19 +17,26 @@ use crate::args::at_least_one;
 use crate::exit::{self, Exit};
 use crate::interrupt;
 use crate::lengths::length;
-use crate::output::{grouped, remark, tell};
+use crate::output::{counted, grouped, remark, tell};
 
 const EXAMPLES: &str = "\
 Examples:
   drdiff data prepare books/*.jsonl.zst notes.txt -o shards
   drdiff data prepare more.txt -o more --tokenizer shards/tokenizer.json --valid held-out.txt
   drdiff data prepare chats.jsonl -o chats --tokenizer SmolLM2-135M-Instruct.gguf
+  drdiff data prepare own.jsonl -o own --tokenizer SmolLM2-135M-Instruct.gguf --repeats 0.25
 ";
 
 const RECALL_EXAMPLES: &str = "\
 Examples:
   drdiff data recall -o recall.jsonl --texts 20000 --bytes 1024
   drdiff data prepare recall.jsonl -o shards --vocab 257          a token a byte
+";
+
+const REQUESTS_EXAMPLES: &str = "\
+Examples:
+  drdiff data requests -n 40000 --seed 1 -o requests.jsonl
+  drdiff batch requests.jsonl -o own --temperature 1 --frequency-penalty 0.5
 ";
 
 /// Arguments of `drdiff data`.
@@ -44,6 +52,25 @@ enum DataCommand {
     Prepare(PrepareArgs),
     /// Write texts that say numbers and ask for them later, to learn retrieval from
     Recall(RecallArgs),
+    /// Make up messages and first words of texts, for a language model that writes its own training text by `drdiff batch`
+    Requests(RequestsArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = format!("{REQUESTS_EXAMPLES}\n{}", exit::HELP))]
+struct RequestsArgs {
+    /// File to write, .jsonl; it must not exist
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Requests; more of them begin with the same ones
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one(), default_value_t = 10_000)]
+    requests: usize,
+    /// Share of the requests that are first words of a text; the others are messages of a user
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = OPENINGS)]
+    openings: f64,
+    /// Decides the requests
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +96,8 @@ struct RecallArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
 struct PrepareArgs {
-    /// Text to learn from: .txt, or .jsonl with the fields text (or messages), title and tier; as they are or packed (.gz, .zst)
+    /// Text to learn from: .txt, or .jsonl with the fields text (or messages), title and tier, or records of `drdiff batch`; as they are or
+    /// packed (.gz, .zst)
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder to write; it must not exist
@@ -94,6 +122,9 @@ struct PrepareArgs {
         "Probability that a document shows its title [default: {}]", PrepareOptions::default().title_probability,
     ))]
     title_probability: Option<f64>,
+    /// Leave out documents in which more than this share of the 4-grams of tokens repeats an earlier one [default: keep all]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    repeats: Option<f64>,
     #[arg(long, help = format!("Decides titles, split and sample [default: {}]", PrepareOptions::default().seed))]
     seed: Option<u64>,
     /// No progress and no summary on stderr
@@ -112,7 +143,24 @@ pub(crate) fn run(args: DataArgs) -> Result<Exit> {
     match args.command {
         DataCommand::Prepare(args) => prepared(args),
         DataCommand::Recall(args) => recall(&args),
+        DataCommand::Requests(args) => requests(&args),
     }
+}
+
+fn requests(args: &RequestsArgs) -> Result<Exit> {
+    let out = Output::claim::<PathBuf>(&args.out, &[])?.new_only()?;
+    let mut lines = String::new();
+    for index in 0..args.requests as u64 {
+        let made = made_request(args.seed, index, args.openings)?;
+        let field = match made.kind {
+            RequestKind::Opening => "prompt",
+            RequestKind::Story | RequestKind::Essay => "chat",
+        };
+        lines += &serde_json::json!({ "id": made.id, field: made.text }).to_string();
+        lines.push('\n');
+    }
+    out.write(lines.as_bytes())?;
+    Ok(Exit::Done)
 }
 
 fn recall(args: &RecallArgs) -> Result<Exit> {
@@ -151,6 +199,7 @@ fn options(args: &PrepareArgs) -> PrepareOptions {
         tokenizer,
         title_probability: args.title_probability.unwrap_or(default.title_probability),
         valid_share: args.valid_share,
+        repeats: args.repeats,
         seed: args.seed.unwrap_or(default.seed),
         overwrite: args.overwrite,
         default_tier: default.default_tier,
@@ -225,6 +274,17 @@ fn summarise(args: &PrepareArgs, manifest: &Manifest) {
         },
         grouped(manifest.tokenizer.vocab_size as u64),
     ));
+    for (count, why) in [
+        (manifest.repeating_documents, "they repeat themselves"),
+        (
+            manifest.cut_conversations,
+            "their last answer was cut off at the limit of its length",
+        ),
+    ] {
+        if count > 0 {
+            remark(false, &format!("left out: {}; {why}", counted(count, "document")));
+        }
+    }
     for sentence in doubts(args, manifest) {
         remark(false, &sentence);
     }

@@ -13,6 +13,8 @@ less=(); last=
 for word in "$@"; do
   case $last in
     --texts) word=300 ;;
+    -n) [ "$1 ${2:-}" = "data requests" ] && word=40 ;;
+    --tokens) [ "$1" = batch ] && [ "$word" -gt 100 ] && word=16 ;;
     --recall) word=${word%%[,.]*} ;;
     --recall-samples) word=1 ;;
     --data) [ -f "$word/manifest.json" ] && vocab=$(grep -o '"vocab_size": *[0-9]*' "$word/manifest.json" | head -1 | grep -o '[0-9]*$') ;;

@@ -31,3 +31,5 @@ printf '{}' > stand-in/tokenizer_config.json
 printf '{%% for message in messages %%}{{ message.content }}\n{%% endfor %%}' > stand-in/chat_template.jinja
 mkdir models
 cp -r stand-in models/drdiff-tales
+# A folder stands for the file of a language model.
+cp -r stand-in SmolLM2-135M-Instruct.Q4_1.gguf

@@ -11,6 +11,11 @@ use crate::fixture::{RunExt, drdiff, fixture};
 
 /// `drdiff batch` with the tiny model and few tokens, without what a scheduler may have set around the tests.
 pub(crate) fn batch(input: &Path, out: &Path, args: &[&str]) -> Command {
+    batch_by(&fixture().model(), input, out, args)
+}
+
+/// [`batch`] with the model in a folder.
+pub(crate) fn batch_by(model: &Path, input: &Path, out: &Path, args: &[&str]) -> Command {
     let mut command = drdiff();
     for variable in [
         "SLURM_ARRAY_TASK_ID",
@@ -21,7 +26,7 @@ pub(crate) fn batch(input: &Path, out: &Path, args: &[&str]) -> Command {
         command.env_remove(variable);
     }
     command.arg("batch").arg(input).arg("-o").arg(out);
-    command.arg("--model").arg(fixture().model());
+    command.arg("--model").arg(model);
     command.args(["--tokens", "8", "--steps", "2", "--no-stop"]).args(args);
     command
 }

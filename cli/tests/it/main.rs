@@ -18,6 +18,7 @@ mod infill;
 mod interrupt;
 mod language_models;
 mod outputs;
+mod own_text;
 mod reading;
 mod routing;
 mod sweep;

@@ -122,7 +122,10 @@ fn record(line: &str) -> std::result::Result<Option<Text>, String> {
     };
     let beside = &value["response"]["body"]["diffusion"];
     let prompt = [&value["prompt"], &value["made_by"]["prompt"], &beside["prompt"]];
-    let filled = value["infill"].is_string() || beside["infill"].is_string();
+    // What fills gaps and what answers a message are texts by themselves.
+    let whole =
+        |value: &Value| value["infill"].is_string() || value["chat"].is_string() || value["messages"].is_array();
+    let filled = whole(&value) || whole(beside);
     let reason = [&value["stop_reason"], &value["ended"], &beside["stop_reason"]];
     let known = prompt.into_iter().find_map(string).or_else(|| filled.then(String::new));
     let (prompt, text) = apart(known.as_deref().unwrap_or_default(), &text);

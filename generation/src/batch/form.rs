@@ -2,36 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use drdiff_model::Tokenizer;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::id::Fingerprint;
 use super::input::InputFormat;
+use super::wish::Wish;
 use super::{openai, outline};
 use crate::settings::{SETTINGS, unknown_key};
 use crate::values::{tidied, tidy};
-use crate::{Choices, Result, Task};
-
-/// What is to be written, as text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Wish {
-    /// The text goes on behind it.
-    Prompt(String),
-    /// Its gaps are filled.
-    Infill(String),
-}
-
-impl Wish {
-    /// The wish in token ids.
-    pub(super) fn task(&self, tokenizer: &Tokenizer) -> Result<Task> {
-        match self {
-            Self::Prompt(text) => Task::behind(text, tokenizer),
-            Self::Infill(text) => Task::within(text, tokenizer),
-        }
-    }
-}
+use crate::{Choices, Result};
 
 /// How a request came, which decides how the OpenAI form answers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,15 +102,11 @@ impl Form {
         Fingerprint::of(&content)
     }
 
-    /// Reads DrDiff's own form: `id`, `prompt` or `infill`, and any of the [`SETTINGS`].
+    /// Reads DrDiff's own form: `id`, `prompt`, `infill` or `chat`, and any of the [`SETTINGS`].
     pub(super) fn drdiff(mut map: Map<String, Value>) -> Result<Self, String> {
         let id = map.remove("id").map(id).transpose()?;
-        let wish = match (map.remove("prompt"), map.remove("infill")) {
-            (Some(Value::String(text)), None) => Wish::Prompt(text),
-            (None, Some(Value::String(text))) => Wish::Infill(text),
-            (Some(_), Some(_)) => return Err("`prompt` and `infill` exclude each other; give one".to_owned()),
-            (None, None) => return Err(no_wish(&map)),
-            _ => return Err("`prompt` and `infill` must be text".to_owned()),
+        let Some(wish) = Wish::take(&mut map)? else {
+            return Err(no_wish(&map));
         };
         if let Some(key) = unknown(&map) {
             return Err(unknown_key(key, keys()));
@@ -195,10 +170,10 @@ fn no_json(line: &str, error: &serde_json::Error) -> String {
 fn no_wish(map: &Map<String, Value>) -> String {
     match unknown(map) {
         Some(key) => format!(
-            "there is neither `prompt` nor `infill`, and an {}",
+            "there is no `prompt`, `infill` or `chat`, and an {}",
             unknown_key(key, keys())
         ),
-        None => "there is neither `prompt` nor `infill`; give one".to_owned(),
+        None => "there is no `prompt`, `infill` or `chat`; give one".to_owned(),
     }
 }
 
@@ -209,8 +184,8 @@ fn unknown(map: &Map<String, Value>) -> Option<&String> {
 }
 
 fn keys() -> impl Iterator<Item = &'static str> + Clone {
-    ["id", "prompt", "infill"]
-        .into_iter()
+    std::iter::once("id")
+        .chain(Wish::KEYS)
         .chain(SETTINGS.iter().map(|setting| setting.name))
 }
 
@@ -306,6 +281,8 @@ mod tests {
             (json!({ "promt": "a" }), "did you mean `prompt`?"),
             (json!({ "prompt": "a", "token": 3 }), "did you mean `tokens`?"),
             (json!({ "prompt": "a", "infill": "b" }), "exclude each other"),
+            (json!({ "prompt": "a", "chat": "b" }), "exclude each other"),
+            (json!({ "chta": "a" }), "did you mean `chat`?"),
             (json!({ "prompt": ["a"] }), "must be text"),
             (json!({ "prompt": "a", "id": "" }), "the id must be text"),
             (json!({ "prompt": "a", "id": 7.5 }), "the id must be text"),
@@ -338,7 +315,7 @@ mod tests {
                 "`stop` has no meaning beside `infill`",
             ),
             (json!({ "infill": "a [[3]]", "tokens": 8 }), "`tokens` has no meaning"),
-            (json!({}), "neither `prompt` nor `infill`; give one"),
+            (json!({}), "no `prompt`, `infill` or `chat`; give one"),
         ] {
             let error = read(value).unwrap_err();
             assert!(error.contains(words), "{error}");

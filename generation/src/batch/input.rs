@@ -183,7 +183,7 @@ impl Input {
 
 #[cfg(test)]
 mod tests {
-    use super::super::form::Wish;
+    use super::super::wish::Wish;
     use super::*;
 
     fn open(text: &str, name: &str) -> Input {

@@ -22,6 +22,7 @@ mod shard;
 mod status;
 mod store;
 mod verify;
+mod wish;
 
 pub use error::BatchError;
 pub use folder::{Done, belongs_to_job};

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use drdiff_model::Message;
 use serde_json::{Map, Value};
 
-use super::form::{Endpoint, Form, Wish, id};
+use super::form::{Endpoint, Form, id};
+use super::wish::Wish;
 use crate::Choices;
 use crate::settings::SETTINGS;
 
@@ -42,9 +44,9 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
             }
         },
     };
-    let prompt = match endpoint {
-        Endpoint::Completions => prompt(body.remove("prompt"))?,
-        Endpoint::Chat => chat(body.remove("messages"))?,
+    let wish = match endpoint {
+        Endpoint::Completions => Wish::Prompt(prompt(body.remove("prompt"))?),
+        Endpoint::Chat => Wish::Messages(messages(body.remove("messages"))?),
     };
     if body.remove("n").is_some_and(|n| n != 1) {
         return Err("`n` is not 1; ask for several texts by several lines, each with its own `custom_id`".to_owned());
@@ -64,7 +66,7 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
     ignored.extend(body.into_iter().map(|(key, _)| key));
     Ok(Form {
         id: Some(id),
-        wish: Wish::Prompt(prompt),
+        wish,
         choices,
         endpoint,
     })
@@ -107,22 +109,23 @@ fn prompt(value: Option<Value>) -> Result<String, String> {
     }
 }
 
-/// A chat as one text: the models have no chat template, so the messages' texts follow each other with an empty line
-/// between, and the roles are left out.
-fn chat(value: Option<Value>) -> Result<String, String> {
+/// A conversation; a message without `role` is the user's.
+fn messages(value: Option<Value>) -> Result<Vec<Message>, String> {
     let Some(Value::Array(messages)) = value else {
         return Err("the body has no list `messages`".to_owned());
     };
-    let texts = messages.iter().map(|message| match &message["content"] {
-        Value::String(text) => Ok(text.clone()),
-        Value::Array(parts) => parts.iter().map(part).collect(),
-        _ => Err("a message has no `content`".to_owned()),
-    });
-    let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
-    if texts.is_empty() {
+    if messages.is_empty() {
         return Err("`messages` is empty".to_owned());
     }
-    Ok(texts.join("\n\n"))
+    let read = |message: &Value| {
+        let text = match &message["content"] {
+            Value::String(text) => text.clone(),
+            Value::Array(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
+            _ => return Err("a message has no `content`".to_owned()),
+        };
+        Ok(Message::new(message["role"].as_str().unwrap_or("user"), text))
+    };
+    messages.iter().map(read).collect()
 }
 
 fn part(part: &Value) -> Result<&str, String> {
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn chats_become_one_text() {
+    fn chats_are_messages() {
         let parts = json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }]);
         let (form, _) = line(json!({ "messages": [
             { "role": "system", "content": "Tell tales." }, { "role": "user", "content": parts },
@@ -192,7 +195,10 @@ mod tests {
         .unwrap();
         assert_eq!(
             (form.endpoint, form.wish),
-            (Endpoint::Chat, Wish::Prompt("Tell tales.\n\nab".into()))
+            (
+                Endpoint::Chat,
+                Wish::Messages(vec![Message::new("system", "Tell tales."), Message::new("user", "ab")])
+            )
         );
     }
 

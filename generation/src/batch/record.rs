@@ -5,10 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::form::{Endpoint, Wish};
+use super::form::Endpoint;
 use super::id::Fingerprint;
 use super::ledger::Due;
 use super::manifest::OutputFormat;
+use super::wish::Wish;
 use crate::{Compute, Output, Settings, StopReason};
 
 /// What a text was made with and what it cost, beside the text.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use drdiff_model::ChatTemplate;
+
 use super::folder::Done;
 use super::input::Input;
 use super::ledger::{Due, Verdict};
@@ -53,6 +55,7 @@ pub struct Job {
     store: Store,
     input: Input,
     engine: Option<Engine>,
+    template: Option<ChatTemplate>,
     window: usize,
     active: HashMap<u64, Active>,
     /// A request whose noise key is at work already; it has to wait. Hardly ever there is one.
@@ -71,12 +74,20 @@ impl Job {
             store,
             input,
             engine,
+            template: None,
             window: window.max(1),
             active: HashMap::new(),
             waiting: None,
             ended: false,
             tally: Tally::default(),
         }
+    }
+
+    /// Answers messages by this template of the model. Without one `chat` fails, and OpenAI's messages are read as one text.
+    #[must_use]
+    pub fn with_template(mut self, template: Option<ChatTemplate>) -> Self {
+        self.template = template;
+        self
     }
 
     /// What was done so far.
@@ -176,15 +187,17 @@ impl Job {
         Ok(None)
     }
 
-    fn submit(&mut self, due: Box<Due>) -> Result<()> {
+    fn submit(&mut self, mut due: Box<Due>) -> Result<()> {
         let engine = self.engine.as_mut().ok_or(BatchError::InputChanged)?;
         let kind = NetworkKind::of(engine.network().spec());
+        let template = self.template.as_ref();
+        due.form.wish = due.form.wish.suited(template);
         let submitted = due
             .form
             .choices
             .over(&self.store.manifest().choices())
             .resolve(kind)
-            .and_then(|settings| Ok((due.form.wish.task(engine.tokenizer())?, settings)))
+            .and_then(|settings| Ok((due.form.wish.task(engine.tokenizer(), template)?, settings)))
             .and_then(|(task, settings)| {
                 let prompt_tokens = match &task {
                     Task::Continue(prompt) => prompt.len(),

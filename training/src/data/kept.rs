@@ -55,7 +55,7 @@ impl Kept {
                 if proceed(documents.len() as u64).is_break() {
                     return Err(DataError::Interrupted);
                 }
-                if document.text.is_empty() {
+                if document.text.is_empty() || document.cut {
                     continue;
                 }
                 all += document.text.len();

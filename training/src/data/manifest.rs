@@ -52,10 +52,29 @@ pub struct Manifest {
     pub sources: Vec<SourceEntry>,
     /// Documents without text, left out.
     pub empty_documents: u64,
+    /// Documents that repeat themselves, left out by [`PrepareOptions::repeats`].
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub repeating_documents: u64,
+    /// Conversations whose last answer was cut off by the limit of its length, left out.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub cut_conversations: u64,
     /// Shards of the training text by tier.
     pub train: BTreeMap<String, ShardEntry>,
     /// Shards of the validation text by tier.
     pub valid: BTreeMap<String, ShardEntry>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this form")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Documents that are not in the shards, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) empty: u64,
+    pub(super) repeating: u64,
+    pub(super) cut: u64,
 }
 
 /// The tokenizer of a corpus.
@@ -112,7 +131,7 @@ impl Manifest {
         tokenizer: TokenizerEntry,
         options: PrepareOptions,
         sources: Vec<SourceEntry>,
-        empty_documents: u64,
+        left_out: LeftOut,
         shards: [BTreeMap<String, ShardEntry>; 2],
     ) -> Self {
         let [train, valid] = shards;
@@ -123,7 +142,9 @@ impl Manifest {
             tokenizer,
             options,
             sources,
-            empty_documents,
+            empty_documents: left_out.empty,
+            repeating_documents: left_out.repeating,
+            cut_conversations: left_out.cut,
             train,
             valid,
         }

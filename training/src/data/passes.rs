@@ -5,14 +5,15 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use drdiff_model::{Tokenizer, Words, paragraphs};
+use drdiff_model::{Message, Tokenizer, Words, paragraphs};
 use rayon::prelude::*;
 
 use super::error::DataError;
 use super::kept::Kept;
-use super::manifest::{Manifest, ShardEntry, SourceEntry, Split, TOKENIZER, TokenizerEntry};
+use super::manifest::{LeftOut, Manifest, ShardEntry, SourceEntry, Split, TOKENIZER, TokenizerEntry};
 use super::prepare::PrepareOptions;
 use super::progress::{Progress, Stage};
+use super::repeats::repeated_share;
 use super::sample::{ParagraphSample, share_of};
 use super::source::{Document, Source, Tally};
 use super::vocabulary;
@@ -84,7 +85,7 @@ impl Passes<'_> {
             let tally = source.tally();
             while let Some(document) = source.next_document()? {
                 counter.documents += 1;
-                if !self.kept.holds(self.options.seed, &document) {
+                if !document.cut && !self.kept.holds(self.options.seed, &document) {
                     paragraphs(&document.text).for_each(|paragraph| sample.offer(paragraph));
                 }
                 self.tell(counter.at(&tally))?;
@@ -115,7 +116,7 @@ impl Passes<'_> {
         let mut counter = Counter::new(Stage::Encode, &files.iter().map(|(_, path)| *path).collect::<Vec<_>>())?;
         let mut writers = BTreeMap::new();
         let mut sources = Vec::new();
-        let mut empty = 0;
+        let mut left_out = LeftOut::default();
         for (split, path) in files {
             let mut source = Source::open(path)?;
             let tally = source.tally();
@@ -128,9 +129,20 @@ impl Passes<'_> {
                 documents += batch.len() as u64;
                 counter.documents += batch.len() as u64;
                 for encoded in encode_batch(&batch, split, (self.options, &self.kept), words)? {
-                    let Some(encoded) = encoded else {
-                        empty += 1;
-                        continue;
+                    let encoded = match encoded {
+                        Fate::Kept(encoded) => encoded,
+                        Fate::Empty => {
+                            left_out.empty += 1;
+                            continue;
+                        }
+                        Fate::Repeats => {
+                            left_out.repeating += 1;
+                            continue;
+                        }
+                        Fate::Cut => {
+                            left_out.cut += 1;
+                            continue;
+                        }
                     };
                     counter.tokens += encoded.ids.len() as u64;
                     writer(&mut writers, dir, path, &encoded, tokenizer)?.push(&encoded.ids, encoded.bytes)?;
@@ -164,8 +176,19 @@ impl Passes<'_> {
             special_tokens: tokenizer.specials().clone(),
             end_of_text: tokenizer.end_of_text(),
         };
-        Ok(Manifest::new(entry, self.options.clone(), sources, empty, shards))
+        Ok(Manifest::new(entry, self.options.clone(), sources, left_out, shards))
     }
+}
+
+/// What becomes of a document.
+enum Fate {
+    Kept(Encoded),
+    /// It has no text.
+    Empty,
+    /// More of it repeats than is wanted.
+    Repeats,
+    /// A conversation whose last answer has no end.
+    Cut,
 }
 
 struct Encoded {
@@ -211,59 +234,62 @@ fn writer<'a>(
     }
 }
 
-/// Ids of each document; `None` for one without text.
+/// Ids of each document that is kept.
 fn encode_batch(
     batch: &[Document],
     split: Split,
     (options, kept): (&PrepareOptions, &Kept),
     words: &Words,
-) -> Result<Vec<Option<Encoded>>, DataError> {
-    let tokenizer = &words.tokenizer;
-    batch
-        .par_iter()
-        .map(|document| {
-            if document.text.is_empty() {
-                return Ok(None);
-            }
-            let tier = document.tier.clone().unwrap_or_else(|| options.default_tier.clone());
-            let split = match kept.holds(options.seed, document) {
+) -> Result<Vec<Fate>, DataError> {
+    let fate = |document: &Document| {
+        if document.text.is_empty() {
+            return Ok(Fate::Empty);
+        }
+        if document.cut {
+            return Ok(Fate::Cut);
+        }
+        let (mut ids, bytes) = match &document.messages {
+            Some(messages) => conversation(messages, words)?,
+            None => titled(document, options, &words.tokenizer)?,
+        };
+        if options.repeats.is_some_and(|most| repeated_share(&ids) > most) {
+            return Ok(Fate::Repeats);
+        }
+        ids.push(words.tokenizer.end_of_text());
+        Ok(Fate::Kept(Encoded {
+            split: match kept.holds(options.seed, document) {
                 true => Split::Valid,
                 false => split,
-            };
-            if let Some(messages) = &document.messages {
-                let mut ids = words
-                    .template
-                    .as_ref()
-                    .ok_or(DataError::NoTemplate)?
-                    .render(messages, false)?;
-                let bytes = ids.iter().map(|id| tokenizer.bytes_of(*id).len() as u64).sum();
-                ids.push(tokenizer.end_of_text());
-                return Ok(Some(Encoded {
-                    split,
-                    tier,
-                    ids,
-                    bytes,
-                }));
-            }
-            let shown = share_of(options.seed, "title", &document.id) < options.title_probability;
-            // A text that opens with its title has it already.
-            let title = document
-                .title
-                .as_ref()
-                .filter(|title| shown && !document.text.starts_with(*title));
-            let mut ids = match title {
-                Some(title) => tokenizer.encode(&format!("{title}\n\n"))?,
-                None => Vec::new(),
-            };
-            ids.extend(tokenizer.encode(&document.text)?);
-            ids.push(tokenizer.end_of_text());
-            let bytes = document.text.len() + title.map_or(0, |title| title.len() + 2);
-            Ok(Some(Encoded {
-                split,
-                tier,
-                ids,
-                bytes: bytes as u64,
-            }))
-        })
-        .collect()
+            },
+            tier: document.tier.clone().unwrap_or_else(|| options.default_tier.clone()),
+            ids,
+            bytes,
+        }))
+    };
+    batch.par_iter().map(fate).collect()
+}
+
+/// Ids of a conversation, and their bytes.
+fn conversation(messages: &[Message], words: &Words) -> Result<(Vec<u32>, u64), DataError> {
+    let template = words.template.as_ref().ok_or(DataError::NoTemplate)?;
+    let ids = template.render(messages, false)?;
+    let bytes = ids.iter().map(|id| words.tokenizer.bytes_of(*id).len() as u64).sum();
+    Ok((ids, bytes))
+}
+
+/// Ids of a text, behind its title where that is shown, and their bytes.
+fn titled(document: &Document, options: &PrepareOptions, tokenizer: &Tokenizer) -> Result<(Vec<u32>, u64), DataError> {
+    let shown = share_of(options.seed, "title", &document.id) < options.title_probability;
+    // A text that opens with its title has it already.
+    let title = document
+        .title
+        .as_ref()
+        .filter(|title| shown && !document.text.starts_with(*title));
+    let mut ids = match title {
+        Some(title) => tokenizer.encode(&format!("{title}\n\n"))?,
+        None => Vec::new(),
+    };
+    ids.extend(tokenizer.encode(&document.text)?);
+    let bytes = document.text.len() + title.map_or(0, |title| title.len() + 2);
+    Ok((ids, bytes as u64))
 }

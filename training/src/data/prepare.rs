@@ -25,6 +25,9 @@ pub struct PrepareOptions {
     /// [`VALID_SHARE`](super::VALID_SHARE) where no file is given for it, and of a small corpus as much as can be measured on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_share: Option<f64>,
+    /// Documents in which more than this share of the 4-grams of tokens repeats an earlier one are left out. In [0, 1]. `None` keeps all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<f64>,
     /// Tier of documents that name none.
     pub default_tier: String,
     /// Decides titles, split and paragraph sample.
@@ -40,6 +43,7 @@ impl Default for PrepareOptions {
             tokenizer: TokenizerChoice::Train { vocab_size: 8192 },
             title_probability: 0.5,
             valid_share: None,
+            repeats: None,
             default_tier: "text".into(),
             seed: 0,
             overwrite: false,
@@ -153,6 +157,11 @@ fn check(train: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<(), 
         && !(0.0..1.0).contains(&share)
     {
         return Err(refuse("the valid share", "at least 0 and below 1", share));
+    }
+    if let Some(share) = options.repeats
+        && !(0.0..=1.0).contains(&share)
+    {
+        return Err(refuse("the share of repeats", "between 0 and 1", share));
     }
     if let TokenizerChoice::Train { vocab_size } = options.tokenizer
         && !(257..=65_536).contains(&vocab_size)

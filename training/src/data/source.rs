@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use drdiff_files::{Layout, Line, Lines, plain, text};
 use drdiff_model::Message;
-use serde::Deserialize;
 
 use super::error::DataError;
+use super::record::{Record, Said};
 
 /// One document may be this long; it is held in memory whole.
 const DOCUMENT_LIMIT: u64 = 256 << 20;
@@ -29,21 +29,13 @@ pub struct Document {
     pub title: Option<String>,
     /// Kind of text, for the shares of training.
     pub tier: Option<String>,
-}
-
-/// What of a JSON line is read; other fields are ignored.
-#[derive(Deserialize)]
-struct Record {
-    id: Option<serde_json::Value>,
-    text: Option<String>,
-    messages: Option<Vec<Message>>,
-    title: Option<String>,
-    tier: Option<String>,
+    /// It is a conversation whose last answer ended at the limit of its length.
+    pub cut: bool,
 }
 
 /// The documents of a `.txt` file (one), or of a `.jsonl` file (one a line, under the key `text`, or a conversation under
-/// `messages`, each turn with `role` and `content`). Both may be packed by gzip
-/// or zstd, which is told from their content; an ending `.gz` or `.zst` is no part of the name.
+/// `messages`, each turn with `role` and `content`). A record of `drdiff batch` is its prompt and text, or the conversation of its
+/// message and answer. Both kinds of files may be packed by gzip or zstd, which is told from their content; an ending `.gz` or `.zst` is no part of the name.
 ///
 /// # Errors
 /// If the file has another ending, is no text or cannot be opened; each document may be an error of its own, and then is
@@ -185,6 +177,7 @@ impl Source {
             messages: None,
             title: None,
             tier: None,
+            cut: false,
         })
     }
 
@@ -209,38 +202,22 @@ impl Source {
                 format!("{what} (column {}: {})", e.column(), reason(&e)),
             )
         })?;
-        let said = |messages: &Vec<Message>| {
-            let turns: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
-            turns.join("\n")
-        };
-        let text = match (record.text, &record.messages) {
-            (Some(text), None) => text,
-            (None, Some(messages)) => said(messages),
-            (None, None) => {
-                let what = "unusable record (missing field `text`, or `messages` for a conversation)";
-                return Err(line_error(&self.path, number, what.to_owned()));
-            }
-            (Some(_), Some(_)) => {
-                let what = "unusable record (both `text` and `messages`; give one of them)";
-                return Err(line_error(&self.path, number, what.to_owned()));
-            }
-        };
+        let id = record.id().unwrap_or_else(|| self.default_id(number));
+        let (title, tier) = (record.title.clone(), record.tier.clone());
+        let Said { text, messages, cut } = record
+            .said()
+            .map_err(|what| line_error(&self.path, number, format!("unusable record ({what})")))?;
         self.check_length(text.len())?;
-        let id = match record.id {
-            Some(serde_json::Value::String(id)) => id,
-            Some(serde_json::Value::Null) | None => self.default_id(number),
-            Some(other) => other.to_string(),
-        };
-        let title = record
-            .title
+        let title = title
             .map(|title| title.trim().to_owned())
             .filter(|title| !title.is_empty());
         Ok(Some(Document {
             id,
             text: clean(&text),
-            messages: record.messages,
+            messages,
             title,
-            tier: record.tier,
+            tier,
+            cut,
         }))
     }
 

@@ -53,15 +53,21 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
         return Ok(Exit::Interrupted);
     }
     let window = if args.fixed_batch { 1 } else { args.batch };
-    let engine = match survey {
-        Some(Survey { due: 0, .. }) => None,
+    let (engine, template) = match survey {
+        Some(Survey { due: 0, .. }) => (None, None),
         _ => {
             let (network, tokenizer) = source.load(&device(args.device)?)?;
-            Some(Engine::new(network, tokenizer, window)?)
+            // Lines without messages can be served all the same.
+            let template = source.words().map(|words| words.template).unwrap_or_else(|error| {
+                remark(args.quiet, &format!("messages cannot be answered: {error:#}"));
+                None
+            });
+            (Some(Engine::new(network, tokenizer, window)?), template)
         }
     };
     let view = View::new(args.quiet, args.json_progress, survey.map(|survey| survey.due));
-    drive(Job::new(store, requests, engine, window), view, &stop, out)
+    let job = Job::new(store, requests, engine, window).with_template(template);
+    drive(job, view, &stop, out)
 }
 
 /// Which part of the job this is.
