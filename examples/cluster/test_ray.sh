@@ -3,7 +3,7 @@
 #
 #   DRDIFF=target/debug/drdiff examples/cluster/test_ray.sh
 #
-# DRDIFF: the program, built with the bundled model.  VENV: a virtual environment for Ray, made if there is none
+# DRDIFF: the program.  VENV: a virtual environment for Ray, made if there is none
 # (target/ray-venv; about 500 MB).  A bare Debian needs: apt-get install python3 python3-venv
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,6 +15,9 @@ if ! "$venv/bin/python" -c 'import ray.data' 2>/dev/null; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check 'ray[data]==2.60.0'
 fi
 export RAY_USAGE_STATS_ENABLED=0 RAY_DATA_DISABLE_PROGRESS_BARS=1
+
+# A small model: what is compared are files, not texts.
+export DRDIFF_MODEL=$PWD/models/drdiff-recall
 
 work=$(mktemp -d)
 # Ray keeps things in the home folder.
