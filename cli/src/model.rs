@@ -271,14 +271,7 @@ impl Source {
 
 /// A language model of others with the description that models of this program have; it took no steps.
 fn as_checkpoint(Pretrained { network, tokenizer }: Pretrained) -> (Checkpoint, Tokenizer) {
-    let metadata = Metadata {
-        config: network.config,
-        step: 0,
-        tokens: 0,
-        tokenizer_hash: tokenizer.hash().to_owned(),
-        commit: String::new(),
-        training: serde_json::Value::Null,
-    };
+    let metadata = Metadata::of_others(network.config, tokenizer.hash());
     let tensors = network.tensors;
     (Checkpoint { metadata, tensors }, tokenizer)
 }

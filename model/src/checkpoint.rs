@@ -30,6 +30,21 @@ pub struct Metadata {
     pub training: serde_json::Value,
 }
 
+impl Metadata {
+    /// That of a language model of others, of which only the shape and the tokenizer are known.
+    #[must_use]
+    pub fn of_others(config: ModelConfig, tokenizer_hash: &str) -> Self {
+        Self {
+            config,
+            step: 0,
+            tokens: 0,
+            tokenizer_hash: tokenizer_hash.to_owned(),
+            commit: String::new(),
+            training: serde_json::Value::Null,
+        }
+    }
+}
+
 /// A weights file in memory.
 #[derive(Debug)]
 pub struct Checkpoint {

@@ -100,12 +100,12 @@ impl Group {
 }
 
 impl Network {
-    /// Memory for `seats` texts that see `window` committed positions and take passes of up to `pass` positions.
+    /// Memory for so many `texts` that see `window` committed positions and take passes of up to `pass` positions.
     ///
     /// # Errors
     /// If the memory cannot be had.
-    pub fn bank(&self, (window, pass): (usize, usize), seats: usize) -> Result<Arc<Bank>> {
-        Ok(Bank::new(self.cache_shape(), (window, pass), seats)?)
+    pub fn bank(&self, (window, pass): (usize, usize), texts: usize) -> Result<Arc<Bank>> {
+        Ok(Bank::new(self.cache_shape(), (window, pass), texts)?)
     }
 
     pub(crate) fn cache_shape(&self) -> CacheShape<'_> {

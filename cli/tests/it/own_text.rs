@@ -46,6 +46,15 @@ fn prepared(dir: &Path, model: &Path, out: &str, files: &[&Path], args: &[&str])
     (serde_json::from_slice(&manifest).unwrap(), ran.stderr())
 }
 
+/// The texts of a job in one file beside its folder.
+fn merged(out: &Path) -> PathBuf {
+    let own = out.with_file_name("own.jsonl");
+    let mut command = drdiff();
+    command.args(["batch", "merge"]).arg(out).arg("-o").arg(&own);
+    command.run().succeeds();
+    own
+}
+
 #[test]
 fn requests_are_made_up_the_same_however_many() {
     let dir = tempfile::tempdir().unwrap();
@@ -103,14 +112,7 @@ fn requests_are_answered_and_the_answers_prepared() {
     command.arg(&requests).run().succeeds();
     let out = dir.path().join("out");
     batch_by(&model, &requests, &out, &[]).run().succeeds();
-    let own = dir.path().join("own.jsonl");
-    drdiff()
-        .args(["batch", "merge"])
-        .arg(&out)
-        .arg("-o")
-        .arg(&own)
-        .run()
-        .succeeds();
+    let own = merged(&out);
     let records = lines(&own);
     let asked = lines(&requests);
     let openings = asked.iter().filter(|line| line["prompt"].is_string()).count();
@@ -181,14 +183,7 @@ fn messages_of_openai_are_answered_by_the_template_and_read_back() {
         }
     }
     assert!(tokens[0] > tokens[1], "the template adds the role: {tokens:?}");
-    let own = dir.path().join("own.jsonl");
-    drdiff()
-        .args(["batch", "merge"])
-        .arg(&out)
-        .arg("-o")
-        .arg(&own)
-        .run()
-        .succeeds();
+    let own = merged(&out);
     let whole = fs::read_to_string(&own).unwrap();
     assert!(whole.contains("\"finish_reason\":\"length\""), "{whole}");
     fs::write(

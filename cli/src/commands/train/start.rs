@@ -69,14 +69,7 @@ pub(super) fn weights(
         return Ok(Some(checkpoint));
     };
     let network = of_words(model, words)?;
-    let metadata = Metadata {
-        config: network.config,
-        step: 0,
-        tokens: 0,
-        tokenizer_hash: words.hash().to_owned(),
-        commit: String::new(),
-        training: serde_json::Value::Null,
-    };
+    let metadata = Metadata::of_others(network.config, words.hash());
     Ok(Some(Checkpoint {
         metadata,
         tensors: network.tensors,
