@@ -63,14 +63,30 @@ fn put(format: Format, block: &mut [Line], lane: usize, stored: &[u8]) {
         let at = group * GROUP + 4 * lane;
         block[at / LINE].0[at % LINE..][..4].copy_from_slice(&four.map(|byte| byte ^ flip));
     }
-    for (input, bit) in (0..BLOCK)
-        .filter(|_| !high.is_empty())
-        .map(|input| (input, high[input / 8] >> (input % 8) & 1))
-    {
-        let at = format.high() * LINE + 4 * lane + input % 4;
-        block[at / LINE].0[at % LINE] |= bit << (input / 4);
+    if !high.is_empty() {
+        let at = format.high() * LINE + 4 * lane;
+        let fifths = high
+            .iter()
+            .rev()
+            .fold(0, |fifths, byte| fifths << 2 | SPREAD[usize::from(*byte)]);
+        block[at / LINE].0[at % LINE..][..4].copy_from_slice(&fifths.to_le_bytes());
     }
 }
+
+/// Of eight fifth bits, those of the inputs `i` and `i + 4` as the two lowest bits of byte `i`.
+static SPREAD: [u32; 256] = {
+    let mut spread = [0; 256];
+    let mut bits = 0;
+    while bits < 256 {
+        let mut input = 0;
+        while input < 8 {
+            spread[bits] |= (bits as u32 >> input & 1) << (8 * (input % 4) + input / 4);
+            input += 1;
+        }
+        bits += 1;
+    }
+    spread
+};
 
 /// The weights as `[outputs, inputs]` numbers.
 pub(super) fn unpack(format: Format, panels: &[Line], outputs: usize, inputs: usize) -> Vec<f32> {
