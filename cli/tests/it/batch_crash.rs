@@ -70,7 +70,7 @@ fn twenty_kills_change_nothing() {
         (random >> 33) % bound
     };
     let mut kills = 0;
-    while kills < 20 {
+    while kills < 20 || lines(&out) == 0 {
         let more = below(6) as usize;
         let wanted = lines(&out) + more;
         let mut child = batch(&input, &out, &["--batch", "2"])
@@ -78,16 +78,19 @@ fn twenty_kills_change_nothing() {
             .spawn()
             .unwrap();
         // Some are killed while they load, the others while they write.
-        assert!(
-            more == 0 || wait_for(&mut child, &out, wanted),
-            "all was done after {kills} kills"
-        );
+        if more > 0 {
+            wait_for(&mut child, &out, wanted);
+        }
         sleep(TICK * below(if more == 0 { 40 } else { 5 }) as u32);
         child.kill().unwrap();
-        kills += usize::from(child.wait().unwrap().code().is_none());
+        if child.wait().unwrap().code().is_none() {
+            kills += 1;
+        } else {
+            // It was faster than this test and is done: the next one begins anew.
+            fs::remove_dir_all(&out).unwrap();
+        }
     }
-    let left = lines(&out);
-    assert!((1..200).contains(&left), "{left}");
+    assert!(lines(&out) < 200);
     let last = batch(&input, &out, &[]).run();
     assert_eq!(last.code(), 1, "{}", last.stderr());
     assert!(last.stderr().contains("already there: "), "{}", last.stderr());
