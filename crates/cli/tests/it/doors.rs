@@ -17,7 +17,7 @@ const PROMPT: &str = "The old house";
 
 /// A small model that sees 1,024 positions.
 fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/drdiff-recall")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/drdiff-recall")
 }
 
 fn choices(settings: &Value) -> Choices {

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     match Args::parse().chore {
         Chore::Ci(args) => ci::run(&root, &args),
         Chore::Cuda(args) => cuda::run(&root, &args),

@@ -7,14 +7,14 @@ use std::path::Path;
 use std::process::Command;
 
 fn run(script: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let interpreter = if Path::new(script).extension().is_some_and(|ext| ext == "py") {
         "python3"
     } else {
         "bash"
     };
     let done = Command::new(interpreter)
-        .arg(Path::new("cli/tests/cases").join(script))
+        .arg(Path::new("crates/cli/tests/cases").join(script))
         .current_dir(root)
         .env("DRDIFF", env!("CARGO_BIN_EXE_drdiff"))
         .env("DRDIFF_MODEL", root.join("models/drdiff-recall"))

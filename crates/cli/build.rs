@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    let root = Path::new("..");
+    let root = Path::new("../..");
     println!(
         "cargo::rustc-env=DRDIFF_COMMIT={}",
         commit(root).unwrap_or_else(|| "unknown".to_owned())

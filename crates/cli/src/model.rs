@@ -30,10 +30,10 @@ struct Bundled {
 
 #[cfg(has_bundled_model)]
 const BUNDLED: Option<Bundled> = Some(Bundled {
-    weights: include_bytes!("../../models/drdiff-smol/model.gguf"),
-    tokenizer: include_bytes!("../../models/drdiff-smol/tokenizer.json"),
-    tokenizer_config: include_bytes!("../../models/drdiff-smol/tokenizer_config.json"),
-    chat_template: include_bytes!("../../models/drdiff-smol/chat_template.jinja"),
+    weights: include_bytes!("../../../models/drdiff-smol/model.gguf"),
+    tokenizer: include_bytes!("../../../models/drdiff-smol/tokenizer.json"),
+    tokenizer_config: include_bytes!("../../../models/drdiff-smol/tokenizer_config.json"),
+    chat_template: include_bytes!("../../../models/drdiff-smol/chat_template.jinja"),
 });
 #[cfg(not(has_bundled_model))]
 const BUNDLED: Option<Bundled> = None;

@@ -178,7 +178,7 @@ fn choices_are_written_in_the_order_in_which_they_came_to_be() {
 fn the_page_is_current() {
     assert_eq!(
         page(),
-        include_str!("../../../docs/reference/settings.md"),
+        include_str!("../../../../docs/reference/settings.md"),
         "write it anew: drdiff config settings > docs/reference/settings.md"
     );
 }

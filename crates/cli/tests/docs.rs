@@ -96,7 +96,7 @@ struct Block {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
 /// README.md and the pages of docs/, with their text.
@@ -195,7 +195,7 @@ impl Stage {
         };
         let bin = stage.dir.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        let script = fs::read_to_string(root().join("cli/tests/docs/drdiff.sh")).unwrap();
+        let script = fs::read_to_string(root().join("crates/cli/tests/docs/drdiff.sh")).unwrap();
         fs::write(bin.join("drdiff"), script).unwrap();
         assert!(stage.bash("chmod +x bin/drdiff", stage.dir.path(), "").is_empty());
         stage
@@ -267,7 +267,7 @@ fn every_other_command_runs() {
     let stage = Stage::new();
     let made = stage.dir.path().join("made");
     fs::create_dir(&made).unwrap();
-    let setup = fs::read_to_string(root().join("cli/tests/docs/setup.sh")).unwrap();
+    let setup = fs::read_to_string(root().join("crates/cli/tests/docs/setup.sh")).unwrap();
     assert_eq!(stage.bash(&setup, &made, ""), "");
     for (index, (name, page)) in pages().into_iter().enumerate() {
         let blocks: Vec<Block> = blocks(&page).into_iter().filter(|block| block.runs).collect();

@@ -91,7 +91,7 @@ fn check_crate(user: &Crate) -> Vec<Finding> {
     let finding = |message: String| Finding::new(&manifest, 0, message);
     if !ARROWS.iter().any(|(folder, _)| *folder == user.folder) {
         return vec![finding(
-            "this crate has no arrows; give it a row in xtask/src/tidy/arrows.rs and ARCHITECTURE.md".into(),
+            "this crate has no arrows; give it a row in crates/xtask/src/tidy/arrows.rs and ARCHITECTURE.md".into(),
         )];
     }
     let allowed = reachable(&user.folder);

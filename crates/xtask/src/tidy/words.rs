@@ -11,7 +11,7 @@ const PATHS: &[&str] = &["/work/", "/tmp/", "/root/", "/home/"];
 const PHRASES: &[&str] = &["todo:", "fixme", "<!-- lead", "issue #", "this session"];
 
 /// This file has to name what it looks for.
-const SELF: &str = "xtask/src/tidy/words.rs";
+const SELF: &str = "crates/xtask/src/tidy/words.rs";
 
 pub(super) fn check(repo: &Repo) -> Vec<Finding> {
     repo.files
@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn machine_paths_and_notes_are_found_outside_tests() {
         let text = "// see /work/notes\nlet x = \"/tmp/a\";\n// FIXME\n#[cfg(test)]\nlet y = \"/tmp/b\";\n";
-        assert_eq!(lines("model/src/a.rs", text), [1, 2, 3]);
-        assert!(lines("model/tests/a.rs", text).is_empty());
+        assert_eq!(lines("crates/model/src/a.rs", text), [1, 2, 3]);
+        assert!(lines("crates/model/tests/a.rs", text).is_empty());
         assert_eq!(lines("README.md", "ok\n<!-- LEAD: sample -->\n"), [2]);
     }
 

@@ -398,7 +398,7 @@ fn a_model_is_asked_for_what_was_said() {
 
 #[test]
 fn the_recall_checkpoint_answers_beyond_its_windows_to_both_sides() {
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/drdiff-recall");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/drdiff-recall");
     let asked = [
         "eval",
         "--model",

@@ -6,7 +6,7 @@ use super::{SETTINGS, Setting};
 const HEAD: &str = "\
 # Settings
 
-This page is made from the table in `generation/src/settings/table.rs` by `drdiff config settings`; a test keeps it current.
+This page is made from the table in `crates/generation/src/settings/table.rs` by `drdiff config settings`; a test keeps it current.
 
 Each setting has one name: in lines of `drdiff batch` (`{\"prompt\": \"…\", \"block_size\": 32}`), under `grid` and `rows` of a sweep, and as a column of its report. \
 In files and with `--set` it stands at its key. Where nothing is chosen, the default follows what is chosen, and is the same for flags, lines, sweeps and \

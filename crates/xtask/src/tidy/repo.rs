@@ -22,9 +22,10 @@ impl File {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
-    /// The first folder of the path, which is the crate; empty for files in the root.
+    /// The folder of the crate, without `crates/`; empty for files in the root.
     pub(super) fn folder(&self) -> &str {
-        self.path.split_once('/').map_or("", |(folder, _)| folder)
+        let path = self.path.strip_prefix("crates/").unwrap_or(&self.path);
+        path.split_once('/').map_or("", |(folder, _)| folder)
     }
 
     pub(super) fn is_rust(&self) -> bool {
@@ -100,10 +101,16 @@ mod tests {
 
     #[test]
     fn a_file_knows_its_crate_and_its_kind() {
-        let repo = Repo::of(&[("kernels/tests/rng.rs", ""), ("README.md", "")]);
+        let repo = Repo::of(&[
+            ("kernels/tests/rng.rs", ""),
+            ("crates/model/src/lib.rs", ""),
+            ("README.md", ""),
+        ]);
         let file = repo.file("kernels/tests/rng.rs").expect("it was just put in");
         assert_eq!((file.folder(), file.extension()), ("kernels", "rs"));
         assert!(file.is_rust() && file.is_test());
+        let model = repo.file("crates/model/src/lib.rs").expect("it was just put in");
+        assert_eq!(model.folder(), "model");
         let readme = repo.file("README.md").expect("it was just put in");
         assert_eq!((readme.folder(), readme.name()), ("", "README.md"));
         assert!(!readme.is_rust());

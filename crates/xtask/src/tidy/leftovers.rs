@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn code_is_searched_and_text_is_not() {
         let text = "todo!()\n// todo!\n\"dbg!\"\n#[ignore = \"slow\"]\ndbg!(x)\nmytodo!()\n";
-        let findings = check(&Repo::of(&[("model/src/a.rs", text)]));
+        let findings = check(&Repo::of(&[("crates/model/src/a.rs", text)]));
         assert_eq!(findings.iter().map(|f| f.line).collect::<Vec<_>>(), [1, 4, 5]);
     }
 }

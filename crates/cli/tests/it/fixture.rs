@@ -157,7 +157,7 @@ pub(crate) fn drdiff() -> Command {
 
 /// The model of commands that name none: a small one of bytes.
 pub(crate) fn small_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/drdiff-recall")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/drdiff-recall")
 }
 
 /// `drdiff generate` with the tiny model and the given arguments.
