@@ -1,4 +1,4 @@
-//! Differentiable operations with CPU and CUDA forms, attention plans, the parameter registry and the noise generator.
+//! Differentiable operations with CPU and CUDA forms, attention plans and the parameter registry.
 //!
 //! This is the only crate with `unsafe` code and the only one that knows CUDA.
 
@@ -14,7 +14,6 @@ pub mod params;
 mod plain;
 mod plan;
 mod quant;
-mod rng;
 mod simd;
 pub mod tape;
 mod team;
@@ -36,5 +35,4 @@ pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};
 pub use plain::{PlainLayer, PlainLayers, PlainSizes, Remembered};
 pub use plan::{Csr, KeyCode, PlanCost, QueryCode, TILE, TilePlan, Visibility, allowed};
 pub use quant::QuantizedMatrix;
-pub use rng::{Noise, NoiseStream, Philox4x32, Purpose};
 pub use tape::{Gradients, HeadNorms, SelfAttend, Tape, Value};

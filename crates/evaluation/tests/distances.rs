@@ -9,7 +9,7 @@ use std::path::Path;
 
 use drdiff_evaluation::distance::{Distances, compare};
 use drdiff_evaluation::features::{FeatureError, Features, MiniLm};
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use drdiff_training::data::documents;
 
 /// How often each pair of neighbouring words is there, folded into 16 numbers.

@@ -1,7 +1,7 @@
 //! The block of a sequence that is denoised.
 
-use drdiff_kernels::Noise;
 use drdiff_model::LastRow;
+use drdiff_noise::Noise;
 use drdiff_solver::{BlockRun, Prediction, StepReport, Table};
 
 use crate::compute::difficulty;

@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Noise, Purpose, Value};
+use drdiff_kernels::Value;
+use drdiff_noise::{Noise, Purpose};
 use drdiff_routing::{ComputeReport, Groups, Read};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;

@@ -104,7 +104,8 @@ mod tests {
 
     use candle_core::{DType, Device};
     use drdiff_kernels::params::Param;
-    use drdiff_kernels::{Builder, Noise, Source};
+    use drdiff_kernels::{Builder, Source};
+    use drdiff_noise::Noise;
 
     use super::*;
     use crate::Network;

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
-use drdiff_kernels::{Builder, Loaded, Noise, Source};
+use drdiff_kernels::{Builder, Loaded, Source};
 use drdiff_model::{
     Checkpoint, Error, Loading, MatrixFormat, Metadata, ModelConfig, Network, build, load_checkpoint, read_gguf,
     save_checkpoint, save_gguf, save_gguf_as,
 };
+use drdiff_noise::Noise;
 use drdiff_routing::Read;
 use drdiff_testkit::{relative_rms, values};
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use candle_core::{DType, Device, Tensor};
-use drdiff_kernels::{Builder, Noise, Source};
+use drdiff_kernels::{Builder, Source};
 use drdiff_model::{
     Checkpoint, GgufHeader, GgufValue, Loading, Metadata, Network, Result, TensorFile, Tokenizer, build,
     read_checkpoint, read_gguf, save_checkpoint, save_gguf,
 };
+use drdiff_noise::Noise;
 use drdiff_testkit::{cases, limited};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -6,8 +6,9 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Pattern, Segment, Whole};
-use drdiff_kernels::{Builder, Noise, Rotary, Source};
+use drdiff_kernels::{Builder, Rotary, Source};
 use drdiff_model::{Input, LongText, ModelConfig, Network};
+use drdiff_noise::Noise;
 use drdiff_testkit::{assert_close, values};
 
 const VOCAB: u32 = 40;

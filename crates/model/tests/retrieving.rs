@@ -5,8 +5,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{NoisyClean, Pattern, Segment, Whole};
-use drdiff_kernels::{Builder, Noise, Params, Rotary, Source};
+use drdiff_kernels::{Builder, Params, Rotary, Source};
 use drdiff_model::{Input, LongText, ModelConfig, Network};
+use drdiff_noise::Noise;
 use drdiff_testkit::{Inputs, assert_close, relative_rms, tensor, values};
 
 const LEN: usize = 512;

@@ -95,8 +95,9 @@ pub(crate) fn add(sum: &mut Option<Tensor>, value: Tensor, share: f64) -> Result
 mod tests {
     use candle_core::{DType, Device};
     use drdiff_diffusion::Levels;
-    use drdiff_kernels::{Builder, Noise, Params, Source};
+    use drdiff_kernels::{Builder, Params, Source};
     use drdiff_model::{ModelConfig, Network, NoisedBatch, TrainableNetwork};
+    use drdiff_noise::Noise;
     use drdiff_testkit::assert_close;
 
     use super::*;

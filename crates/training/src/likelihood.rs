@@ -2,8 +2,8 @@
 
 use candle_core::DType;
 use drdiff_diffusion::Levels;
-use drdiff_kernels::Noise;
 use drdiff_model::{Network, NoisedBatch, TrainableNetwork, next_token_nats};
+use drdiff_noise::Noise;
 
 use crate::Result;
 use crate::layouts::Layouts;

@@ -3,8 +3,9 @@
 use candle_core::{DType, Tensor};
 use drdiff_attention::{NoisyClean, Pattern};
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Noise, mixture};
+use drdiff_kernels::mixture;
 use drdiff_model::{Layout, Network, NoisedBatch, Soft, TrainableNetwork};
+use drdiff_noise::Noise;
 
 use crate::data::Window;
 use crate::{Error, Result};

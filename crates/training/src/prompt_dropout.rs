@@ -1,7 +1,7 @@
 //! Windows whose opening is hidden, so that a network also learns to write without a prompt.
 
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use serde::{Deserialize, Serialize};
 
 use crate::range::Range;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use drdiff_kernels::{Builder, Noise, Params, Purpose, Source, Tape};
+use drdiff_kernels::{Builder, Params, Source, Tape};
 use drdiff_model::{Checkpoint, Imported, Loading, Network, NoisedBatch, TrainableNetwork, build};
+use drdiff_noise::{Noise, Purpose};
 
 use crate::accumulate::{Accumulated, Sum};
 use crate::adapt::{Guided, Original};

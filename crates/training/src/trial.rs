@@ -6,8 +6,9 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::retrieval::Units;
 use drdiff_attention::{LayerPlans, NoisyClean, Pattern, Whole};
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Builder, Noise, Purpose, Rotary, Source, Tape};
+use drdiff_kernels::{Builder, Rotary, Source, Tape};
 use drdiff_model::{Input, Layout, ModelConfig, Network, NoisedBatch, Rows, TrainableNetwork, Visible};
+use drdiff_noise::{Noise, Purpose};
 
 use crate::learned::Learned;
 use crate::{Optimizer, OptimizerConfig, Result, StepOutput};

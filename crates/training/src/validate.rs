@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::DType;
 use drdiff_attention::{LayerPlans, block_causal};
 use drdiff_diffusion::{BoundAccumulator, Levels, MaskPlan};
-use drdiff_kernels::{Noise, TilePlan};
+use drdiff_kernels::TilePlan;
 use drdiff_model::{Layout, Network, NoisedBatch, TrainableNetwork, next_token_nats};
+use drdiff_noise::Noise;
 use serde::Serialize;
 
 use crate::data::{DataError, Split, Window};

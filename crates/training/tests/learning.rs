@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use common::{VOCAB, config, gradients, learn, number, one_batch, one_batch_from, retrieving};
 use drdiff_attention::{AttentionConfig, PlanKind, TreeConfig};
-use drdiff_kernels::{Builder, Noise, Source};
+use drdiff_kernels::{Builder, Source};
+use drdiff_noise::Noise;
 use drdiff_testkit::assert_all_learn;
 use drdiff_training::{Outcome, Run, Trainer, run};
 

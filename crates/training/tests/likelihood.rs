@@ -4,8 +4,9 @@ mod common;
 
 use candle_core::{DType, Device};
 use common::{VOCAB, model};
-use drdiff_kernels::{Builder, Noise, Source};
+use drdiff_kernels::{Builder, Source};
 use drdiff_model::Network;
+use drdiff_noise::Noise;
 use drdiff_testkit::assert_close;
 use drdiff_training::likelihood;
 

@@ -7,7 +7,8 @@ mod common;
 use candle_core::{Device, Tensor};
 use common::{VOCAB, learn, model, number, one_batch, one_batch_from};
 use drdiff_diffusion::{MaskedShare, Weighting};
-use drdiff_kernels::{Builder, Noise, Source};
+use drdiff_kernels::{Builder, Source};
+use drdiff_noise::Noise;
 use drdiff_training::{MuonConfig, PromptDropout, Trainer};
 
 #[test]

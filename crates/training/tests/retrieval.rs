@@ -7,7 +7,8 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use drdiff_attention::retrieval::{CHUNK, ChunkEncoder, RetrievalAttention, Units};
 use drdiff_attention::{Segment, Shape};
-use drdiff_kernels::{Builder, Noise, NoiseStream, Purpose, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_kernels::{Builder, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_noise::{Noise, NoiseStream, Purpose};
 use drdiff_training::{Optimizer, OptimizerConfig};
 
 const STEPS: u64 = 800;

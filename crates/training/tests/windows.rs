@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Stories, options};
-use drdiff_kernels::Noise;
+use drdiff_noise::Noise;
 use drdiff_training::data::{PrepareOptions, Sampling, Split, Window, text_windows};
 
 const WINDOW: usize = 48;

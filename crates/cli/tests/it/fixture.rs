@@ -6,8 +6,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use drdiff_kernels::params::Param;
-use drdiff_kernels::{Builder, DeviceKind, Noise, Source, device};
+use drdiff_kernels::{Builder, DeviceKind, Source, device};
 use drdiff_model::{Metadata, ModelConfig, Network, Tokenizer, save_checkpoint};
+use drdiff_noise::Noise;
 use serde_json::{Value, json};
 
 /// Folders that all tests share and none changes.

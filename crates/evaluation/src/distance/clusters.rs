@@ -1,6 +1,6 @@
 //! k-means with k-means++ starts (Arthur and Vassilvitskii 2007) whose draws depend on nothing but their place.
 
-use drdiff_kernels::{Noise, NoiseStream, Purpose};
+use drdiff_noise::{Noise, NoiseStream, Purpose};
 
 /// Starts of which the best is taken.
 const STARTS: u64 = 5;

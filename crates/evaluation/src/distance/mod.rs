@@ -78,7 +78,7 @@ fn spread<'a>(rows: &[&'a [f32]], count: usize) -> Vec<&'a [f32]> {
 
 #[cfg(test)]
 mod tests {
-    use drdiff_kernels::{Noise, Purpose};
+    use drdiff_noise::{Noise, Purpose};
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use drdiff_kernels::{Noise, NoiseStream, Purpose};
 use drdiff_model::Tokenizer;
+use drdiff_noise::{Noise, NoiseStream, Purpose};
 use drdiff_training::data::{DataError, Needle, hay};
 
 use super::{RecallError, Side, WholeTask};

@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::AttentionConfig;
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
-use drdiff_kernels::{Builder, Noise, Params, Source};
+use drdiff_kernels::{Builder, Params, Source};
 use drdiff_model::{DenoisingNetwork, END_OF_TEXT, ModelConfig, Network, Tokenizer};
+use drdiff_noise::Noise;
 use drdiff_routing::{Budget, RouterKind, RoutingConfig};
 use drdiff_solver::SamplerConfig;
 use serde_json::{Map, Value, json};

@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_generation::{Engine, Error, Request, Settings, Task};
-use drdiff_kernels::{Builder, Noise, Source, TilePlan};
+use drdiff_kernels::{Builder, Source, TilePlan};
 use drdiff_model::{Head, Input, Mask, ModelConfig, Network};
+use drdiff_noise::Noise;
 use drdiff_solver::Process;
 
 use crate::common::{END, network, request, tokenizer, write_one};

@@ -46,7 +46,7 @@ impl Guided {
 
 #[cfg(test)]
 mod tests {
-    use drdiff_kernels::Noise;
+    use drdiff_noise::Noise;
 
     use super::*;
 

@@ -2,10 +2,11 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_diffusion::{LevelMixture, Levels};
-use drdiff_kernels::{Builder, Loaded, Noise, Params, Source, Tape, Taught, TilePlan};
+use drdiff_kernels::{Builder, Loaded, Params, Source, Tape, Taught, TilePlan};
 use drdiff_model::{
     Imported, Input, Loading, Loss, ModelConfig, Network, NoisedBatch, TrainableNetwork, build_network, next_token_nats,
 };
+use drdiff_noise::Noise;
 use drdiff_routing::ComputeReport;
 use drdiff_testkit::{assert_all_learn, assert_close, values};
 

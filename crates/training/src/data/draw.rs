@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use serde::{Deserialize, Serialize};
 
 use super::corpus::{Corpus, Window};

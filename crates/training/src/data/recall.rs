@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use drdiff_kernels::{Noise, NoiseStream, Purpose};
+use drdiff_noise::{Noise, NoiseStream, Purpose};
 
 use super::error::DataError;
 

@@ -6,7 +6,7 @@
 //! those never leave the device.
 
 use drdiff_diffusion::{Levels, take_spread};
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 
 use super::TeacherOrder;
 

@@ -1,7 +1,7 @@
 //! Draws the lesson of a forward pass.
 
 use drdiff_diffusion::{LevelMixture, Levels, NoiseSchedule, stratified};
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 
 use super::commits::Commits;
 use super::path::Path;

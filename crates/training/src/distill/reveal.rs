@@ -8,7 +8,7 @@
 //! that is drawn here. What step of the path has how many masks is left to the draw of levels and to the student's steps.
 
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 
 /// The clearer state of one batch of absorbed positions.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{LayerPlans, NoisyClean, Pattern};
 use drdiff_diffusion::{LevelMixture, Levels, ScheduleConfig};
-use drdiff_kernels::{Builder, Noise, Params, Rotary, SoftTarget, Source, Tape, categorical};
+use drdiff_kernels::{Builder, Params, Rotary, SoftTarget, Source, Tape, categorical};
 use drdiff_model::{Layout, ModelConfig, Network, NoisedBatch, NoisedInput, TrainableNetwork};
+use drdiff_noise::Noise;
 
 use super::commits::Commits;
 use super::path::Path;
@@ -84,7 +85,7 @@ fn absorbed(count: usize) -> Levels {
 
 /// Texts are "aa" or "bb": each letter is even odds, and either tells the other.
 fn pairs(count: usize, key: u64) -> Vec<u32> {
-    let text = |at| [u32::from(NOISE.uniform(drdiff_kernels::Purpose::Data, key, at) < 0.5); 2];
+    let text = |at| [u32::from(NOISE.uniform(drdiff_noise::Purpose::Data, key, at) < 0.5); 2];
     (0..count as u64).flat_map(text).collect()
 }
 

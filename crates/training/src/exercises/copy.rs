@@ -1,6 +1,6 @@
 //! Random words that stand twice in a window, with gaps that the other copy fills.
 
-use drdiff_kernels::NoiseStream;
+use drdiff_noise::NoiseStream;
 
 use super::Exercise;
 use crate::data::hay;

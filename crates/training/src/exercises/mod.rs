@@ -7,8 +7,8 @@ mod copy;
 mod recall;
 
 use drdiff_diffusion::Levels;
-use drdiff_kernels::{Noise, NoiseStream, Purpose};
 use drdiff_model::Tokenizer;
+use drdiff_noise::{Noise, NoiseStream, Purpose};
 use serde::{Deserialize, Serialize};
 
 use crate::range::Range;

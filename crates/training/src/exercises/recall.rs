@@ -1,6 +1,6 @@
 //! Numbers that are said and asked for, anywhere in a window.
 
-use drdiff_kernels::NoiseStream;
+use drdiff_noise::NoiseStream;
 
 use super::{Exercise, Exercises};
 use crate::data::{Needle, VALUE, spread};

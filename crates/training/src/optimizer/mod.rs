@@ -138,8 +138,9 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device};
-    use drdiff_kernels::{Builder, Noise, Source};
+    use drdiff_kernels::{Builder, Source};
     use drdiff_model::{ModelConfig, Network};
+    use drdiff_noise::Noise;
 
     use super::*;
 

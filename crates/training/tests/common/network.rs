@@ -7,8 +7,9 @@ use candle_core::Device;
 use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{NoisyClean, Pattern, PlanKind};
 use drdiff_diffusion::{LevelMixture, Levels};
-use drdiff_kernels::{Builder, Gradients, Noise, Params, Rotary, Source, Tape, Value};
+use drdiff_kernels::{Builder, Gradients, Params, Rotary, Source, Tape, Value};
 use drdiff_model::{Layout, ModelConfig, Network, NoisedBatch, TrainableNetwork};
+use drdiff_noise::Noise;
 use drdiff_training::{MuonConfig, Optimizer, OptimizerConfig, TrainConfig};
 
 pub(crate) const LEN: usize = 32;

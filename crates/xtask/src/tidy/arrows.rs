@@ -12,10 +12,11 @@ use super::Finding;
 /// Each crate and the crates it points at; what those point at may be used too.
 const ARROWS: &[(&str, &[&str])] = &[
     ("files", &[]),
-    ("kernels", &[]),
+    ("noise", &[]),
+    ("kernels", &["noise"]),
     ("attention", &["kernels"]),
     ("routing", &["kernels"]),
-    ("diffusion", &["kernels"]),
+    ("diffusion", &["noise"]),
     ("solver", &["diffusion"]),
     ("model", &["files", "attention", "routing", "diffusion"]),
     ("training", &["model", "diffusion"]),

@@ -6,7 +6,8 @@ use anyhow::Result;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use clap::Args;
 use drdiff_attention::{Reads, TreeConfig, TreePass};
-use drdiff_kernels::{AttentionPass, Noise, Purpose, Tape, TilePlan, tile_attention};
+use drdiff_kernels::{AttentionPass, Tape, TilePlan, tile_attention};
+use drdiff_noise::{Noise, Purpose};
 
 use super::args::Common;
 use super::causal;

@@ -5,11 +5,12 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{LayerPlans, block_causal};
 use drdiff_files::Unfinished;
 use drdiff_kernels::params::Param;
-use drdiff_kernels::{Builder, Loaded, Noise, Params, Purpose, Source, TilePlan};
+use drdiff_kernels::{Builder, Loaded, Params, Source, TilePlan};
 use drdiff_model::{
     CachePool, Checkpoint, DenoisingNetwork, Loading, MatrixFormat, Metadata, ModelConfig, Network, TokenBatch, build,
     read_gguf, save_gguf_as,
 };
+use drdiff_noise::{Noise, Purpose};
 
 use super::clock::Clock;
 use super::report::Report;

@@ -8,7 +8,7 @@ mod pattern;
 
 use std::sync::LazyLock;
 
-use drdiff_kernels::{Noise, NoiseStream, Purpose};
+use drdiff_noise::{Noise, NoiseStream, Purpose};
 
 use super::error::DataError;
 use pattern::{List, Pattern, lines};

@@ -1,6 +1,6 @@
 //! A sentence with places for entries of lists.
 
-use drdiff_kernels::NoiseStream;
+use drdiff_noise::NoiseStream;
 
 /// Words to draw from.
 pub(super) struct List {
@@ -120,7 +120,7 @@ fn vowel(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use drdiff_kernels::{Noise, Purpose};
+    use drdiff_noise::{Noise, Purpose};
 
     use super::*;
 

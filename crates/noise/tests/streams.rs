@@ -1,4 +1,6 @@
-use drdiff_kernels::{Noise, Philox4x32, Purpose};
+//! Streams of random numbers: published vectors, keys, distributions.
+
+use drdiff_noise::{Noise, Philox4x32, Purpose};
 use rand::RngCore;
 
 /// The known answers that come with Random123 (`kat_vectors`, philox4x32 of 10 rounds).
