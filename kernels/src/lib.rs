@@ -4,6 +4,7 @@
 
 mod device;
 mod error;
+mod finite;
 mod gemm;
 mod mapped;
 mod muon;
@@ -23,6 +24,7 @@ mod cuda;
 
 pub use device::{DeviceKind, device, peak_memory, reset_peak_memory};
 pub use error::{Error, Result};
+pub use finite::all_finite;
 pub use mapped::{MappedFile, has_room};
 pub use muon::{MuonSlot, MuonStep, muon, orthogonalise};
 pub use ops::{

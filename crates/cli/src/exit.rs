@@ -5,16 +5,17 @@ use std::io;
 use std::process::ExitCode;
 
 use drdiff_attention::Error as AttentionError;
+use drdiff_data::DataError;
+use drdiff_data::TokenizerError;
 use drdiff_evaluation::recall::RecallError;
 use drdiff_evaluation::sweep::SweepError;
 use drdiff_files::Error as FilesError;
 use drdiff_generation::Error as GenerationError;
 use drdiff_generation::batch::BatchError;
 use drdiff_kernels::Error as KernelsError;
-use drdiff_model::{Error as ModelError, TokenizerError};
+use drdiff_model::Error as ModelError;
 use drdiff_solver::Error as SolverError;
 use drdiff_training::Error as TrainingError;
-use drdiff_training::data::DataError;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

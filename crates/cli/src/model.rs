@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candle_core::Device;
+use drdiff_data::{ChatTemplate, Tokenizer, TokenizerError, TokenizerFiles, Words};
 use drdiff_files::Output;
 use drdiff_generation::NetworkKind;
 use drdiff_model::{
-    ChatTemplate, Checkpoint, Error, Loading, Metadata, Network, NetworkSpec, Pretrained, Tokenizer, TokenizerError,
-    TokenizerFiles, WEIGHTS, Words, build, head_of, read_checkpoint, read_gguf, read_head,
+    Checkpoint, Error, Loading, Metadata, Network, NetworkSpec, Pretrained, WEIGHTS, build, head_of, read_checkpoint,
+    read_gguf, read_head,
 };
 use drdiff_training::{MODEL_FILE, is_state};
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use drdiff_data::Tokenizer;
 use drdiff_kernels::MappedFile;
-use drdiff_model::{Error, ModelConfig, Network, Precision, Pretrained, RopeScaling, Tokenizer, build_scorer};
+use drdiff_model::{Error, ModelConfig, Network, Precision, Pretrained, RopeScaling, build_scorer};
 use drdiff_training::likelihood;
 
 use crate::sweep::{Judge, Result, SweepError};

@@ -7,10 +7,10 @@
 
 use std::path::Path;
 
+use drdiff_data::documents;
 use drdiff_evaluation::distance::{Distances, compare};
 use drdiff_evaluation::features::{FeatureError, Features, MiniLm};
 use drdiff_noise::{Noise, Purpose};
-use drdiff_training::data::documents;
 
 /// How often each pair of neighbouring words is there, folded into 16 numbers.
 struct Pairs;

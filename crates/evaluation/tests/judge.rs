@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
+use drdiff_data::documents;
 use drdiff_evaluation::judge::NetworkJudge;
 use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Reading, Text, TextSet, context_gain};
-use drdiff_training::data::documents;
 
 const TEXT: &str = "The cat sat on the mat and looked out of the window. It was raining, and the street was empty.";
 const SHUFFLED: &str =

@@ -1,7 +1,8 @@
 //! The memory of a sequence in the network, and the clean tokens on their way into it.
 
 use drdiff_attention::{KvCache, LayerPlans, PassLayout};
-use drdiff_model::{CachePool, CacheSizes, DenoisingNetwork, Tokenizer, Visible};
+use drdiff_data::Tokenizer;
+use drdiff_model::{CachePool, CacheSizes, DenoisingNetwork, Visible};
 
 use crate::step_plan::{Predicts, StepPlan};
 use crate::{Request, Result, Task};

@@ -1,7 +1,8 @@
 //! The engine: a queue of requests and one `step` that moves all active ones on.
 
 use candle_core::DType;
-use drdiff_model::{CachePool, DenoisingNetwork, Tokenizer};
+use drdiff_data::Tokenizer;
+use drdiff_model::{CachePool, DenoisingNetwork};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::Table;
 use rayon::prelude::*;

@@ -1,6 +1,7 @@
 //! Text with gaps, for infilling.
 
-use drdiff_model::{Error as ModelError, Tokenizer};
+use drdiff_data::Tokenizer;
+use drdiff_model::Error as ModelError;
 
 use crate::prompt::spaces;
 use crate::request::LONGEST;

@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
+use drdiff_data::Tokenizer;
 use drdiff_files::plain;
-use drdiff_model::{Error as ModelError, Tokenizer};
+use drdiff_model::Error as ModelError;
 
 use crate::gaps::canvas;
 use crate::{Error, Result, Task};

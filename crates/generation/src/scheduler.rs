@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use drdiff_model::Tokenizer;
+use drdiff_data::Tokenizer;
 use drdiff_solver::StepReport;
 
 use crate::cache_slot::CacheSlot;

@@ -1,7 +1,8 @@
 //! A text that is written: what was asked for, the block that is denoised, and the text behind it.
 
+use drdiff_data::Tokenizer;
 use drdiff_kernels::entropy_shares;
-use drdiff_model::{NetworkSpec, Tokenizer};
+use drdiff_model::NetworkSpec;
 use drdiff_routing::RoutingConfig;
 use drdiff_solver::{Prediction, StepReport, Table, guide};
 

@@ -1,6 +1,6 @@
 //! The text of a sequence as it grows: ids, characters, and where it stops.
 
-use drdiff_model::{DecodeStream, Tokenizer};
+use drdiff_data::{DecodeStream, Tokenizer};
 
 use crate::Task;
 use crate::stop::StopStrings;

@@ -49,7 +49,7 @@ pub enum Error {
     },
     /// A tokenizer file is wrong, or a text cannot be encoded.
     #[error(transparent)]
-    Tokenizer(#[from] crate::TokenizerError),
+    Tokenizer(#[from] drdiff_data::TokenizerError),
     /// A file could not be written.
     #[error(transparent)]
     Files(#[from] drdiff_files::Error),

@@ -1,10 +1,5 @@
 //! Small weights for CPUs: GGUF with the large matrices in 8.5 to 4.5 bits a number.
 
-mod bytes;
-mod format;
-mod header;
-mod metadata;
-
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
@@ -12,10 +7,8 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
+use drdiff_gguf::GgufHeader;
 use drdiff_kernels::{Loaded, MappedFile, rms_norm};
-
-pub use header::GgufHeader;
-pub use metadata::{GgufList, GgufValue};
 
 use crate::{Checkpoint, Error, Head, Metadata, Result, sizes};
 

@@ -11,7 +11,6 @@ mod cost;
 mod denoise;
 mod ends;
 mod error;
-mod finite;
 mod form;
 mod gguf;
 mod head;
@@ -32,8 +31,6 @@ mod rope_scaling;
 mod safetensors;
 mod sizes;
 mod tables;
-mod tokenizer;
-mod words;
 
 pub use batch::{BlockRow, LastRow, TokenBatch, TokenSegment, Visible};
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint};
@@ -42,9 +39,7 @@ pub use cost::Rows;
 pub use denoise::{CacheSizes, Capabilities, DenoisingNetwork, NetworkOutput, NetworkSpec};
 pub use error::{Error, Result};
 pub use form::{Form, Local};
-pub use gguf::{
-    GgufHeader, GgufList, GgufValue, MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as,
-};
+pub use gguf::{MatrixFormat, gguf_bytes, is_own_gguf, read_gguf, save_gguf, save_gguf_as};
 pub use head::{WEIGHTS, head_of, read_head};
 pub use import::{Imported, Precision, import_folder, import_gguf};
 pub use input::{Input, LastPrediction, Soft};
@@ -59,8 +54,3 @@ pub use pretrained::Pretrained;
 pub use rope_scaling::RopeScaling;
 pub use safetensors::TensorFile;
 pub use tables::Tables;
-pub use tokenizer::{
-    ChatTemplate, DecodeStream, END_OF_TEXT, GgufMetadata, Message, OWN_UNITS, Tokenizer, TokenizerError,
-    TokenizerFiles, paragraphs,
-};
-pub use words::Words;

@@ -6,10 +6,9 @@ use drdiff_files::without_mark;
 use drdiff_kernels::MappedFile;
 
 use crate::gguf::METADATA_KEY;
-use crate::{
-    Error, GgufHeader, GgufMetadata, Imported, Precision, Result, Tokenizer, TokenizerError, TokenizerFiles,
-    import_folder, import_gguf,
-};
+use crate::{Error, Imported, Precision, Result, import_folder, import_gguf};
+use drdiff_data::{Tokenizer, TokenizerError, TokenizerFiles};
+use drdiff_gguf::GgufHeader;
 
 /// Describes the network of a folder of Hugging Face.
 const CONFIG: &str = "config.json";
@@ -95,27 +94,5 @@ fn unusable(path: &Path, reason: String) -> Error {
         path: path.to_owned(),
         expected: "language model",
         reason,
-    }
-}
-
-impl GgufMetadata for GgufHeader<'_> {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.get(key)?.as_text()
-    }
-
-    fn texts(&self, key: &str) -> Option<Vec<&str>> {
-        self.get(key)?.as_list()?.iter().map(|value| value.as_text()).collect()
-    }
-
-    fn number(&self, key: &str) -> Option<i64> {
-        self.get(key)?.as_u64()?.try_into().ok()
-    }
-
-    fn numbers(&self, key: &str) -> Option<Vec<f64>> {
-        self.get(key)?.as_list()?.iter().map(|value| value.as_f64()).collect()
-    }
-
-    fn flag(&self, key: &str) -> Option<bool> {
-        self.get(key)?.as_bool()
     }
 }

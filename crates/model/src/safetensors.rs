@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use crate::finite::all_finite;
+use drdiff_kernels::all_finite;
 
 /// The bytes that say how long the header is.
 const LENGTH: usize = 8;

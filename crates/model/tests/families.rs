@@ -1,7 +1,7 @@
 //! Tokenizers and templates of masked diffusion models: small folders of the families LLaDA, Dream, SDAR, Fast-dLLM v2
 //! and A2D, with ids that the Python libraries give.
 
-use drdiff_model::{ChatTemplate, Message, Tokenizer, TokenizerFiles};
+use drdiff_data::{ChatTemplate, Message, Tokenizer, TokenizerFiles};
 use serde_json::Value;
 
 #[test]

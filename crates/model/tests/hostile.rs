@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use candle_core::{DType, Device, Tensor};
+use drdiff_data::Tokenizer;
+use drdiff_gguf::{GgufHeader, GgufValue};
 use drdiff_kernels::{Builder, Source};
 use drdiff_model::{
-    Checkpoint, GgufHeader, GgufValue, Loading, Metadata, Network, Result, TensorFile, Tokenizer, build,
-    read_checkpoint, read_gguf, save_checkpoint, save_gguf,
+    Checkpoint, Loading, Metadata, Network, Result, TensorFile, build, read_checkpoint, read_gguf, save_checkpoint,
+    save_gguf,
 };
 use drdiff_noise::Noise;
 use drdiff_testkit::{cases, limited};

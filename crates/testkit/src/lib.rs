@@ -8,9 +8,11 @@ mod gradient;
 mod inputs;
 mod limited;
 mod named;
+mod stories;
 
 pub use close::{F32_TOLERANCE, assert_close, assert_close_within, assert_no_worse, relative_rms};
 pub use gradient::{assert_all_learn, assert_gradient, directional};
 pub use inputs::{Inputs, tensor, values};
 pub use limited::{cases, limited};
 pub use named::named;
+pub use stories::{Stories, line, names, story};

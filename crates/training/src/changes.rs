@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::data::Corpus;
 use crate::{Error, Result, TrainConfig};
+use drdiff_data::Corpus;
 
 /// Key of the corpus beside the configuration in a checkpoint.
 pub(crate) const CORPUS: &str = "corpus";

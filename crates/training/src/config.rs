@@ -6,9 +6,9 @@ use drdiff_diffusion::{LevelMixture, MaskedShare};
 use drdiff_model::{Head, ModelConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Sampling;
 use crate::range::{self, Range, at_least_one, of_levels, of_model};
 use crate::{AdaptConfig, DistillConfig, Error, Exercises, OptimizerConfig, PromptDropout, Result};
+use drdiff_data::Sampling;
 
 /// A training run. Together with the corpus it decides every number of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl TrainConfig {
         ] {
             at_least_one(key, count)?;
         }
-        self.sampling.validate()?;
+        range::of_sampling(&self.sampling)?;
         let wrong = |what: String| Err(Error::Config(what));
         let context = self.model.context;
         range::weights("block_sizes", self.block_sizes.values().copied())?;

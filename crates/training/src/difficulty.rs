@@ -4,8 +4,8 @@ use drdiff_model::{ModelConfig, NoisedBatch};
 use drdiff_routing::{ComputeReport, RouterKind};
 use serde::Serialize;
 
-use crate::data::Window;
 use crate::{Bounds, Error, Result};
+use drdiff_data::Window;
 
 /// How common the word of a token is in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -59,7 +59,7 @@ pub enum Error {
     Files(#[from] drdiff_files::Error),
     /// The corpus failed.
     #[error(transparent)]
-    Data(#[from] crate::data::DataError),
+    Data(#[from] drdiff_data::DataError),
     /// Levels could not be drawn.
     #[error(transparent)]
     Diffusion(#[from] drdiff_diffusion::Error),

@@ -5,7 +5,6 @@ mod accumulate;
 mod adapt;
 mod changes;
 mod config;
-pub mod data;
 mod difficulty;
 mod distill;
 mod error;

@@ -1,5 +1,6 @@
 //! The one check of a configured number: the range in which it means something, and the sentence that refuses others.
 
+use drdiff_data::Sampling;
 use drdiff_diffusion::Error as LevelError;
 use drdiff_model::Error as ModelError;
 
@@ -87,6 +88,21 @@ pub(crate) fn weights(key: &str, weights: impl Iterator<Item = f64> + Clone) -> 
         false => Err(Error::Config(format!(
             "`{key}` needs weights of 0 or more with a positive sum"
         ))),
+    }
+}
+
+/// Refuses shares of text that make no sense, without asking the corpus.
+///
+/// # Errors
+/// Names the first of them.
+pub(crate) fn of_sampling(sampling: &Sampling) -> Result<()> {
+    Range::Share.check("sampling.document_start", sampling.document_start)?;
+    for (tier, share) in &sampling.shares {
+        Range::NotNegative.check(&format!("sampling.shares.{tier}"), *share)?;
+    }
+    match sampling.shares.is_empty() {
+        true => Ok(()),
+        false => weights("sampling.shares", sampling.shares.values().copied()),
     }
 }
 

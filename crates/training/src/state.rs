@@ -7,9 +7,9 @@ use drdiff_kernels::Loaded;
 use drdiff_model::{Checkpoint, Metadata, load_checkpoint, save_checkpoint};
 
 use crate::changes::{changes, record};
-use crate::data::Corpus;
 use crate::optimizer::is_of_state;
 use crate::{Error, Result, TrainConfig, Trainer};
+use drdiff_data::Corpus;
 
 /// Weights for generation, in the output folder.
 pub const MODEL_FILE: &str = "model.safetensors";

@@ -11,13 +11,13 @@ use drdiff_noise::{Noise, Purpose};
 use crate::accumulate::{Accumulated, Sum};
 use crate::adapt::{Guided, Original};
 use crate::changes::Change;
-use crate::data::{Corpus, Sampler};
 use crate::distill::{self, Lesson, Teacher};
 use crate::exercises::Drill;
 use crate::layouts::Layouts;
 use crate::learned::Learned;
 use crate::prompt_dropout;
 use crate::{Error, Optimizer, Result, RoutingLoad, TrainConfig};
+use drdiff_data::{Corpus, Sampler};
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {

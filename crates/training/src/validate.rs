@@ -11,10 +11,10 @@ use drdiff_model::{Layout, Network, NoisedBatch, TrainableNetwork, next_token_na
 use drdiff_noise::Noise;
 use serde::Serialize;
 
-use crate::data::{DataError, Split, Window};
 use crate::layouts::Layouts;
 use crate::parts::{PartBound, Parts};
 use crate::{Error, Result, Trainer};
+use drdiff_data::{DataError, Split, Window};
 
 /// Key of the masks that validation draws: the same for every run, so that figures can be compared.
 const VALIDATION: Noise = Noise::new(0x5eed, 1);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use common::{assert_same, bits};
+use drdiff_data::Corpus;
 use drdiff_model::{Checkpoint, load_checkpoint};
-use drdiff_training::data::Corpus;
 use drdiff_training::{
     DistillConfig, Event, LessonShares, MODEL_FILE, Outcome, Refresh, Run, TRAINING_FILE, TrainConfig, Trainer, run,
 };
@@ -76,7 +76,7 @@ fn distil(config: TrainConfig, corpus: &Corpus, from: &Path, dir: &Path, stop_af
 #[test]
 fn a_resumed_distillation_is_bit_for_bit_the_one_that_never_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let dir = |name: &str| folder.path().join(name);
     // Lessons of all kinds, and then almost none but coupled ones.
     for (refresh, coupled) in [(Refresh::Average, 1.0), (Refresh::Student, 99.0)] {
@@ -98,7 +98,7 @@ fn a_resumed_distillation_is_bit_for_bit_the_one_that_never_stopped() {
 #[test]
 fn rounds_begin_on_time_with_a_teacher_and_a_rate_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let (from, dir) = (folder.path().join("start"), folder.path().join("run"));
     let config = config(&corpus);
     let events = distil(config.clone(), &corpus, &from, &dir, 99);
@@ -124,7 +124,7 @@ fn rounds_begin_on_time_with_a_teacher_and_a_rate_of_their_own() {
 #[test]
 fn what_cannot_be_distilled_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let (from, dir) = (folder.path().join("start"), folder.path().join("run"));
     let config = config(&corpus);
     let nobody = Trainer::new(config.clone(), &corpus, None, &Device::Cpu).err().unwrap();

@@ -90,7 +90,7 @@ fn one_batch_is_learnt_by_heart() {
 #[test]
 fn a_sparse_run_is_saved_with_its_plan() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let mut config = config(corpus.tokenizer().vocab_size(), 2);
     config.model.context = 256;
     config.model.attention.plan = PlanKind::LengthAdaptive;
@@ -122,7 +122,7 @@ fn a_sparse_run_is_saved_with_its_plan() {
 
 #[test]
 fn a_run_by_trees_learns_whole_texts() {
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let mut config = config(corpus.tokenizer().vocab_size(), 2);
     let context = config.model.context;
     config.model.attention = AttentionConfig {
@@ -146,7 +146,7 @@ fn a_run_by_trees_learns_whole_texts() {
 #[test]
 fn a_run_that_retrieves_is_saved_and_starts_from_its_own_weights_only() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let vocab = corpus.tokenizer().vocab_size();
     let mut config = config(vocab, 3);
     config.model = retrieving(vocab);
@@ -169,7 +169,7 @@ fn a_run_that_retrieves_is_saved_and_starts_from_its_own_weights_only() {
 #[test]
 fn a_diverging_run_stops_and_names_its_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let mut config = config(corpus.tokenizer().vocab_size(), 50);
     config.checkpoint_every = 1;
     config.optimizer.learning_rate = 1e25;

@@ -47,7 +47,7 @@ fn projections_that_begin_at_zero_learn() {
 
 #[test]
 fn validation_measures_the_same_bound_whatever_training_draws() {
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let config = common::config(corpus.tokenizer().vocab_size(), 6);
     let mut bell = config.clone();
     bell.levels.masked_share = MaskedShare::Bell {
@@ -95,7 +95,7 @@ fn each_block_size_has_its_own_masked_share() {
 
 #[test]
 fn windows_without_their_opening_are_learned_from() {
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let run = |longest: usize| {
         let mut config = common::config(corpus.tokenizer().vocab_size(), 3);
         config.prompt_dropout = PromptDropout { share: 1.0, longest };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use common::assert_same;
-use drdiff_training::data::Corpus;
+use drdiff_data::Corpus;
 use drdiff_training::{
     Event, MODEL_FILE, MuonConfig, Outcome, Run, StepOutput, TRAINING_FILE, TrainConfig, Trainer, run,
 };
@@ -48,7 +48,7 @@ fn train(config: TrainConfig, corpus: &Corpus, dir: &Path, stop_after: u64) -> O
 #[test]
 fn a_resumed_run_is_bit_for_bit_the_run_that_never_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     for muon in [None, Some(MuonConfig::default())] {
         let dir = |name: &str| folder.path().join(format!("{name} {muon:?}"));
         let (whole, parts) = (dir("whole"), dir("parts"));
@@ -63,7 +63,7 @@ fn a_resumed_run_is_bit_for_bit_the_run_that_never_stopped() {
 #[test]
 fn a_run_may_grow_and_then_decay_but_not_shrink() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let (whole, legs) = (folder.path().join("whole"), folder.path().join("legs"));
     let mut long = config(&corpus, Some(MuonConfig::default()));
     long.optimizer.decay_share = 0.5;
@@ -88,7 +88,7 @@ fn a_run_may_grow_and_then_decay_but_not_shrink() {
 #[test]
 fn another_optimiser_is_refused_and_both_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     for (before, after) in [(None, Some(MuonConfig::default())), (Some(MuonConfig::default()), None)] {
         let dir = folder.path().join(format!("{before:?}"));
         train(config(&corpus, before), &corpus, &dir, 1);
@@ -109,7 +109,7 @@ fn another_optimiser_is_refused_and_both_are_named() {
 
 #[test]
 fn a_step_that_is_given_up_changes_nothing() {
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let trainer = || Trainer::new(config(&corpus, None), &corpus, None, &Device::Cpu).unwrap();
     let loss = |output: StepOutput| output.loss.to_scalar::<f32>().unwrap().to_bits();
     let (mut whole, mut disturbed) = (trainer(), trainer());

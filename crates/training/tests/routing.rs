@@ -42,7 +42,7 @@ fn every_parameter_gets_a_finite_gradient_that_is_not_zero() {
 /// The lines of a short run, layer by layer.
 fn loads(kind: RouterKind, muon: Option<MuonConfig>) -> Vec<Vec<LayerLoad>> {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = common::Stories::write().prepare(&common::options());
+    let (_folder, corpus) = common::corpus();
     let vocab = corpus.tokenizer().vocab_size();
     let mut config = config(vocab, 3);
     config.model = routed(vocab, kind);

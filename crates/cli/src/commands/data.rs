@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use drdiff_files::Output;
-use drdiff_training::data::{
+use drdiff_data::{
     Manifest, OPENINGS, PrepareOptions, Progress, RequestKind, Split, Stage, TokenizerChoice, VALID_SHARE,
     made_request, prepare, recall_text,
 };
+use drdiff_files::Output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::at_least_one;

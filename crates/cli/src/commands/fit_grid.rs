@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use drdiff_data::text_windows;
 use drdiff_files::{Error, Output, begins_with, text};
 use drdiff_kernels::{DeviceKind, device};
 use drdiff_solver::{GridConfig, LearnedTime, PathMeasure, SamplerConfig, SolverConfig, Spacing, TimeGrid};
-use drdiff_training::data::text_windows;
 use drdiff_training::{MeasuredPath, measure_path};
 use serde::{Deserialize, Serialize};
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use drdiff_data::Tokenizer;
 use drdiff_kernels::params::Param;
 use drdiff_kernels::{Builder, DeviceKind, Source, device};
-use drdiff_model::{Metadata, ModelConfig, Network, Tokenizer, save_checkpoint};
+use drdiff_model::{Metadata, ModelConfig, Network, save_checkpoint};
 use drdiff_noise::Noise;
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use drdiff_model::Tokenizer;
+use drdiff_data::Tokenizer;
+use drdiff_data::{DataError, Needle, hay};
 use drdiff_noise::{Noise, NoiseStream, Purpose};
-use drdiff_training::data::{DataError, Needle, hay};
 
 use super::{RecallError, Side, WholeTask};
 

@@ -8,9 +8,9 @@ mod whole;
 use std::ops::ControlFlow;
 
 use drdiff_attention::retrieval::CHUNK;
+use drdiff_data::Tokenizer;
+use drdiff_data::{DataError, haystack};
 use drdiff_generation::{Choices, Engine, Event, NetworkKind, Output, Request, Task};
-use drdiff_model::Tokenizer;
-use drdiff_training::data::{DataError, haystack};
 use serde::Serialize;
 
 pub use whole::{WholeTask, recall_whole};
@@ -104,7 +104,7 @@ pub enum RecallError {
     Data(#[from] DataError),
     /// A prompt or an answer that cannot be read.
     #[error(transparent)]
-    Tokenizer(#[from] drdiff_model::TokenizerError),
+    Tokenizer(#[from] drdiff_data::TokenizerError),
     /// Writing failed.
     #[error(transparent)]
     Generation(Box<drdiff_generation::Error>),

@@ -5,7 +5,8 @@ use std::ops::{ControlFlow, Range};
 use candle_core::D;
 use drdiff_attention::retrieval::CHUNK;
 use drdiff_attention::{Pattern, Whole};
-use drdiff_model::{CachePool, DenoisingNetwork, Error, LongText, Network, Predicted, TokenBatch, Tokenizer};
+use drdiff_data::Tokenizer;
+use drdiff_model::{CachePool, DenoisingNetwork, Error, LongText, Network, Predicted, TokenBatch};
 
 use super::hidden::{Haystack, Hidden};
 use super::{RecallError, Recalled, Side};

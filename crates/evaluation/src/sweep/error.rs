@@ -39,10 +39,10 @@ pub enum SweepError {
     Generation(Box<drdiff_generation::Error>),
     /// A prompt cannot be encoded.
     #[error(transparent)]
-    Tokenizer(#[from] drdiff_model::TokenizerError),
+    Tokenizer(#[from] drdiff_data::TokenizerError),
     /// The reference cannot be read.
     #[error(transparent)]
-    Data(#[from] drdiff_training::data::DataError),
+    Data(#[from] drdiff_data::DataError),
     /// The network or a file of it failed.
     #[error(transparent)]
     Model(#[from] drdiff_model::Error),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use drdiff_model::Tokenizer;
+use drdiff_data::Tokenizer;
 
 use super::error::{Result, SweepError};
 use super::reference::DOCUMENTS;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use drdiff_model::Tokenizer;
-use drdiff_training::data::documents;
+use drdiff_data::Tokenizer;
+use drdiff_data::documents;
 
 use super::error::{Result, SweepError};
 use crate::metrics::Counts;

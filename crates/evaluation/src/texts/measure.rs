@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use drdiff_model::Tokenizer;
+use drdiff_data::Tokenizer;
 use serde::Serialize;
 
 use super::context_gain::ContextGain;

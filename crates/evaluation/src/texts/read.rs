@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use drdiff_data::Tokenizer;
 use drdiff_files::{Layout, Lines, plain, text};
 use drdiff_generation::apart;
-use drdiff_model::Tokenizer;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use drdiff_model::Message;
+use drdiff_data::Message;
 use serde_json::{Map, Value};
 
 use super::form::{Endpoint, Form, id};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use drdiff_model::ChatTemplate;
+use drdiff_data::ChatTemplate;
 
 use super::folder::Done;
 use super::input::Input;

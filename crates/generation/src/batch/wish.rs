@@ -1,6 +1,7 @@
 //! What a request wants to be written.
 
-use drdiff_model::{ChatTemplate, Error as ModelError, Message, Tokenizer, TokenizerError};
+use drdiff_data::{ChatTemplate, Message, Tokenizer, TokenizerError};
+use drdiff_model::Error as ModelError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 

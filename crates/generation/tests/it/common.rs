@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::AttentionConfig;
+use drdiff_data::{END_OF_TEXT, Tokenizer};
 use drdiff_generation::{Engine, Event, Output, Request, Settings, Task};
 use drdiff_kernels::{Builder, Params, Source};
-use drdiff_model::{DenoisingNetwork, END_OF_TEXT, ModelConfig, Network, Tokenizer};
+use drdiff_model::{DenoisingNetwork, ModelConfig, Network};
 use drdiff_noise::Noise;
 use drdiff_routing::{Budget, RouterKind, RoutingConfig};
 use drdiff_solver::SamplerConfig;

@@ -340,7 +340,7 @@ proptest! {
 }
 
 /// The tokenizer, which is made once.
-fn tokenizer_of_bytes() -> &'static drdiff_model::Tokenizer {
-    static MADE: std::sync::OnceLock<drdiff_model::Tokenizer> = std::sync::OnceLock::new();
+fn tokenizer_of_bytes() -> &'static drdiff_data::Tokenizer {
+    static MADE: std::sync::OnceLock<drdiff_data::Tokenizer> = std::sync::OnceLock::new();
     MADE.get_or_init(tokenizer)
 }

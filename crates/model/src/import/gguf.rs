@@ -8,8 +8,8 @@ use super::assemble::{Pairs, Tensors};
 use super::names::{Part, Style};
 use super::settings::Settings;
 use super::{CONTEXT, Family, Imported, MOST_LAYERS, Precision, Result};
-use crate::gguf::GgufHeader;
 use crate::{Head, Local, Mask, ModelConfig, RopeScaling};
+use drdiff_gguf::GgufHeader;
 
 /// A factor for each rotary frequency, in files of Llama 3.1 and later.
 const FACTORS: &str = "rope_freqs.weight";

@@ -1,7 +1,7 @@
 //! The settings of a GGUF file of llama.cpp. Each is followed, counts for nothing, or is refused by name.
 
 use super::{Family, Result};
-use crate::gguf::{GgufHeader, GgufValue};
+use drdiff_gguf::{GgufHeader, GgufValue};
 
 /// Settings of Gemma 3 that are followed, beside those of all.
 const GEMMA: [&str; 2] = ["attention.sliding_window", "rope.freq_base_swa"];

@@ -3,7 +3,7 @@
 use drdiff_noise::NoiseStream;
 
 use super::Exercise;
-use crate::data::hay;
+use drdiff_data::hay;
 
 /// Longest gap, and longest stretch between two.
 const GAP: usize = 12;

@@ -6,8 +6,8 @@
 mod copy;
 mod recall;
 
+use drdiff_data::Tokenizer;
 use drdiff_diffusion::Levels;
-use drdiff_model::Tokenizer;
 use drdiff_noise::{Noise, NoiseStream, Purpose};
 use serde::{Deserialize, Serialize};
 

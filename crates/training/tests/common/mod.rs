@@ -1,126 +1,30 @@
-//! Text and folders for the tests of the data pipeline.
+//! A corpus of small stories, small networks, and the comparison of what runs wrote.
 #![allow(dead_code, unused_imports, reason = "each test program uses its part of this module")]
 
 mod files;
 mod network;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
-use drdiff_training::data::{Corpus, PrepareOptions, TokenizerChoice, prepare};
-use tempfile::TempDir;
+use drdiff_data::{Corpus, PrepareOptions, TokenizerChoice, prepare};
+use drdiff_testkit::Stories;
 
 pub(crate) use files::{assert_same, bits};
 pub(crate) use network::{
     LEN, VOCAB, config, gradients, learn, model, number, one_batch, one_batch_from, one_batch_of, retrieving,
 };
 
-/// A vocabulary that the small texts below can fill.
-pub(crate) const VOCABULARY: usize = 600;
-
-/// A story of `sentences` sentences that differs for each `seed`.
-pub(crate) fn story(seed: usize, sentences: usize) -> String {
-    const WHO: [&str; 5] = ["The miller", "A grey cat", "Her brother", "The old king", "Nobody"];
-    const DID: [&str; 5] = ["walked to", "dreamt of", "painted", "couldn't find", "sold"];
-    const WHAT: [&str; 5] = [
-        "the river",
-        "17 apples",
-        "a \"golden\" key",
-        "the café",
-        "tomorrow's bread",
-    ];
-    let pick = |list: [&'static str; 5], n: usize| list[(n * 7 + n / 3 + seed * 11) % 5];
-    let mut text = String::new();
-    for n in 0..sentences {
-        text += &format!(
-            "{} {} {}.",
-            pick(WHO, n + seed),
-            pick(DID, n / 2 + 3),
-            pick(WHAT, n * seed + n / 5)
-        );
-        text += if n % 4 == 3 { "\n\n" } else { " " };
-    }
-    text.trim().to_owned()
-}
-
-/// One line of a .jsonl file.
-pub(crate) fn line(id: &str, title: &str, tier: &str, text: &str) -> String {
-    serde_json::json!({ "id": id, "title": title, "tier": tier, "text": text, "words": 3 }).to_string() + "\n"
-}
-
-/// Options that suit the small texts.
-pub(crate) fn options() -> PrepareOptions {
-    let tokenizer = TokenizerChoice::Train { vocab_size: VOCABULARY };
-    PrepareOptions {
-        tokenizer,
+/// A corpus of the small stories, and the folder that it lies in.
+pub(crate) fn corpus() -> (Stories, Corpus) {
+    let stories = Stories::write();
+    let options = PrepareOptions {
+        tokenizer: TokenizerChoice::Train { vocab_size: 600 },
         valid_share: Some(0.0),
         ..PrepareOptions::default()
-    }
-}
-
-/// A folder with a .txt, a .jsonl and a .jsonl.zst file of stories.
-pub(crate) struct Stories {
-    pub(crate) dir: TempDir,
-    pub(crate) train: Vec<PathBuf>,
-    pub(crate) valid: Vec<PathBuf>,
-}
-
-impl Stories {
-    pub(crate) fn write() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let tales: String = (0..20)
-            .map(|n| line(&format!("t{n}"), &format!("Tale {n}"), "tales", &story(n, 30)))
-            .collect();
-        let young: String = (0..10)
-            .map(|n| line(&format!("y{n}"), &format!("Book {n}"), "young", &story(n + 50, 200)))
-            .collect();
-        let valid: String = (0..4)
-            .map(|n| line(&format!("v{n}"), "Held out", "tales", &story(n + 90, 60)))
-            .collect();
-        let packed = zstd::encode_all(young.as_bytes(), 3).expect("zstd in memory");
-        let put = |name: &str, bytes: &[u8]| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, bytes).expect("a writable folder");
-            path
-        };
-        let train = vec![
-            put("tales.jsonl", tales.as_bytes()),
-            put("young.jsonl.zst", &packed),
-            put(
-                "note.txt",
-                format!("\u{feff}{}\r\n", story(7, 40).replace('\n', "\r\n")).as_bytes(),
-            ),
-        ];
-        let valid = vec![put("valid.jsonl", valid.as_bytes())];
-        Self { dir, train, valid }
-    }
-
-    pub(crate) fn out(&self) -> PathBuf {
-        self.dir.path().join("corpus")
-    }
-
-    /// Prepares the stories with `options`.
-    pub(crate) fn prepare(&self, options: &PrepareOptions) -> Corpus {
-        prepare(&self.train, &self.valid, &self.out(), options, &mut |_| {
-            ControlFlow::Continue(())
-        })
-        .expect("the stories are good input");
-        Corpus::open(self.out()).expect("the corpus was just written")
-    }
-}
-
-/// Names of the entries of a folder, sorted.
-pub(crate) fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(dir)
-        .expect("a readable folder")
-        .map(|entry| {
-            entry
-                .expect("a readable entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect();
-    names.sort();
-    names
+    };
+    let out = stories.out();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    prepare(&stories.train, &stories.valid, &out, &options, go_on).expect("the stories are good input");
+    let corpus = Corpus::open(out).expect("the corpus was just written");
+    (stories, corpus)
 }

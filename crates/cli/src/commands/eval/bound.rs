@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff_data::Tokenizer;
+use drdiff_data::{DataError, Window, text_windows};
 use drdiff_evaluation::metrics::word_frequencies;
 use drdiff_generation::Compute;
-use drdiff_model::{Mask, Network, Tokenizer};
+use drdiff_model::{Mask, Network};
 use drdiff_training::Bounds;
-use drdiff_training::data::{DataError, Window, text_windows};
 
 use super::{EvalArgs, Measured};
 use crate::exit::usage;

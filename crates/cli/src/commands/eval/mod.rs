@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff_data::Tokenizer;
+use drdiff_data::documents;
 use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::metrics::{Memorisation, Memory};
@@ -17,8 +19,6 @@ use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Measures, Reading, Row, TextSet, context_gain, documents_of, judge_texts, ranks};
 use drdiff_files::{Output, begins_with};
 use drdiff_kernels::device;
-use drdiff_model::Tokenizer;
-use drdiff_training::data::documents;
 use drdiff_training::{BlockBound, Difficulty};
 use serde::Serialize;
 

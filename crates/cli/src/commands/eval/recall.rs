@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff_data::Tokenizer;
 use drdiff_evaluation::recall::{RecallTask, WholeTask, recall, recall_whole};
 use drdiff_generation::{Choices, Engine};
-use drdiff_model::{Network, Tokenizer};
+use drdiff_model::Network;
 
 use super::{EvalArgs, Measured};
 use crate::output::tell;

@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
+use drdiff_data::{ChatTemplate, Message};
 use drdiff_files::Output;
 use drdiff_generation::{Engine, Event, Request, Settings, Task, shown};
 use drdiff_kernels::device;
-use drdiff_model::{ChatTemplate, Error, Message};
+use drdiff_model::Error;
 
 pub(crate) use args::GenerateArgs;
 use explain::Explanation;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
+use drdiff_data::Tokenizer;
 use drdiff_files::{Error, Output, Writer, begins_with};
 use drdiff_generation::PassCompute;
-use drdiff_model::Tokenizer;
 use drdiff_solver::{Choice, StepReport};
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use console::Term;
-use drdiff_model::Tokenizer;
+use drdiff_data::Tokenizer;
 use drdiff_solver::StepReport;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

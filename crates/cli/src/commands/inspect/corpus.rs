@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
-use drdiff_training::data::{Manifest, Split};
+use drdiff_data::{Manifest, Split};
 
 use crate::output::grouped;
 

@@ -11,10 +11,10 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
+use drdiff_data::Corpus;
 use drdiff_files::Output;
 use drdiff_kernels::device;
 use drdiff_model::Pretrained;
-use drdiff_training::data::Corpus;
 use drdiff_training::{Outcome, Run, RunFolder, TrainConfig, Trainer};
 
 pub(crate) use args::TrainArgs;

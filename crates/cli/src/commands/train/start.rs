@@ -3,7 +3,8 @@
 use anyhow::Result;
 use candle_core::Device;
 use drdiff_configs::Resolved;
-use drdiff_model::{Checkpoint, Error, Imported, Metadata, ModelConfig, Pretrained, Tokenizer, read_head};
+use drdiff_data::Tokenizer;
+use drdiff_model::{Checkpoint, Error, Imported, Metadata, ModelConfig, Pretrained, read_head};
 use drdiff_training::{TRAINING_FILE, TrainConfig};
 
 use super::TrainArgs;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use drdiff_configs::Resolved;
-use drdiff_training::data::{Corpus, Split};
+use drdiff_data::{Corpus, Split};
 use drdiff_training::{TrainConfig, Trainer};
 
 use crate::output::{grouped, remark};

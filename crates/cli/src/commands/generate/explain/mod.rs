@@ -6,9 +6,10 @@ mod svg;
 use std::path::Path;
 
 use anyhow::Result;
+use drdiff_data::Tokenizer;
 use drdiff_files::Output;
 use drdiff_generation::PassCompute;
-use drdiff_model::{NetworkSpec, Tokenizer};
+use drdiff_model::NetworkSpec;
 
 use crate::exit::usage;
 

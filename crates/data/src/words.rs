@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use drdiff_gguf::GgufHeader;
 use drdiff_kernels::MappedFile;
 
-use crate::{ChatTemplate, Error, GgufHeader, Result, Tokenizer, TokenizerError, TokenizerFiles};
+use crate::{ChatTemplate, Tokenizer, TokenizerError, TokenizerFiles};
+
+type Result<T, E = TokenizerError> = std::result::Result<T, E>;
 
 /// The name of a tokenizer's file.
 const TOKENIZER: &str = "tokenizer.json";
@@ -44,9 +47,8 @@ impl Words {
         let Some(file) = file else {
             return Ok(Tokenizer::from_file(path)?.into());
         };
-        let header = GgufHeader::read(&file).map_err(|reason| Error::Corrupt {
+        let header = GgufHeader::read(&file).map_err(|reason| TokenizerError::Corrupt {
             path: path.to_owned(),
-            expected: "language model",
             reason,
         })?;
         let tokenizer = Tokenizer::from_gguf(&header)?;
@@ -68,7 +70,7 @@ impl Words {
         let template = match template {
             Ok(template) => Some(template),
             Err(TokenizerError::NoTemplate) => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         Ok(Self { tokenizer, template })
     }

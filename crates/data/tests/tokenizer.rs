@@ -4,11 +4,11 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::{Stories, VOCABULARY, options};
-use drdiff_model::{END_OF_TEXT, Tokenizer, TokenizerError};
+use common::{Stories, VOCABULARY, options, prepared};
+use drdiff_data::{END_OF_TEXT, Tokenizer, TokenizerError};
 use proptest::prelude::*;
 
-static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| Stories::write().prepare(&options()).tokenizer().clone());
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| prepared(&Stories::write(), &options()).tokenizer().clone());
 
 #[test]
 fn special_text_is_plain_text() {

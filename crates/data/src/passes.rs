@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use drdiff_model::{Message, Tokenizer, Words, paragraphs};
+use crate::{Message, Tokenizer, Words, paragraphs};
 use rayon::prelude::*;
 
 use super::error::DataError;

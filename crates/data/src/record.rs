@@ -1,6 +1,6 @@
 //! What a line of JSON says: a text, a conversation, or a text that `drdiff batch` has written.
 
-use drdiff_model::Message;
+use crate::Message;
 use serde::Deserialize;
 use serde_json::Value;
 

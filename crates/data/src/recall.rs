@@ -12,7 +12,7 @@ use super::error::DataError;
 /// Letters of a key.
 const KEY: usize = 3;
 /// Digits of a value.
-pub(crate) const VALUE: usize = 8;
+pub const VALUE: usize = 8;
 
 /// A value and its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,11 +125,7 @@ pub fn recall_text(seed: u64, index: u64, bytes: usize, needles: usize) -> Resul
 ///
 /// # Errors
 /// If the parts do not fit.
-pub(crate) fn spread(
-    stream: &mut NoiseStream,
-    parts: &[String],
-    bytes: usize,
-) -> Result<(String, Vec<usize>), DataError> {
+pub fn spread(stream: &mut NoiseStream, parts: &[String], bytes: usize) -> Result<(String, Vec<usize>), DataError> {
     let needed: usize = parts.iter().map(String::len).sum();
     let Some(room) = bytes.checked_sub(needed) else {
         return Err(DataError::Option {

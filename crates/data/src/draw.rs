@@ -10,7 +10,6 @@ use super::corpus::{Corpus, Window};
 use super::error::DataError;
 use super::manifest::Split;
 use super::shard::Shard;
-use crate::range::{self, Range};
 
 /// What training windows are drawn from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,23 +28,6 @@ impl Default for Sampling {
         Self {
             shares: BTreeMap::new(),
             document_start: 0.2,
-        }
-    }
-}
-
-impl Sampling {
-    /// Checks what can be checked without the corpus.
-    ///
-    /// # Errors
-    /// Names the first setting that makes no sense.
-    pub fn validate(&self) -> crate::Result<()> {
-        Range::Share.check("sampling.document_start", self.document_start)?;
-        for (tier, share) in &self.shares {
-            Range::NotNegative.check(&format!("sampling.shares.{tier}"), *share)?;
-        }
-        match self.shares.is_empty() {
-            true => Ok(()),
-            false => range::weights("sampling.shares", self.shares.values().copied()),
         }
     }
 }

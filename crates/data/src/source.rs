@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::Message;
 use drdiff_files::{Layout, Line, Lines, plain, text};
-use drdiff_model::Message;
 
 use super::error::DataError;
 use super::record::{Record, Said};

@@ -13,6 +13,14 @@ pub enum TokenizerError {
         /// Why the system refused.
         source: std::io::Error,
     },
+    /// A file with weights and words is not what it should be.
+    #[error("{path} is not a usable language model: {reason}; fetch it again or name another file", path = .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The bytes are not a `tokenizer.json`.
     #[error("the tokenizer is not a valid tokenizer.json: {0}; train it again or restore the file")]
     Format(String),

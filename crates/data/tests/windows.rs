@@ -4,9 +4,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Stories, options};
+use common::{Stories, options, prepared};
+use drdiff_data::{PrepareOptions, Sampling, Split, Window, text_windows};
 use drdiff_noise::Noise;
-use drdiff_training::data::{PrepareOptions, Sampling, Split, Window, text_windows};
 
 const WINDOW: usize = 48;
 
@@ -17,7 +17,7 @@ fn shares(list: &[(&str, f64)]) -> BTreeMap<String, f64> {
 #[test]
 fn windows_depend_on_seed_step_and_index_alone() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&options());
+    let corpus = prepared(&stories, &options());
     let sampler = |seed| {
         corpus
             .sampler(&Sampling::default(), WINDOW, Noise::new(seed, 0))
@@ -34,7 +34,7 @@ fn windows_depend_on_seed_step_and_index_alone() {
 #[test]
 fn windows_carry_their_bytes_of_text() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&options());
+    let corpus = prepared(&stories, &options());
     let sampler = corpus.sampler(&Sampling::default(), WINDOW, Noise::new(1, 0)).unwrap();
     for Window { ids, bytes } in sampler.batch(0, 0..50).unwrap() {
         assert_eq!(ids.len(), WINDOW);
@@ -46,7 +46,7 @@ fn windows_carry_their_bytes_of_text() {
 #[test]
 fn tiers_and_openings_come_in_their_shares() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&options());
+    let corpus = prepared(&stories, &options());
     let tales = &corpus.shards(Split::Train)["tales"];
     let openings: Vec<_> = (0..20)
         .map(|n| tales.document(n).start)
@@ -66,7 +66,7 @@ fn tiers_and_openings_come_in_their_shares() {
 #[test]
 fn impossible_sampling_is_refused() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&options());
+    let corpus = prepared(&stories, &options());
     let refused = |list: &[(&str, f64)], document_start, window| {
         let sampling = Sampling {
             shares: shares(list),
@@ -91,7 +91,7 @@ fn impossible_sampling_is_refused() {
 #[test]
 fn valid_windows_are_the_same_every_time() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&options());
+    let corpus = prepared(&stories, &options());
     let shard = &corpus.shards(Split::Valid)["tales"];
     let all = corpus.valid_windows(WINDOW, None, usize::MAX).unwrap();
     assert_eq!(all.len() as u64, shard.tokens() / WINDOW as u64);
@@ -120,10 +120,13 @@ fn valid_windows_are_the_same_every_time() {
 #[test]
 fn text_that_was_not_prepared_is_cut_into_the_same_windows() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&PrepareOptions {
-        title_probability: 0.0,
-        ..options()
-    });
+    let corpus = prepared(
+        &stories,
+        &PrepareOptions {
+            title_probability: 0.0,
+            ..options()
+        },
+    );
     for limit in [5, usize::MAX] {
         let found = text_windows(&stories.valid, corpus.tokenizer(), WINDOW, limit).unwrap();
         assert_eq!(found, corpus.valid_windows(WINDOW, None, limit).unwrap());

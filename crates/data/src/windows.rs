@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use drdiff_model::Tokenizer;
+use crate::Tokenizer;
 
 use super::corpus::{Window, spread};
 use super::error::DataError;

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use candle_core::quantized::gguf_file::Value as Entry;
-use drdiff_model::{Tokenizer, TokenizerError, TokenizerFiles};
+use drdiff_data::{Tokenizer, TokenizerError, TokenizerFiles};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -203,7 +203,7 @@ fn added_tokens_are_text_and_special_tokens_are_not() {
     assert_eq!(qwen.bytes_of(ids[0]), b"<think>");
     assert!(!ids.contains(&qwen.special("<|im_end|>").unwrap()));
     assert!(qwen.bytes_of(qwen.special("<|im_end|>").unwrap()).is_empty());
-    assert!(qwen.fits(qwen.vocab_size()) && qwen.fits(151_936) && !qwen.fits(qwen.vocab_size() - 1));
+    assert!(qwen.fits(qwen.vocab_size()) & qwen.fits(151_936) & !qwen.fits(qwen.vocab_size() - 1));
 }
 
 #[test]

@@ -25,8 +25,10 @@ mod requests;
 mod sample;
 mod shard;
 mod source;
+mod tokenizer;
 mod vocabulary;
 mod windows;
+mod words;
 mod writer;
 
 pub use corpus::{Corpus, Window};
@@ -36,9 +38,13 @@ pub use kept::VALID_SHARE;
 pub use manifest::{Manifest, ShardEntry, SourceEntry, Split, TokenizerEntry};
 pub use prepare::{PrepareOptions, TokenizerChoice, prepare};
 pub use progress::{Progress, Stage};
-pub use recall::{Haystack, Needle, hay, haystack, recall_text};
-pub(crate) use recall::{VALUE, spread};
+pub use recall::{Haystack, Needle, VALUE, hay, haystack, recall_text, spread};
 pub use requests::{MadeRequest, OPENINGS, RequestKind, made_request};
 pub use shard::Shard;
 pub use source::{Document, documents};
+pub use tokenizer::{
+    ChatTemplate, DecodeStream, END_OF_TEXT, GgufMetadata, Message, OWN_UNITS, Tokenizer, TokenizerError,
+    TokenizerFiles, paragraphs,
+};
 pub use windows::text_windows;
+pub use words::Words;

@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
-use drdiff_model::{ChatTemplate, Message, Tokenizer, TokenizerError, TokenizerFiles, Words};
+use drdiff_data::{ChatTemplate, Message, Tokenizer, TokenizerError, TokenizerFiles, Words};
 use serde_json::{Map, Value, json};
 
 const SPECIALS: [&str; 9] = [

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use drdiff_model::{Tokenizer, Words};
+use crate::{Tokenizer, Words};
 
 use super::error::DataError;
 use super::manifest::{Manifest, Split, TOKENIZER};

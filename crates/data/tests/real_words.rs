@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails with the error that it meets")]
 
 use candle_core::quantized::gguf_file::Content;
-use drdiff_model::{ChatTemplate, Message, Tokenizer};
+use drdiff_data::{ChatTemplate, Message, Tokenizer};
 use drdiff_testkit::named;
 use serde_json::Value;
 

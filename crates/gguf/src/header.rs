@@ -6,12 +6,11 @@ use std::ops::Range;
 use candle_core::quantized::QTensor;
 use candle_core::quantized::gguf_file::TensorInfo;
 use candle_core::{Device, Shape, Tensor};
-use drdiff_kernels::Loaded;
+use drdiff_kernels::{Loaded, all_finite};
 
 use super::bytes::{Bytes, Result};
 use super::format::Format;
 use super::metadata::GgufValue;
-use crate::finite::all_finite;
 
 const MAGIC: &[u8] = b"GGUF";
 /// Tensors begin at multiples of so many bytes if the head does not say otherwise.

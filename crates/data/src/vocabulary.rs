@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use drdiff_model::{END_OF_TEXT, OWN_UNITS, Tokenizer};
+use crate::{END_OF_TEXT, OWN_UNITS, Tokenizer};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use crate::Words;
 use drdiff_files::{Error, NewFolder};
-use drdiff_model::Words;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;

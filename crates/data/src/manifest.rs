@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use drdiff_model::Words;
+use crate::Words;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::quantized::gguf_file::Value as Entry;
+use drdiff_gguf::GgufHeader;
 use serde_json::{Map, Value, json};
 
 use super::roles::{ENDS_OF_TEXT, ENDS_OF_TURN, Told};
@@ -43,6 +44,28 @@ impl GgufMetadata for HashMap<String, Entry> {
 
     fn flag(&self, key: &str) -> Option<bool> {
         self.get(key)?.to_bool().ok()
+    }
+}
+
+impl GgufMetadata for GgufHeader<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.get(key)?.as_text()
+    }
+
+    fn texts(&self, key: &str) -> Option<Vec<&str>> {
+        self.get(key)?.as_list()?.iter().map(|value| value.as_text()).collect()
+    }
+
+    fn number(&self, key: &str) -> Option<i64> {
+        self.get(key)?.as_u64()?.try_into().ok()
+    }
+
+    fn numbers(&self, key: &str) -> Option<Vec<f64>> {
+        self.get(key)?.as_list()?.iter().map(|value| value.as_f64()).collect()
+    }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        self.get(key)?.as_bool()
     }
 }
 

@@ -5,16 +5,19 @@ mod common;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use common::{Stories, line, names, options, story};
-use drdiff_training::data::{Corpus, DataError, PrepareOptions, Split, Stage, TokenizerChoice, documents, prepare};
+use common::{Stories, line, names, options, prepared, story};
+use drdiff_data::{Corpus, DataError, PrepareOptions, Split, Stage, TokenizerChoice, documents, prepare};
 
 #[test]
 fn documents_come_back_by_tier_with_titles() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&PrepareOptions {
-        title_probability: 1.0,
-        ..options()
-    });
+    let corpus = prepared(
+        &stories,
+        &PrepareOptions {
+            title_probability: 1.0,
+            ..options()
+        },
+    );
     let tokenizer = corpus.tokenizer();
     assert_eq!(
         corpus.shards(Split::Train).keys().collect::<Vec<_>>(),
@@ -45,11 +48,14 @@ fn documents_come_back_by_tier_with_titles() {
 fn titles_are_shown_with_their_probability() {
     let stories = Stories::write();
     let shown = |title_probability| {
-        let corpus = stories.prepare(&PrepareOptions {
-            title_probability,
-            overwrite: true,
-            ..options()
-        });
+        let corpus = prepared(
+            &stories,
+            &PrepareOptions {
+                title_probability,
+                overwrite: true,
+                ..options()
+            },
+        );
         let tales = &corpus.shards(Split::Train)["tales"];
         (0..20)
             .filter(|n| {
@@ -67,8 +73,8 @@ fn titles_are_shown_with_their_probability() {
 #[test]
 fn equal_input_gives_equal_bytes() {
     let (first, second) = (Stories::write(), Stories::write());
-    first.prepare(&options());
-    second.prepare(&options());
+    prepared(&first, &options());
+    prepared(&second, &options());
     for name in names(&first.out()) {
         assert!(
             std::fs::read(first.out().join(&name)).unwrap() == std::fs::read(second.out().join(&name)).unwrap(),
@@ -80,10 +86,13 @@ fn equal_input_gives_equal_bytes() {
 #[test]
 fn a_valid_share_takes_whole_documents() {
     let stories = Stories::write();
-    let corpus = stories.prepare(&PrepareOptions {
-        valid_share: Some(0.4),
-        ..options()
-    });
+    let corpus = prepared(
+        &stories,
+        &PrepareOptions {
+            valid_share: Some(0.4),
+            ..options()
+        },
+    );
     let count = |split: Split| {
         corpus
             .manifest()
@@ -99,7 +108,7 @@ fn a_valid_share_takes_whole_documents() {
 #[test]
 fn a_tokenizer_can_be_reused() {
     let stories = Stories::write();
-    let first = stories.prepare(&options());
+    let first = prepared(&stories, &options());
     let tokenizer = TokenizerChoice::Reuse(stories.out().join("tokenizer.json"));
     let out = stories.dir.path().join("second");
     let other = PrepareOptions { tokenizer, ..options() };
@@ -111,7 +120,7 @@ fn a_tokenizer_can_be_reused() {
 #[test]
 fn conversations_are_written_by_the_template_of_the_tokenizer() {
     let stories = Stories::write();
-    let first = stories.prepare(&options());
+    let first = prepared(&stories, &options());
     let put = |name: &str, bytes: &[u8]| {
         let path = stories.dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
@@ -132,7 +141,7 @@ fn conversations_are_written_by_the_template_of_the_tokenizer() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("no chat template") && error.contains("--tokenizer"),
+        error.contains("no chat template") & error.contains("--tokenizer"),
         "{error}"
     );
 
@@ -154,14 +163,14 @@ fn conversations_are_written_by_the_template_of_the_tokenizer() {
     let shard = &corpus.shards(Split::Train)["text"];
     assert_eq!(shard.read(0..shard.tokens()).unwrap(), turns.concat());
     // Who trains on the corpus can write by the template as well.
-    let words = drdiff_model::Words::read(&stories.dir.path().join("chats")).unwrap();
+    let words = drdiff_data::Words::read(&stories.dir.path().join("chats")).unwrap();
     assert_eq!(words.template.unwrap().source(), template);
     assert_eq!(corpus.beside().unwrap().len(), 2);
 
     let both = format!("{{\"text\": \"a\", \"messages\": []}}\n{chat}\n");
     let error = refusal("x.jsonl", both.as_bytes());
     assert!(
-        error.contains("both `text` and `messages`") && error.contains("line 1"),
+        error.contains("both `text` and `messages`") & error.contains("line 1"),
         "{error}"
     );
 }
@@ -191,7 +200,7 @@ fn an_interruption_leaves_nothing() {
     let stories = Stories::write();
     let before = names(stories.dir.path());
     for stage in [Stage::Sample, Stage::Encode] {
-        let stop = &mut |progress: drdiff_training::data::Progress| {
+        let stop = &mut |progress: drdiff_data::Progress| {
             if progress.stage == stage {
                 ControlFlow::Break(())
             } else {
@@ -207,7 +216,7 @@ fn an_interruption_leaves_nothing() {
 #[test]
 fn an_existing_folder_is_kept_unless_it_may_go() {
     let stories = Stories::write();
-    stories.prepare(&options());
+    prepared(&stories, &options());
     let again = |overwrite| {
         let options = PrepareOptions { overwrite, ..options() };
         prepare(&stories.valid, &[], &stories.out(), &options, &mut |_| {
@@ -245,12 +254,12 @@ fn bad_files_are_named_with_their_line() {
 
     let without = refusal("x.jsonl", lines("{\"title\": \"only\"}").as_bytes());
     assert!(
-        without.contains("missing field `text`") && without.contains("line 4 of x.jsonl"),
+        without.contains("missing field `text`") & without.contains("line 4 of x.jsonl"),
         "{without}"
     );
     let number = refusal("x.jsonl", lines("{\"text\": 3}").as_bytes());
     assert!(
-        number.contains("expected a string") && number.contains("line 4"),
+        number.contains("expected a string") & number.contains("line 4"),
         "{number}"
     );
 
@@ -296,7 +305,7 @@ fn marks_and_packing_are_told_from_the_content() {
     assert!(told("h.jsonl", b"[{\"text\": \"a\"}]").contains("jq -c .[]"));
     assert!(told("i.jsonl", b"{\n\"text\": \"a\"\n}\n").contains("jq -c ."));
     let cut = told("j.jsonl.zst", &packed[..packed.len() - 4]);
-    assert!(cut.contains("j.jsonl.zst") && cut.contains("cut or damaged"), "{cut}");
+    assert!(cut.contains("j.jsonl.zst") & cut.contains("cut or damaged"), "{cut}");
 }
 
 #[test]
@@ -326,7 +335,7 @@ fn missing_files_and_bad_options_are_refused() {
 #[test]
 fn damaged_corpora_are_noticed() {
     let stories = Stories::write();
-    stories.prepare(&options());
+    prepared(&stories, &options());
     let damage = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let path = stories.out().join(name);
         let whole = std::fs::read(&path).unwrap();
@@ -339,7 +348,7 @@ fn damaged_corpora_are_noticed() {
     };
     let truncated = damage("train-tales.tokens", &|bytes| bytes.truncate(bytes.len() - 3));
     assert!(
-        truncated.contains("truncated") && truncated.contains("drdiff data prepare"),
+        truncated.contains("truncated") & truncated.contains("drdiff data prepare"),
         "{truncated}"
     );
     assert!(damage("train-tales.tokens", &|bytes| bytes[0] = b'X').contains("not a token shard"));

@@ -76,13 +76,10 @@ pub enum DataError {
     },
     /// A tokenizer that cannot be used.
     #[error(transparent)]
-    Tokenizer(#[from] drdiff_model::TokenizerError),
+    Tokenizer(#[from] crate::TokenizerError),
     /// Learning the merges failed.
     #[error("training the tokenizer failed: {0}")]
     Train(String),
-    /// A model whose tokenizer cannot be used.
-    #[error(transparent)]
-    Model(Box<drdiff_model::Error>),
     /// A conversation, and a tokenizer without a template.
     #[error(
         "the files hold conversations (`messages`), and the tokenizer has no chat template; name a model that has one with --tokenizer"
@@ -143,12 +140,6 @@ impl From<drdiff_files::Error> for DataError {
             } if source.raw_os_error().is_some() => Self::io(&path)(source),
             other => Self::Files(other),
         }
-    }
-}
-
-impl From<drdiff_model::Error> for DataError {
-    fn from(error: drdiff_model::Error) -> Self {
-        Self::Model(Box::new(error))
     }
 }
 
