@@ -1,8 +1,8 @@
 //! The kinds of configuration, each owned by the crate that uses it.
 
-use drdiff_evaluation::sweep::SweepConfig;
 use drdiff_generation::NetworkKind;
 use drdiff_generation::settings::Configured;
+use drdiff_jobs::sweep::SweepConfig;
 use drdiff_model::ModelConfig;
 use drdiff_training::TrainConfig;
 use serde::Serialize;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use drdiff_configs::{Inputs, Section, presets};
-use drdiff_evaluation::sweep::SweepConfig;
 use drdiff_generation::settings::Configured;
+use drdiff_jobs::sweep::SweepConfig;
 use drdiff_testkit::{cases, limited};
 use drdiff_training::TrainConfig;
 use proptest::prelude::*;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use drdiff_configs::{Error, Inputs, Origin, Preset, Resolved, Section, presets};
 use drdiff_diffusion::MaskedShare;
-use drdiff_evaluation::sweep::SweepConfig;
 use drdiff_generation::settings::Configured;
+use drdiff_jobs::sweep::SweepConfig;
 use drdiff_training::{MuonConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use drdiff_attention::Error as AttentionError;
 use drdiff_data::DataError;
 use drdiff_data::TokenizerError;
+use drdiff_evaluation::Error as EvaluationError;
 use drdiff_evaluation::recall::RecallError;
-use drdiff_evaluation::sweep::SweepError;
 use drdiff_files::Error as FilesError;
 use drdiff_generation::Error as GenerationError;
-use drdiff_generation::batch::BatchError;
+use drdiff_jobs::batch::BatchError;
+use drdiff_jobs::sweep::SweepError;
 use drdiff_kernels::Error as KernelsError;
 use drdiff_model::Error as ModelError;
 use drdiff_solver::Error as SolverError;
@@ -116,6 +117,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_sweep(error))
     } else if let Some(error) = cause.downcast_ref() {
+        Some(of_evaluation(error))
+    } else if let Some(error) = cause.downcast_ref() {
         Some(of_recall(error))
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_training(error))
@@ -165,7 +168,6 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::Incapable { .. }
         | GenerationError::UnknownToken { .. }
         | GenerationError::Vocabulary { .. } => Exit::Usage,
-        GenerationError::Batch(error) => of_batch(error),
         GenerationError::Solver(error) => of_solver(error),
         GenerationError::Model(error) => of_model(error),
         GenerationError::Attention(error) => of_attention(error),
@@ -178,6 +180,7 @@ fn of_batch(error: &BatchError) -> Exit {
     match error {
         BatchError::File { action, source, .. } => of_file(action, source),
         BatchError::Files(error) => of_files(error),
+        BatchError::Generation(error) => of_generation(error),
         BatchError::Gone { .. } | BatchError::Record { .. } | BatchError::InputChanged => Exit::Runtime,
         _ => Exit::Usage,
     }
@@ -189,11 +192,22 @@ fn of_sweep(error: &SweepError) -> Exit {
         SweepError::Files(error) => of_files(error),
         SweepError::Journal(error) => of_batch(error),
         SweepError::Generation(error) => of_generation(error),
+        SweepError::Evaluation(error) => of_evaluation(error),
         SweepError::Tokenizer(error) => of_tokenizer(error),
-        // All that a sweep reads of this kind is the file that the user named.
-        SweepError::Data(_) => Exit::Usage,
         SweepError::Model(error) => of_model(error),
         SweepError::Solver(error) => of_solver(error),
+        _ => Exit::Runtime,
+    }
+}
+
+fn of_evaluation(error: &EvaluationError) -> Exit {
+    match error {
+        EvaluationError::Config(_) | EvaluationError::File { action: "read", .. } => Exit::Usage,
+        EvaluationError::Files(error) => of_files(error),
+        EvaluationError::Tokenizer(error) => of_tokenizer(error),
+        // All that is read of this kind is the file that the user named.
+        EvaluationError::Data(_) => Exit::Usage,
+        EvaluationError::Model(error) => of_model(error),
         _ => Exit::Runtime,
     }
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use candle_core::Device;
+use drdiff_evaluation::Judge;
 use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::judge::{NetworkJudge, name_of};
-use drdiff_evaluation::sweep::Judge;
 use drdiff_model::is_own_gguf;
 
 use crate::exit::usage;

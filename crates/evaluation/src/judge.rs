@@ -9,7 +9,7 @@ use drdiff_kernels::MappedFile;
 use drdiff_model::{Error, ModelConfig, Network, Precision, Pretrained, RopeScaling, build_scorer};
 use drdiff_training::likelihood;
 
-use crate::sweep::{Judge, Result, SweepError};
+use crate::{Error as EvaluationError, Judge, Result};
 
 /// Tokens that a language model of others reads at once at most, with the one that every text begins behind.
 const CONTEXT: usize = 2048;
@@ -75,8 +75,8 @@ impl NetworkJudge {
         }
     }
 
-    fn failed(&self, error: &dyn std::fmt::Display) -> SweepError {
-        SweepError::Judge(format!("{} failed: {}", self.name, first_line(error)))
+    fn failed(&self, error: &dyn std::fmt::Display) -> EvaluationError {
+        EvaluationError::Judge(format!("{} failed: {}", self.name, first_line(error)))
     }
 }
 
@@ -138,15 +138,15 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-fn unfit(path: &Path, reason: &str) -> SweepError {
-    SweepError::Config(format!(
+fn unfit(path: &Path, reason: &str) -> EvaluationError {
+    EvaluationError::Config(format!(
         "{} cannot be a judge ({reason}); name a Llama, Qwen2, Qwen3 or Gemma 3, such as SmolLM2: a GGUF file, or a folder with config.json, tokenizer.json and safetensors",
         path.display()
     ))
 }
 
-fn unreadable(path: &Path, source: std::io::Error) -> SweepError {
-    SweepError::File {
+fn unreadable(path: &Path, source: std::io::Error) -> EvaluationError {
+    EvaluationError::File {
         action: "read",
         path: path.to_owned(),
         source,

@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
+use drdiff_evaluation::COMPARABLE;
 use drdiff_evaluation::metrics::{Counts, Memory, self_bleu};
-use drdiff_evaluation::report::COMPARABLE;
-use drdiff_evaluation::sweep::{Judge, Result, perplexity};
+use drdiff_evaluation::{Judge, Result, perplexity};
+
 use drdiff_evaluation::texts::{ContextGain, Reading, Text, TextSet, context_gain};
 
 const STORIES: [&str; 3] = [

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use drdiff_data::documents;
+use drdiff_evaluation::Judge;
 use drdiff_evaluation::judge::NetworkJudge;
-use drdiff_evaluation::sweep::Judge;
 use drdiff_evaluation::texts::{Reading, Text, TextSet, context_gain};
 
 const TEXT: &str = "The cat sat on the mat and looked out of the window. It was raining, and the street was empty.";

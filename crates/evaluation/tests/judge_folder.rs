@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use drdiff_evaluation::Judge;
 use drdiff_evaluation::judge::NetworkJudge;
-use drdiff_evaluation::sweep::Judge;
 use drdiff_model::{Network, Precision, build_scorer, import_folder, next_token_nats};
 use serde_json::{Value, json};
 

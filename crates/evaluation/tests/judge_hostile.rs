@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
+use drdiff_evaluation::Judge;
 use drdiff_evaluation::judge::NetworkJudge;
-use drdiff_evaluation::sweep::Judge;
 use drdiff_testkit::{cases, limited};
 use proptest::prelude::*;
 use proptest::sample::Index;

@@ -102,9 +102,6 @@ pub enum Error {
         /// The request's seed.
         seed: u64,
     },
-    /// The files of a job.
-    #[error(transparent)]
-    Batch(#[from] crate::batch::BatchError),
     /// The sampler refused its settings.
     #[error(transparent)]
     Solver(#[from] drdiff_solver::Error),
@@ -126,9 +123,10 @@ impl Error {
     /// Whether the request is to blame, so that others can still be served: all that is said of lengths, names and numbers. A
     /// model, a device or a disk that fails would fail for the others too; so would an attention plan that the request has not
     /// named in its `choices`.
-    pub(crate) fn is_of_request(&self, choices: &Choices) -> bool {
+    #[must_use]
+    pub fn is_of_request(&self, choices: &Choices) -> bool {
         match self {
-            Self::Vocabulary { .. } | Self::Batch(_) | Self::Kernels(_) | Self::Tensor(_) => false,
+            Self::Vocabulary { .. } | Self::Kernels(_) | Self::Tensor(_) => false,
             Self::Plan { .. } => choices.get("attention").is_some(),
             Self::Model(ModelError::Attention(error)) | Self::Attention(error) => match error {
                 AttentionError::Kernels(_) | AttentionError::Tensor(_) => false,

@@ -4,7 +4,6 @@
 //! callers of this library. [`Engine::submit`] takes requests, [`Engine::step`] does one network pass for all active ones and says what
 //! happened. Everything else (a command line, a batch job, a server) drives that `step`.
 
-pub mod batch;
 mod block;
 mod cache_slot;
 mod capabilities;
@@ -23,7 +22,7 @@ pub mod settings;
 mod step_plan;
 mod stop;
 mod text;
-mod values;
+pub mod values;
 
 pub use cache_slot::prefill_passes;
 pub use compute::{Compute, PassCompute, RoutedCompute};

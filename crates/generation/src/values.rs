@@ -8,7 +8,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Takes out what says nothing and writes whole numbers as such, at any depth: a `null` in an object is as good as absent, and
 /// `8.0` is 8.
-pub(crate) fn tidy(map: Map<String, Value>) -> Map<String, Value> {
+pub fn tidy(map: Map<String, Value>) -> Map<String, Value> {
     map.into_iter()
         .filter(|(_, value)| !value.is_null())
         .map(|(key, value)| (key, tidied(value)))
@@ -16,7 +16,7 @@ pub(crate) fn tidy(map: Map<String, Value>) -> Map<String, Value> {
 }
 
 /// A value with all objects within it [tidy], and whole numbers written as such.
-pub(crate) fn tidied(value: Value) -> Value {
+pub fn tidied(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(tidy(map)),
         Value::Array(list) => Value::Array(list.into_iter().map(tidied).collect()),
@@ -32,7 +32,7 @@ fn whole(number: &Number) -> Option<Number> {
 }
 
 /// An error of serde in a user's words: no types of the program, and no place within the value.
-pub(crate) fn words(error: &serde_json::Error) -> String {
+pub fn words(error: &serde_json::Error) -> String {
     let told = error.to_string();
     let wrong = ["invalid type: ", "invalid value: "]
         .iter()

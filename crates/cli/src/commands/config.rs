@@ -5,8 +5,8 @@ use std::fmt::Write;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use drdiff_configs::{Section, presets};
-use drdiff_evaluation::sweep::SweepConfig;
 use drdiff_generation::settings::{Configured, page};
+use drdiff_jobs::sweep::SweepConfig;
 use drdiff_training::TrainConfig;
 
 use crate::exit::{self, Exit};

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use drdiff_data::Tokenizer;
-use drdiff_generation::batch::Key;
 use drdiff_generation::settings::{Kind, SETTINGS};
 use drdiff_generation::{Choices, Engine, Event, NetworkKind, Request, Settings, Task};
+use drdiff_jobs::batch::Key;
 use drdiff_kernels::{DeviceKind, device};
 use drdiff_model::{Loading, build, read_gguf};
 use serde_json::{Value, json};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use drdiff_configs::{Inputs, presets};
-use drdiff_evaluation::sweep::{Cell, SweepConfig};
 use drdiff_generation::{Choices, NetworkKind, Settings};
+use drdiff_jobs::sweep::{Cell, SweepConfig};
 
 use crate::fixture::{RunExt, drdiff, fixture};
 

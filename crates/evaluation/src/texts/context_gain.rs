@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::measure::Reading;
 use super::read::TextSet;
 use crate::metrics::copied_4;
-use crate::sweep::{Judge, Result};
+use crate::{Judge, Result};
 
 /// Tokens of a half at most, in the judge's vocabulary. The gain grows with the half, so texts of different lengths are
 /// compared at this one.

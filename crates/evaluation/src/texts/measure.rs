@@ -9,7 +9,7 @@ use super::context_gain::ContextGain;
 use super::read::{Malformed, TextSet};
 use crate::distance::Distances;
 use crate::metrics::{Counts, Endings, Lengths, Memorisation, self_bleu};
-use crate::sweep::{Judge, Result, Surprise, SweepError, perplexity};
+use crate::{Error, Judge, Result, Surprise, perplexity};
 
 /// Generative perplexity under a judge.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -90,7 +90,7 @@ impl Measures {
     pub fn row(&self, set: &TextSet) -> Result<Row> {
         let ids = self.ids();
         let lengths: Vec<usize> = ids.iter().map(|ids| ids.len()).collect();
-        let none = || SweepError::Config(format!("{} holds no text", set.name));
+        let none = || Error::Config(format!("{} holds no text", set.name));
         let prompts = || {
             set.texts
                 .iter()

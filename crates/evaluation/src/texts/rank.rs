@@ -1,10 +1,10 @@
 //! Which of several sets of texts is better, as far as that may be said.
 
 use super::measure::Row;
-use crate::report::{Point, bands};
+use crate::{Point, bands};
 
 /// The place of each row among those that it may be compared with, the lowest perplexity first, equal ones side by side; `None` without a judge or
-/// where no other row is near enough in entropy (see [`crate::report::COMPARABLE`]). Where some texts were read after their prompts,
+/// where no other row is near enough in entropy (see [`crate::COMPARABLE`]). Where some texts were read after their prompts,
 /// a row with texts whose prompts are not known has no place: they were read from nothing.
 #[must_use]
 pub fn ranks(rows: &[Row]) -> Vec<Option<usize>> {

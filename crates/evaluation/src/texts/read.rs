@@ -8,7 +8,8 @@ use drdiff_generation::apart;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::sweep::{Result, SweepError, openings};
+use super::openings::openings;
+use crate::{Error, Result};
 
 /// One text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,7 +51,7 @@ impl TextSet {
     /// # Errors
     /// If the file cannot be read, is no text, or holds none at all.
     pub fn read(path: &Path) -> Result<Self> {
-        let unreadable = |source| SweepError::File {
+        let unreadable = |source| Error::File {
             action: "read",
             path: path.to_owned(),
             source,
@@ -84,7 +85,7 @@ impl TextSet {
             }
         }
         if set.texts.iter().all(|text| text.text.is_empty()) {
-            return Err(SweepError::Config(format!(
+            return Err(Error::Config(format!(
                 "{} holds no text{}; give JSON lines with a string under \"text\", or a .txt file",
                 path.display(),
                 set.malformed

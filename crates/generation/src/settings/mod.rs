@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Result};
 
-pub(crate) use choices::unknown_key;
+pub use choices::unknown_key;
 pub use choices::{Choices, setting};
 pub use configured::Configured;
 pub use page::page;

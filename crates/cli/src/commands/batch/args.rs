@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
-use drdiff_generation::batch::{InputFormat, OutputFormat, Shard};
+use drdiff_jobs::batch::{InputFormat, OutputFormat, Shard};
 use drdiff_kernels::DeviceKind;
 
 use crate::args::at_least_one;

@@ -1,7 +1,7 @@
 //! `drdiff batch status`, `merge` and `verify`: what a folder holds.
 
 use anyhow::Result;
-use drdiff_generation::batch::{self, Input, Manifest, Progress};
+use drdiff_jobs::batch::{self, Input, Manifest, Progress};
 use serde_json::json;
 
 use super::args::{MergeArgs, StatusArgs, VerifyArgs};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use drdiff_generation::Engine;
-use drdiff_generation::batch::{Done, Input, Job, Manifest, Shard, Store, Survey, belongs_to_job};
+use drdiff_jobs::batch::{Done, Input, Job, Manifest, Shard, Store, Survey, belongs_to_job};
 use drdiff_kernels::device;
 
 use super::args::JobArgs;

@@ -1,8 +1,8 @@
 //! `--dry-run`: the cells of a sweep, and how many passes they will take.
 
 use anyhow::Result;
-use drdiff_evaluation::sweep::{Plan, descriptions};
 use drdiff_generation::Prompt;
+use drdiff_jobs::sweep::{Plan, descriptions};
 
 use super::models::Model;
 use crate::exit::Exit;

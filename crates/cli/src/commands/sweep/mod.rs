@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff_evaluation::Judge;
 use drdiff_evaluation::distance::Human;
-use drdiff_evaluation::report::{Report, verdict};
-use drdiff_evaluation::sweep::{
-    self, CellResult, Judge, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig, TextRecord,
+use drdiff_jobs::report::{Report, verdict};
+use drdiff_jobs::sweep::{
+    self, CellResult, Judged, ModelId, Outcome, Place, Plan, Provenance, REPORT, Runner, SweepConfig, TextRecord,
 };
 use drdiff_kernels::device;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use candle_core::Device;
-use drdiff_evaluation::sweep::{BUNDLED, ModelId, Plan};
 use drdiff_generation::Engine;
+use drdiff_jobs::sweep::{BUNDLED, ModelId, Plan};
 
 use crate::exit::usage;
 use crate::model::Source;

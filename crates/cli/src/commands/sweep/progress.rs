@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use drdiff_evaluation::sweep::Progress;
+use drdiff_jobs::sweep::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::{complain, grouped, tell, time};
