@@ -241,7 +241,6 @@ fn of_training(error: &TrainingError) -> Exit {
         | TrainingError::NoState { .. }
         | TrainingError::Resume { .. }
         | TrainingError::Diffusion(_) => Exit::Usage,
-        TrainingError::Stopped => Exit::Interrupted,
         TrainingError::Files(error) => of_files(error),
         TrainingError::Data(error) => of_data(error),
         TrainingError::Model(error) => of_model(error),
@@ -267,6 +266,8 @@ fn of_model(error: &ModelError) -> Exit {
         | ModelError::Corrupt { .. }
         | ModelError::Mismatch(_)
         | ModelError::Config(_)
+        | ModelError::Measure(_)
+        | ModelError::Diffusion(_)
         | ModelError::NoMasks
         | ModelError::WrongTokenizer { .. } => Exit::Usage,
         ModelError::Files(error) => of_files(error),

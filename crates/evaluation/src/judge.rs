@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use drdiff_data::Tokenizer;
 use drdiff_kernels::MappedFile;
+use drdiff_model::likelihood;
 use drdiff_model::{Error, ModelConfig, Network, Precision, Pretrained, RopeScaling, build_scorer};
-use drdiff_training::likelihood;
 
 use crate::{Error as EvaluationError, Judge, Result};
 

@@ -32,6 +32,12 @@ pub enum Error {
     /// A configuration that no network can have.
     #[error("the model configuration is impossible: {0}")]
     Config(String),
+    /// What was asked for cannot be measured of this network or this text.
+    #[error("{0}")]
+    Measure(String),
+    /// Levels could not be drawn.
+    #[error(transparent)]
+    Diffusion(#[from] drdiff_diffusion::Error),
     /// A network without masks that is to learn or be measured as one that has them.
     #[error(
         "the training configuration is wrong: the model reads text token by token and knows no masks; name a diffusion model here"

@@ -5,6 +5,7 @@
 
 mod batch;
 mod block;
+mod bound;
 mod checkpoint;
 mod config;
 mod cost;
@@ -33,6 +34,7 @@ mod sizes;
 mod tables;
 
 pub use batch::{BlockRow, LastRow, TokenBatch, TokenSegment, Visible};
+pub use bound::{BlockBound, Bounds, Difficulty, Frequency, Layouts, PartBound, Spent, likelihood};
 pub use checkpoint::{Checkpoint, Metadata, load_checkpoint, read_checkpoint, save_checkpoint};
 pub use config::{Head, Mask, ModelConfig};
 pub use cost::Rows;

@@ -101,8 +101,8 @@ mod tests {
     use drdiff_testkit::assert_close;
 
     use super::*;
-    use crate::layouts::Layouts;
     use crate::{Optimizer, OptimizerConfig};
+    use drdiff_model::Layouts;
 
     const LEN: usize = 32;
     const BLOCK: usize = 8;

@@ -24,9 +24,6 @@ pub enum Error {
         /// Step of the checkpoint in the folder, if there is one.
         checkpoint: Option<u64>,
     },
-    /// Measuring was given up because a flag was set.
-    #[error("stopped before the end of the measurement")]
-    Stopped,
     /// A checkpoint of another run, or of another shape.
     #[error("{path} does not belong to this run: {reason}", path = .path.display())]
     Resume {
@@ -84,7 +81,7 @@ impl Error {
         use drdiff_model::Error as Model;
         matches!(
             self,
-            Self::Stopped | Self::Kernels(Kernels::Stopped) | Self::Model(Model::Kernels(Kernels::Stopped))
+            Self::Kernels(Kernels::Stopped) | Self::Model(Model::Kernels(Kernels::Stopped))
         )
     }
 }

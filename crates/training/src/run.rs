@@ -13,7 +13,9 @@ use serde::Serialize;
 
 use crate::accumulate::add;
 use crate::state::saved_step;
-use crate::{BlockBound, Error, LayerLoad, MODEL_FILE, Result, RoutingLoad, StepOutput, Trainer};
+use drdiff_model::BlockBound;
+
+use crate::{Error, LayerLoad, MODEL_FILE, Result, RoutingLoad, StepOutput, Trainer};
 
 /// A loss this far above its running mean is a divergence.
 const RUNAWAY: f64 = 3.0;

@@ -13,11 +13,11 @@ use crate::adapt::{Guided, Original};
 use crate::changes::Change;
 use crate::distill::{self, Lesson, Teacher};
 use crate::exercises::Drill;
-use crate::layouts::Layouts;
 use crate::learned::Learned;
 use crate::prompt_dropout;
 use crate::{Error, Optimizer, Result, RoutingLoad, TrainConfig};
 use drdiff_data::{Corpus, Sampler};
+use drdiff_model::Layouts;
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {

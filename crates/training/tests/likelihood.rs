@@ -6,9 +6,9 @@ use candle_core::{DType, Device};
 use common::{VOCAB, model};
 use drdiff_kernels::{Builder, Source};
 use drdiff_model::Network;
+use drdiff_model::likelihood;
 use drdiff_noise::Noise;
 use drdiff_testkit::assert_close;
-use drdiff_training::likelihood;
 
 #[test]
 fn what_may_come_next_has_a_probability_of_one() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drdiff_training::Frequency;
+use drdiff_model::Frequency;
 
 /// For each token of a text (its characters, token after token) how common its word is in that text. A word is a run of
 /// letters and digits, whatever their case; it begins anew where a token does that follows or begins with anything else.

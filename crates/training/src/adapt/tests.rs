@@ -11,8 +11,8 @@ use drdiff_routing::ComputeReport;
 use drdiff_testkit::{assert_all_learn, assert_close, values};
 
 use super::*;
-use crate::layouts::Layouts;
 use crate::{Optimizer, OptimizerConfig, TrainConfig};
+use drdiff_model::Layouts;
 
 const LEN: usize = 24;
 const BLOCK: usize = 8;

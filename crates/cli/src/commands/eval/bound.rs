@@ -7,8 +7,8 @@ use drdiff_data::Tokenizer;
 use drdiff_data::{DataError, Window, text_windows};
 use drdiff_evaluation::metrics::word_frequencies;
 use drdiff_generation::Compute;
+use drdiff_model::Bounds;
 use drdiff_model::{Mask, Network};
-use drdiff_training::Bounds;
 
 use super::{EvalArgs, Measured};
 use crate::exit::usage;

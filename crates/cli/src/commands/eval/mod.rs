@@ -19,7 +19,7 @@ use drdiff_evaluation::recall::Recalled;
 use drdiff_evaluation::texts::{Measures, Reading, Row, TextSet, context_gain, documents_of, judge_texts, ranks};
 use drdiff_files::{Output, begins_with};
 use drdiff_kernels::device;
-use drdiff_training::{BlockBound, Difficulty};
+use drdiff_model::{BlockBound, Difficulty};
 use serde::Serialize;
 
 pub(crate) use args::EvalArgs;

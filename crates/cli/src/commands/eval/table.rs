@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use drdiff_evaluation::recall::Side;
 use drdiff_evaluation::texts::{ContextGain, Perplexity, Row};
-use drdiff_training::Spent;
+use drdiff_model::Spent;
 
 use super::Measured;
 use crate::output::counted;

@@ -1,6 +1,7 @@
 //! Training events as lines on stderr.
 
-use drdiff_training::{BlockBound, Event, LayerLoad, StepRecord};
+use drdiff_model::BlockBound;
+use drdiff_training::{Event, LayerLoad, StepRecord};
 
 use crate::output::{grouped, tell};
 

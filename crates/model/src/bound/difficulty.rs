@@ -1,11 +1,11 @@
 //! Whether routed experts run where the text is hard: for rare words more than for common ones, and in which steps.
 
-use drdiff_model::{ModelConfig, NoisedBatch};
+use drdiff_data::Window;
 use drdiff_routing::{ComputeReport, RouterKind};
 use serde::Serialize;
 
-use crate::{Bounds, Error, Result};
-use drdiff_data::Window;
+use super::Bounds;
+use crate::{Error, ModelConfig, NoisedBatch, Result};
 
 /// How common the word of a token is in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Bounds<'_> {
     pub fn difficulty(&self, windows: &[Window], words: &[Frequency], block_size: usize) -> Result<Difficulty> {
         let model = self.network().config();
         if model.routing.kind == RouterKind::Dense {
-            return Err(Error::Config(
+            return Err(Error::Measure(
                 "this model has no routed experts: every token costs the same; choose one that has".to_owned(),
             ));
         }

@@ -2,15 +2,14 @@
 
 use candle_core::DType;
 use drdiff_diffusion::Levels;
-use drdiff_model::{Network, NoisedBatch, TrainableNetwork, next_token_nats};
 use drdiff_noise::Noise;
 
-use crate::Result;
-use crate::layouts::Layouts;
+use super::Layouts;
+use crate::{Network, NoisedBatch, Result, TrainableNetwork, next_token_nats};
 
 /// `-ln p` of each token from position `from` on, in nats, each given all before it: the text is read as blocks of one token, where
 /// the bound of diffusion is the likelihood itself. One pass over `ids`, which should not be longer than the context that the
-/// network learned with; routed experts run in full. Networks that predict next tokens ([`drdiff_model::ModelConfig::next_token`])
+/// network learned with; routed experts run in full. Networks that predict next tokens ([`crate::ModelConfig::next_token`])
 /// say it of themselves, of all tokens but the first.
 ///
 /// # Errors
@@ -18,7 +17,7 @@ use crate::layouts::Layouts;
 pub fn likelihood(network: &Network, ids: &[u32], from: usize) -> Result<Vec<f64>> {
     let (config, len) = (network.config(), ids.len());
     if config.next_token {
-        return Ok(next_token_nats(network, ids, from)?);
+        return next_token_nats(network, ids, from);
     }
     let open = |position: usize| position >= from;
     let levels = Levels {

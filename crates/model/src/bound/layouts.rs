@@ -1,17 +1,15 @@
 //! The layouts of the windows of a run.
 
+use crate::{Layout, ModelConfig, NoisedBatch, Result};
 use candle_core::Device;
 use drdiff_attention::{AttentionConfig, NoisyClean, PlanCache, Whole};
 use drdiff_kernels::Rotary;
-use drdiff_model::{Layout, ModelConfig, NoisedBatch};
-
-use crate::Result;
 
 /// Plans and rotations for windows of one length, made on first use.
 ///
 /// Windows that are one block are laid out alone ([`NoisedBatch::alone`]): they see themselves to both sides, and a network
 /// that retrieves finds its chunks among their own rows.
-pub(crate) struct Layouts {
+pub struct Layouts {
     attention: AttentionConfig,
     len: usize,
     halves: PlanCache<NoisyClean>,
@@ -25,7 +23,7 @@ impl Layouts {
     ///
     /// # Errors
     /// If the memory cannot be had.
-    pub(crate) fn new(model: &ModelConfig, len: usize, device: &Device) -> Result<Self> {
+    pub fn new(model: &ModelConfig, len: usize, device: &Device) -> Result<Self> {
         let attention = &model.attention;
         let once: Vec<i64> = (0..len as i64).collect();
         let rotary = |positions| model.rotary(&[positions], device);
@@ -47,7 +45,7 @@ impl Layouts {
     ///
     /// # Errors
     /// If the attention plan has no meaning for such blocks.
-    pub(crate) fn of(&self, corrupted: &NoisedBatch, block_size: usize) -> Result<Layout<'_>> {
+    pub fn of(&self, corrupted: &NoisedBatch, block_size: usize) -> Result<Layout<'_>> {
         let (len, [halves, once]) = (self.len, &self.rotaries);
         Ok(if corrupted.each == len {
             Layout {

@@ -32,7 +32,7 @@ impl Parts {
     /// If they would be unequal.
     pub(crate) fn new(window: usize, count: usize) -> Result<Self> {
         if count > 0 && !window.is_multiple_of(count) {
-            return Err(Error::Config(format!(
+            return Err(Error::Measure(format!(
                 "windows of {window} tokens have no {count} equal parts; use a divisor of {window}"
             )));
         }
