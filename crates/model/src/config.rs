@@ -2,6 +2,7 @@
 
 use candle_core::Device;
 use drdiff_attention::AttentionConfig;
+use drdiff_configs::Section;
 use drdiff_kernels::{Rotary, frequencies};
 use drdiff_routing::RoutingConfig;
 use serde::{Deserialize, Serialize};
@@ -264,5 +265,15 @@ impl ModelConfig {
                     context: other.context,
                     ..self.clone()
                 }
+    }
+}
+
+/// No presets: a model's configuration comes with its weights, and few values of it can be changed.
+impl Section for ModelConfig {
+    const NAME: &'static str = "model";
+    const BASE: Option<&'static str> = None;
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.validate().map_err(|e| e.to_string())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use drdiff_configs::Section;
 use drdiff_diffusion::{LevelMixture, MaskedShare};
 use drdiff_model::{Head, ModelConfig};
 use serde::{Deserialize, Serialize};
@@ -223,4 +224,13 @@ fn validation_windows() -> usize {
 
 fn validation_blocks() -> Vec<usize> {
     vec![1, 4, 16, 64]
+}
+
+impl Section for TrainConfig {
+    const NAME: &'static str = "train";
+    const BASE: Option<&'static str> = None;
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.validate().map_err(|e| e.to_string())
+    }
 }

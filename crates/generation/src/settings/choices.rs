@@ -209,7 +209,7 @@ impl TryFrom<Map<String, Value>> for Choices {
 /// What to say about a key that is not among the known ones.
 pub fn unknown_key<'a>(key: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     // Nobody mistypes a word of so many letters, and to compare them takes memory for each pair.
-    let likely = (key.len() < 100).then(|| drdiff_solver::nearest(key, known.clone()));
+    let likely = (key.len() < 100).then(|| drdiff_configs::nearest(key, known.clone()));
     match likely.flatten() {
         Some(nearest) => format!("unknown field `{key}`; did you mean `{nearest}`?"),
         None => format!(

@@ -1,5 +1,6 @@
 //! Choices in the form of a configuration file.
 
+use drdiff_configs::Section;
 use serde::{Deserialize, Serialize};
 
 use super::{Choices, NetworkKind, Settings};
@@ -30,5 +31,19 @@ impl From<Settings> for Configured {
 impl From<Configured> for Settings {
     fn from(configured: Configured) -> Self {
         configured.0.resolve(NetworkKind::Masked).unwrap_or_default()
+    }
+}
+
+impl Section for Configured {
+    const NAME: &'static str = "generate";
+    const BASE: Option<&'static str> = Some("default");
+
+    fn written(&mut self, is_written: &dyn Fn(&str) -> bool) {
+        self.keep(is_written);
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let settings = self.0.resolve(NetworkKind::Masked).map_err(|e| e.to_string())?;
+        settings.sampler.validate().map_err(|e| e.to_string())
     }
 }

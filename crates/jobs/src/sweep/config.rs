@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use drdiff_configs::Section;
 use drdiff_files::{Layout, Lines, text};
 use drdiff_generation::NetworkKind;
 use drdiff_generation::settings::Configured;
@@ -141,5 +142,18 @@ impl SweepConfig {
             )));
         }
         Ok(prompts)
+    }
+}
+
+impl Section for SweepConfig {
+    const NAME: &'static str = "sweep";
+    const BASE: Option<&'static str> = None;
+
+    fn written(&mut self, is_written: &dyn Fn(&str) -> bool) {
+        self.settings.keep(|place| is_written(&format!("settings.{place}")));
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        self.plan(NetworkKind::default()).map(drop).map_err(|e| e.to_string())
     }
 }

@@ -12,6 +12,7 @@ use super::Finding;
 /// Each crate and the crates it points at; what those point at may be used too.
 const ARROWS: &[(&str, &[&str])] = &[
     ("files", &[]),
+    ("configs", &["files"]),
     ("noise", &[]),
     ("kernels", &["noise"]),
     ("attention", &["kernels"]),
@@ -20,19 +21,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("solver", &["diffusion"]),
     ("gguf", &["kernels"]),
     ("data", &["files", "gguf"]),
-    ("model", &["attention", "routing", "diffusion", "data"]),
-    ("training", &["model", "diffusion"]),
+    ("model", &["attention", "routing", "diffusion", "data", "configs"]),
+    ("training", &["model"]),
     ("generation", &["solver", "model"]),
-    ("evaluation", &["training", "generation"]),
-    ("jobs", &["evaluation", "generation"]),
-    ("configs", &["jobs"]),
-    ("cli", &["configs"]),
+    ("evaluation", &["generation"]),
+    ("jobs", &["evaluation"]),
+    ("drdiff", &["training", "jobs"]),
+    ("cli", &["drdiff"]),
     ("testkit", &[]),
     ("xtask", &[]),
 ];
 
-/// The mathematics of the process stays free of any network.
-const NO_NETWORK: &[&str] = &["diffusion", "solver"];
+/// The mathematics of the process stays free of any network, and so does all that it uses.
+const NO_NETWORK: &[&str] = &["noise", "diffusion", "solver"];
 
 /// A dependency as a crate declares it.
 #[derive(Debug)]
@@ -167,6 +168,16 @@ mod tests {
     #[test]
     fn a_new_crate_needs_a_row() {
         assert_eq!(messages("helpers", "serde", false).len(), 1);
+    }
+
+    #[test]
+    fn what_the_process_uses_knows_no_network_either() {
+        for folder in NO_NETWORK {
+            assert!(
+                reachable(folder).iter().all(|used| NO_NETWORK.contains(used)),
+                "{folder}"
+            );
+        }
     }
 
     #[test]
