@@ -2,13 +2,13 @@
 
 use candle_core::{DType, Tensor};
 use drdiff_attention::{NoisyClean, Pattern};
+use drdiff_data::Window;
 use drdiff_diffusion::Levels;
 use drdiff_kernels::mixture;
 use drdiff_model::{Layout, Network, NoisedBatch, Soft, TrainableNetwork};
 use drdiff_noise::Noise;
 
 use crate::{Error, Result};
-use drdiff_data::Window;
 
 /// Key of the noise that walks begin with: the same for every model, so that grids can be compared.
 const NOISE: Noise = Noise::new(0x5eed, 2);

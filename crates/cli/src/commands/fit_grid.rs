@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use drdiff::files_of;
 use drdiff_data::text_windows;
 use drdiff_files::{Error, Output, begins_with, text};
 use drdiff_kernels::{DeviceKind, device};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::at_least_one;
 use crate::exit::{Exit, usage};
-use crate::model::{Source, files_of};
+use crate::model::find;
 use crate::output::{Out, remark, tell};
 use crate::{COMMIT, exit};
 
@@ -127,7 +128,7 @@ pub(crate) fn run(args: &FitGridArgs) -> Result<Exit> {
     let mut inputs = args.text.clone();
     inputs.extend(files_of(args.model.as_deref()));
     let out = Output::claim(&args.out, &inputs)?.over("grid of `drdiff fit-grid`", |old| begins_with(old, MARK))?;
-    let source = Source::find(args.model.as_deref(), args.quiet)?;
+    let source = find(args.model.as_deref(), args.quiet)?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let windows = text_windows(&args.text, &tokenizer, args.window, args.windows)?;
     // The grids that are compared share their ends: all of them lead from the same noise to the same text.

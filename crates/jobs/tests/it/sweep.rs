@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common;
 use drdiff_evaluation::Judge;
 use drdiff_evaluation::distance::Human;
 use drdiff_evaluation::features::{FeatureError, Features};
@@ -17,6 +16,8 @@ use drdiff_jobs::sweep::{
     human_texts,
 };
 use serde_json::{Value, json};
+
+use crate::common;
 
 fn config() -> SweepConfig {
     SweepConfig {
