@@ -1,5 +1,7 @@
 //! Writes on from many prompts, four side by side.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it did")]
+
 use drdiff::Settings;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

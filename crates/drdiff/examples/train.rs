@@ -1,5 +1,7 @@
 //! Trains a tiny model on a text file of its own and writes with it. Takes a second or two on two cores.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it did")]
+
 use std::ops::ControlFlow;
 
 use drdiff::Settings;

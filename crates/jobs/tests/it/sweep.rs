@@ -114,23 +114,6 @@ fn a_solver_on_the_absorbing_path_is_one_cell_in_a_grid_and_an_error_in_a_row() 
 }
 
 #[test]
-fn corrections_are_steps_too() {
-    let mut config = config();
-    config.grid = grid(json!({ "corrections": [0, 2, 4], "block_size": [4], "steps": [4, 6] }));
-    let plan = config.plan(NetworkKind::Masked).unwrap();
-    let cells: Vec<_> = plan
-        .cells
-        .iter()
-        .map(|cell| (cell.settings.sampler.corrections, cell.settings.sampler.steps))
-        .collect();
-    // Six steps are too many for four tokens, unless two of them correct.
-    assert_eq!(cells, [(0, 4), (2, 4), (2, 6), (4, 6)]);
-    let reasons: Vec<&str> = plan.left_out.iter().map(|left| left.reason.as_str()).collect();
-    assert!(reasons[0].contains("6 steps are more"), "{reasons:?}");
-    assert!(reasons[1].contains("4 corrections in 4 steps"), "{reasons:?}");
-}
-
-#[test]
 fn what_has_no_effect_or_no_sense_is_refused() {
     let chosen = |name, value: u64| Configured(config().settings.0.with(name, value));
     let told = |change: &dyn Fn(&mut SweepConfig)| {
