@@ -26,7 +26,7 @@ use crate::exit::Exit;
 use crate::memory::peak_bytes;
 use crate::model::find;
 use crate::output::{Out, remark, tell};
-use crate::sampler::unusual;
+use crate::sampler::{unusual, with_seed};
 use crate::{COMMIT, interrupt};
 use explain::Explanation;
 use record::{Record, Setup, Written};
@@ -40,7 +40,9 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
     let outputs = Outputs::claim(&args)?;
     let kind = kind_of(args.model.as_deref());
-    let settings = args.sampler.choices(args.quiet)?.resolve(kind)?;
+    let choices = args.sampler.choices(args.quiet)?;
+    let was_chosen = choices.get("seed").is_some();
+    let settings = with_seed(choices).resolve(kind)?;
     if !args.infill {
         settings.check_steps()?;
     }
@@ -101,6 +103,10 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         if !args.quiet {
             tell(&map);
         }
+    }
+    if !was_chosen && !args.json {
+        let seed = setup.settings.seed;
+        remark(args.quiet, &format!("--seed {seed} writes this text again"));
     }
     let wall_seconds = started.elapsed().as_secs_f64();
     if args.json {
