@@ -32,6 +32,7 @@ fn flags(settings: &Value) -> Vec<String> {
         let flag = setting.flag.unwrap();
         let value = match &choices.get(setting.name).unwrap() {
             Value::String(name) => name.clone(),
+            Value::Array(texts) => texts[0].as_str().unwrap().to_owned(),
             value => value.to_string(),
         };
         [format!("--{}", flag.long)]
@@ -45,6 +46,7 @@ fn flags(settings: &Value) -> Vec<String> {
 /// The program's own text: of `generate`, with its settings.
 fn generated(settings: &Value) -> (String, Value) {
     let ran = drdiff()
+        .env("DRDIFF_GENERATE__SEED", "0")
         .args(["generate", PROMPT, "--json", "--quiet", "--model"])
         .arg(model())
         .args(flags(settings))
@@ -189,6 +191,7 @@ fn every_flag_of_the_table_sets_its_setting() {
             ("compute", _) => json!(1.0),
             ("commit", _) => json!("margin"),
             ("attention", _) => json!("dense"),
+            ("stop", _) => json!(["x"]),
             (_, Kind::Whole(least, _)) => json!(least + 1),
             (_, Kind::Number(_)) => json!(0.25),
             (_, Kind::Switch) => json!(setting.value(&Settings::default()) == json!(false)),

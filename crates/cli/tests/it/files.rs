@@ -23,7 +23,7 @@ fn an_exported_model_writes_and_explains_itself() {
 
     let write = || {
         drdiff()
-            .args(["generate", "Nobody", "--tokens", "16", "--model"])
+            .args(["generate", "Nobody", "--tokens", "16", "--seed", "0", "--model"])
             .arg(dir.path())
             .run()
             .succeeds()
@@ -99,5 +99,51 @@ fn every_help_text_ends_with_the_exit_codes() {
             text.contains("Example") && text.contains("75  interrupted"),
             "{command:?}: {text}"
         );
+    }
+}
+
+#[test]
+fn help_is_short_or_whole_and_manual_pages_are_written() {
+    let help = |flag: &str| drdiff().args(["generate", flag]).run().succeeds();
+    let (short, long) = (help("-h"), help("--help"));
+    for flag in ["--tokens", "--seed", "--stop", "--infill", "-m, --model"] {
+        assert!(short.contains(flag) && long.contains(flag), "{flag}");
+    }
+    assert!(!short.contains("--attention") && long.contains("--attention"));
+    let folder = tempfile::tempdir().unwrap();
+    drdiff().arg("man").arg(folder.path()).run().succeeds();
+    for page in ["drdiff.1", "drdiff-generate.1", "drdiff-data-prepare.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
+}
+
+#[test]
+fn models_are_found_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("tiny");
+    std::fs::create_dir(&model).unwrap();
+    for name in ["model.safetensors", "tokenizer.json"] {
+        std::fs::copy(fixture().model().join(name), model.join(name)).unwrap();
+    }
+    let named = |args: &[&str]| {
+        let mut command = drdiff();
+        command
+            .env("DRDIFF_MODELS", folder.path())
+            .env("HF_HOME", folder.path())
+            .args(args);
+        command.run()
+    };
+    assert!(named(&["models"]).succeeds().contains("tiny  "));
+    let listed = named(&["models", "--json"]).json();
+    assert_eq!(listed["models"][0]["name"], "tiny");
+    named(&["generate", "The", "-m", "tiny", "-n", "8", "-q"]).succeeds();
+    named(&["generate", "The", "-m", "tinny", "-n", "8"]).fails(2, &["there is no model at tinny", "drdiff models"]);
+}
+
+#[test]
+fn the_doctor_tells_of_machine_model_and_speed() {
+    let told = drdiff().arg("doctor").run().succeeds();
+    for word in ["processor", "GPU", "hash", "tokens/s"] {
+        assert!(told.contains(word), "{word}: {told}");
     }
 }

@@ -162,10 +162,15 @@ pub(crate) fn small_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/drdiff-recall")
 }
 
-/// `drdiff generate` with the tiny model and the given arguments.
+/// `drdiff generate` with the tiny model and the given arguments, and a seed where they name none.
 pub(crate) fn generate(args: &[&str]) -> Command {
     let mut command = drdiff();
-    command.arg("generate").arg("--model").arg(fixture().model()).args(args);
+    command
+        .env("DRDIFF_GENERATE__SEED", "0")
+        .arg("generate")
+        .arg("--model")
+        .arg(fixture().model())
+        .args(args);
     command
 }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::fixture::{RunExt, generate};
+use crate::fixture::{RunExt, drdiff, fixture, generate};
 
 #[test]
 fn equal_seeds_give_equal_texts() {
@@ -254,4 +254,46 @@ fn flags_without_effect_are_noted() {
     );
     let quiet = generate(&["x", "--tokens", "4", "--solver", "ddim", "--quiet"]).run();
     assert_eq!(quiet.stderr(), "");
+}
+
+#[test]
+fn each_run_has_a_seed_of_its_own_which_is_told() {
+    let run = |args: &[&str]| {
+        let mut command = drdiff();
+        command
+            .args(["generate", "The miller", "-n", "24", "--model"])
+            .arg(fixture().model())
+            .args(args);
+        command.run()
+    };
+    let (first, second) = (run(&["--json"]).json(), run(&["--json"]).json());
+    let seed = |json: &Value| json["settings"]["seed"].as_u64().unwrap();
+    assert_ne!(seed(&first), seed(&second));
+    let told = run(&[]);
+    let again = told
+        .stderr()
+        .split("--seed ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned();
+    assert_eq!(run(&["-s", &again]).stdout(), told.stdout());
+    assert!(!run(&["-s", &again]).stderr().contains("--seed"));
+}
+
+#[test]
+fn text_ends_before_any_stop_text() {
+    let run = |args: &[&str]| {
+        generate(&["The miller", "-n", "48", "--no-stop", "--no-echo", "--json"])
+            .args(args)
+            .run()
+            .json()
+    };
+    let whole = run(&[])["text"].as_str().unwrap().to_owned();
+    let space = whole.find(' ').unwrap();
+    let cut = run(&["--stop", "never there", "--stop", " "]);
+    assert_eq!(cut["text"].as_str().unwrap(), &whole[..space]);
+    assert_eq!(cut["stop_reason"], "stop");
 }

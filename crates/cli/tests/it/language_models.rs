@@ -90,7 +90,7 @@ fn they_are_inspected_measured_and_exported() {
     let text = |model: &Path| {
         let mut generate = drdiff();
         generate
-            .args(["generate", "The old", "--tokens", "12", "--model"])
+            .args(["generate", "The old", "--tokens", "12", "--seed", "0", "--model"])
             .arg(model);
         generate.run().succeeds()
     };

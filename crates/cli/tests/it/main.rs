@@ -6,6 +6,7 @@ mod bad_input;
 mod batch;
 mod batch_crash;
 mod bench;
+mod chat;
 mod config;
 mod data;
 mod doors;

@@ -11,7 +11,7 @@ use crate::fixture::{RunExt, drdiff, fixture, generate};
 /// `drdiff generate` with the routed model.
 fn routed(args: &[&str]) -> Command {
     let mut command = drdiff();
-    command.args([
+    command.env("DRDIFF_GENERATE__SEED", "0").args([
         "generate",
         "Nobody",
         "--tokens",

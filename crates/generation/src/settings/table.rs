@@ -438,7 +438,7 @@ pub static SETTINGS: &[Setting] = &[
         openai: &["seed"],
         axis: false,
         short: "seed",
-        help: "Equal seeds give equal texts",
+        help: "Equal seeds give equal texts; where nobody chooses one, `generate` and `chat` take another in every run",
         slot: slot!(u64: seed),
         ..USUAL
     },
