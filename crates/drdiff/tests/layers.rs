@@ -313,10 +313,10 @@ fn every_preset_resolves_and_says_what_it_is() {
     assert!(presets("train").count() >= 2 && presets("generate").count() >= 1);
 }
 
-/// What docs/attention.md shows as the defaults are the defaults, all of them.
+/// What docs/concepts/attention.md shows as the defaults are the defaults, all of them.
 #[test]
 fn the_attention_that_the_documentation_shows_is_the_default() {
-    let page = include_str!("../../../docs/attention.md");
+    let page = include_str!("../../../docs/concepts/attention.md");
     let blocks = page
         .split("```yaml\n")
         .skip(1)

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use drdiff_configs::{Section, presets};
-use drdiff_generation::settings::{Configured, page};
+use drdiff_generation::settings::Configured;
 use drdiff_jobs::sweep::SweepConfig;
 use drdiff_training::TrainConfig;
 
+use crate::commands::reference::Page;
 use crate::exit::{self, Exit};
 use crate::output::Out;
 use crate::settings::resolve;
@@ -31,6 +32,11 @@ pub(crate) struct ConfigArgs {
 enum ConfigCommand {
     /// Print the reference of all settings of writing, in Markdown
     Settings,
+    /// Print a page of the reference, in Markdown
+    Reference {
+        /// The page
+        page: Page,
+    },
     /// Print a configuration with all its values, or the presets there are
     Show(ShowArgs),
 }
@@ -61,7 +67,8 @@ enum SectionName {
 
 pub(crate) fn run(args: ConfigArgs) -> Result<Exit> {
     let text = match args.command {
-        ConfigCommand::Settings => page(),
+        ConfigCommand::Settings => Page::Settings.text()?,
+        ConfigCommand::Reference { page } => page.text()?,
         ConfigCommand::Show(args) => match &args.config {
             None => list(args.section)?,
             Some(name) => match args.section.unwrap_or_else(|| section_of(name)) {

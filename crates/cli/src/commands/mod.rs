@@ -13,5 +13,6 @@ pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod models;
+pub(crate) mod reference;
 pub(crate) mod sweep;
 pub(crate) mod train;

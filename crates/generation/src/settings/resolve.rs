@@ -57,7 +57,7 @@ const ALONE: [f64; 2] = [0.7, 0.8];
 const SOFT_SCORE: f64 = 0.6;
 
 impl Choices {
-    /// The settings for a network of a kind: what is chosen, and where nothing is, what suits that (measured in `docs/steps.md`). Numbers
+    /// The settings for a network of a kind: what is chosen, and where nothing is, what suits that (measured in `results/steps.md`). Numbers
     /// are checked when a request is submitted.
     ///
     /// Blocks take 8 steps, or 16 if they have more than 128 tokens, and no more than they have tokens. Tokens that share a step do not

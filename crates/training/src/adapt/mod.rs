@@ -14,7 +14,7 @@ use crate::range::Range;
 pub(crate) use guided::Guided;
 pub(crate) use original::Original;
 
-/// How a network whose clean rows predict next tokens is trained; see docs/adapting.md.
+/// How a network whose clean rows predict next tokens is trained; see docs/guide/adapt.md.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdaptConfig {

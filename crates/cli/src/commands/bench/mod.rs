@@ -33,7 +33,7 @@ Examples:
   drdiff bench generate --settings 1x1,8x8 --threads 1
   drdiff bench generate --random-165m --threads 1 --json
 
-Times are medians after a warm-up. docs/performance.md says what is counted and how to compare.
+Times are medians after a warm-up. results/speed.md says what is counted and how to compare.
 ";
 
 /// Variables from which rayon and candle read their number of threads, once.
