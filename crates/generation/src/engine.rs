@@ -25,7 +25,6 @@ pub struct Engine {
     tokenizer: Tokenizer,
     table: Table,
     shows_experts: bool,
-    shows_predictions: bool,
 }
 
 impl Engine {
@@ -60,19 +59,12 @@ impl Engine {
             tokenizer,
             table,
             shows_experts: false,
-            shows_predictions: false,
         })
     }
 
     /// Whether events of passes say how many experts each position had, which reads from the device in every pass.
     pub fn show_experts(&mut self, shows: bool) {
         self.shows_experts = shows;
-    }
-
-    /// Whether events of passes tell the predictions of positions that stay open, which otherwise are not made where nothing
-    /// depends on them. Concerns requests that are submitted from now on.
-    pub fn show_predictions(&mut self, shows: bool) {
-        self.shows_predictions = shows;
     }
 
     /// The network.
@@ -105,7 +97,7 @@ impl Engine {
         let Runner { network, pool } = &mut self.runner;
         let sizes = check(&request, network.spec())?;
         let words = (&self.tokenizer, &self.table);
-        let sequence = Sequence::new(request, sizes, network.spec(), words, self.shows_predictions)?;
+        let sequence = Sequence::new(request, sizes, network.spec(), words)?;
         Ok(Entry {
             slot: CacheSlot::new(&sequence.request, sizes, network.as_ref(), &self.tokenizer, pool)?,
             meter: Meter::default(),
@@ -118,12 +110,14 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`].
     pub fn check(&mut self, settings: &Settings) -> Result<()> {
-        let request = Request {
-            id: 0,
-            task: Task::Continue(Prompt::default()),
-            settings: settings.clone(),
-        };
+        let request = Request::new(0, Task::Continue(Prompt::default()), settings.clone());
         self.admit(request).map(drop)
+    }
+
+    /// Drops the request of this id, whether it waits or is at work; its memory is free from the next pass on. `false` if there is
+    /// none. Other texts stay what they are.
+    pub fn cancel(&mut self, id: u64) -> bool {
+        self.scheduler.cancel(id)
     }
 
     /// One network pass for all active requests. A request that fails is reported and dropped; the others go on.

@@ -205,11 +205,7 @@ impl Job {
                     Task::Continue(prompt) => prompt.len(),
                     Task::Infill(canvas) => canvas.iter().flatten().count(),
                 };
-                engine.submit(Request {
-                    id: due.key.noise,
-                    task,
-                    settings: settings.clone(),
-                })?;
+                engine.submit(Request::new(due.key.noise, task, settings.clone()))?;
                 Ok((settings, prompt_tokens))
             });
         match submitted {

@@ -57,15 +57,13 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         _ => Task::behind(&prompt, &tokenizer)?,
     };
     let mut engine = Engine::new(network, tokenizer, 1)?;
-    engine.show_predictions(args.watch || args.trace.is_some());
     let wanted = match &task {
         Task::Infill(canvas) => canvas.len(),
         Task::Continue(_) => setup.settings.tokens,
     };
     engine.submit(Request {
-        id: REQUEST,
-        task,
-        settings: setup.settings.clone(),
+        shows_predictions: args.watch || args.trace.is_some(),
+        ..Request::new(REQUEST, task, setup.settings.clone())
     })?;
     if let Some(sentence) = unusual(setup.settings.compute, engine.network().spec()) {
         remark(args.quiet, &sentence);
