@@ -51,7 +51,7 @@ impl Process {
 pub struct SamplerConfig {
     /// The path of the levels.
     pub process: Process,
-    /// Network evaluations for a block, at least 1; the absorbing process never needs more than open positions and `corrections`.
+    /// Network evaluations for a block, at least 1; the absorbing process never needs more than open positions.
     pub steps: usize,
     /// Solver of soft positions.
     pub solver: SolverConfig,
@@ -78,8 +78,6 @@ pub struct SamplerConfig {
     pub guidance: GuidanceConfig,
     /// Opening doubtful commitments again; off by default.
     pub reabsorb: Option<ReabsorbConfig>,
-    /// How many of the `steps` draw positions of the finished block anew, on the absorbing path; the others write it, at least one.
-    pub corrections: usize,
 }
 
 /// What suits blocks of 16 tokens on the absorbing path (measured in `docs/steps.md`).
@@ -114,7 +112,6 @@ impl SamplerConfig {
             frequency: FrequencyConfig::none(),
             guidance: GuidanceConfig::default(),
             reabsorb: None,
-            corrections: 0,
         }
     }
 

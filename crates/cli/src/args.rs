@@ -10,7 +10,6 @@ use crate::commands::config::ConfigArgs;
 use crate::commands::data::DataArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::export::ExportArgs;
-use crate::commands::fit_grid::FitGridArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::sweep::SweepArgs;
@@ -47,8 +46,6 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Measure a model on held-out text, and texts by what they are
     Eval(EvalArgs),
-    /// Fit the levels at which a model is asked to the model
-    FitGrid(FitGridArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }

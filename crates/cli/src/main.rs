@@ -62,7 +62,6 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Config(args) => commands::config::run(args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Sweep(args) => commands::sweep::run(&args),
-        Command::FitGrid(args) => commands::fit_grid::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

@@ -8,11 +8,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use drdiff_generation::settings::{Configured, Flag, Kind, SETTINGS, Setting, default_of};
 use drdiff_generation::{Choices, Compute, NetworkKind, Settings};
 use drdiff_model::NetworkSpec;
-use drdiff_solver::{SolverName, Spacing};
+use drdiff_solver::SolverName;
 use serde_json::Value;
 
-use crate::commands::fit_grid::GridFile;
-use crate::exit::usage;
 use crate::output::remark;
 use crate::settings::resolve;
 
@@ -29,9 +27,6 @@ pub(crate) struct SamplerArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 struct MoreArgs {
-    /// Levels that soft positions pass: time, log-snr, quadratic, or a file of drdiff fit-grid
-    #[arg(long, value_name = "NAME|FILE")]
-    grid: Option<String>,
     /// Preset or YAML file with settings; flags win over it
     #[arg(long, value_name = "PRESET|FILE")]
     config: Option<String>,
@@ -134,7 +129,7 @@ fn parser(setting: &'static Setting) -> ValueParser {
 impl SamplerArgs {
     /// The files that the settings may be read from.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.more.config.iter().chain(&self.more.grid).map(Path::new)
+        self.more.config.iter().map(Path::new)
     }
 
     /// What is chosen by files, variables and flags. Tells, unless `quiet`, of flags without an effect.
@@ -142,14 +137,7 @@ impl SamplerArgs {
         let configured = resolve::<Configured>(self.more.config.as_deref(), &self.more.set)?
             .value
             .0;
-        let mut typed = self.flags.clone();
-        if let Some(grid) = &self.more.grid {
-            match grid.parse::<Spacing>() {
-                Ok(spacing) => typed.choose("spacing", spacing.name()),
-                Err(_) => typed.choose("grid_levels", GridFile::read(Path::new(grid))?.log_snr),
-            }
-            .map_err(usage)?;
-        }
+        let typed = &self.flags;
         let choices = typed.over(&configured);
         // Wrong settings are told before a prompt is typed or a model loaded.
         let settings = choices.resolve(NetworkKind::Masked)?;

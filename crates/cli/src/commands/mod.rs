@@ -7,7 +7,6 @@ pub(crate) mod config;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod export;
-pub(crate) mod fit_grid;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod sweep;

@@ -61,7 +61,7 @@ impl Settings {
     /// [`Error::IdleSteps`].
     pub fn check_steps(&self) -> Result<()> {
         let (sampler, block_size) = (&self.sampler, self.block_size);
-        let steps = sampler.predictor_steps();
+        let steps = sampler.steps;
         // A block of nothing is refused by itself.
         let commits = sampler.process == Process::Absorbing && sampler.reabsorb.is_none() && block_size > 0;
         match commits && steps > block_size {

@@ -155,16 +155,6 @@ pub static SETTINGS: &[Setting] = &[
         ..USUAL
     },
     Setting {
-        name: "corrections",
-        path: "sampler.corrections",
-        kind: UNBOUNDED,
-        concerns: Concerns::ABSORBING,
-        short: "corrections",
-        help: "How many of the steps draw tokens of the finished block anew",
-        slot: slot!(usize: sampler.corrections),
-        ..USUAL
-    },
-    Setting {
         name: "temperature",
         path: "sampler.sampling.temperature",
         kind: Kind::Number(Range::from(0.0)),
@@ -239,29 +229,12 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "spacing",
         path: "sampler.grid.spacing",
+        flag: flag("grid", "NAME"),
         kind: Kind::Name(|| Spacing::ALL.iter().map(|spacing| spacing.name()).collect()),
         concerns: Concerns::SOFT,
         short: "spacing",
-        help: "How the levels that soft positions pass are spaced; replaces a fitted grid",
-        slot: Slot {
-            put: |settings, value| {
-                let grid = &mut settings.sampler.grid;
-                (grid.spacing, grid.table) = (take(value)?, Vec::new());
-                Ok(())
-            },
-            ..slot!(Spacing: sampler.grid.spacing)
-        },
-        ..USUAL
-    },
-    Setting {
-        name: "grid_levels",
-        path: "sampler.grid.table",
-        kind: Kind::Other("an ascending list of ln s, as `drdiff fit-grid` finds it"),
-        concerns: Concerns::SOFT,
-        axis: false,
-        short: "grid",
-        help: "Levels that soft positions pass, in place of a named spacing",
-        slot: slot!(Vec<f64>: sampler.grid.table),
+        help: "How the levels that soft positions pass are spaced",
+        slot: slot!(Spacing: sampler.grid.spacing),
         ..USUAL
     },
     Setting {

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use drdiff_generation::{Compute, Output, Settings, StopReason};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,7 +11,6 @@ use super::id::Fingerprint;
 use super::ledger::Due;
 use super::manifest::OutputFormat;
 use super::wish::Wish;
-use drdiff_generation::{Compute, Output, Settings, StopReason};
 
 /// What a text was made with and what it cost, beside the text.
 #[derive(Debug, Serialize)]

@@ -20,17 +20,18 @@ use drdiff_kernels::device;
 use drdiff_model::Error;
 
 pub(crate) use args::GenerateArgs;
+use drdiff::{Source, files_of, kind_of};
+
+use crate::exit::Exit;
+use crate::memory::peak_bytes;
+use crate::model::find;
+use crate::output::{Out, remark, tell};
+use crate::sampler::unusual;
+use crate::{COMMIT, interrupt};
 use explain::Explanation;
 use record::{Record, Setup, Written};
 use trace::Trace;
 use view::{Place, View};
-
-use crate::exit::Exit;
-use crate::memory::peak_bytes;
-use crate::model::{Source, files_of, kind_of};
-use crate::output::{Out, remark, tell};
-use crate::sampler::unusual;
-use crate::{COMMIT, interrupt};
 
 /// Noise is keyed by the request as well; there is only one here.
 const REQUEST: u64 = 0;
@@ -46,7 +47,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let mut view = View::new(&args)?;
     let prompt = prompt::read(&args)?;
     let stop = interrupt::flag();
-    let source = Source::find(args.model.as_deref(), args.quiet)?;
+    let source = find(args.model.as_deref(), args.quiet)?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let load_seconds = started.elapsed().as_secs_f64();
 
