@@ -12,6 +12,7 @@ use crate::capabilities::check;
 use crate::meter::Meter;
 use crate::runner::Runner;
 use crate::scheduler::{Entry, Scheduler};
+use crate::score::{Scored, Scoring};
 use crate::sequence::Sequence;
 use crate::{Error, Event, Prompt, Request, Result, Settings, Task};
 
@@ -118,6 +119,22 @@ impl Engine {
     /// none. Other texts stay what they are.
     pub fn cancel(&mut self, id: u64) -> bool {
         self.scheduler.cancel(id)
+    }
+
+    /// Begins to read a text of at least one token that is to be scored. [`Engine::score`] goes on.
+    ///
+    /// # Errors
+    /// If a token is unknown, or the memory cannot be had.
+    pub fn scoring(&mut self, ids: &[u32]) -> Result<Scoring> {
+        Scoring::new(ids, &mut self.runner, &self.tokenizer)
+    }
+
+    /// One network pass for a text that is scored; the scores when all is read.
+    ///
+    /// # Errors
+    /// If the pass fails.
+    pub fn score(&mut self, scoring: &mut Scoring) -> Result<Option<Vec<Scored>>> {
+        scoring.step(&mut self.runner)
     }
 
     /// One network pass for all active requests. A request that fails is reported and dropped; the others go on.

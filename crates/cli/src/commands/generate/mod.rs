@@ -17,7 +17,6 @@ use drdiff_data::{ChatTemplate, Message};
 use drdiff_files::Output;
 use drdiff_generation::{Engine, Event, Request, Settings, Task, shown};
 use drdiff_kernels::device;
-use drdiff_model::Error;
 
 pub(crate) use args::GenerateArgs;
 use drdiff::{Source, files_of, kind_of};
@@ -112,8 +111,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
 fn answer(args: &GenerateArgs, prompt: &str, template: &ChatTemplate) -> Result<Task> {
     let system = args.system.iter().map(|text| Message::new("system", text.as_str()));
     let messages: Vec<Message> = system.chain([Message::new("user", prompt)]).collect();
-    let ids = template.render(&messages, true).map_err(Error::from)?;
-    Ok(Task::Continue(ids.into()))
+    Ok(Task::answer(&messages, Some(template))?)
 }
 
 /// The files that are written beside the text.
