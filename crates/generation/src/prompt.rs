@@ -76,7 +76,13 @@ impl Task {
     ///
     /// # Errors
     /// As [`Task::within`].
-    pub fn between(before: &Prompt, after: &str, open: usize, most: usize, tokenizer: &Tokenizer) -> Result<(Self, usize)> {
+    pub fn between(
+        before: &Prompt,
+        after: &str,
+        open: usize,
+        most: usize,
+        tokenizer: &Tokenizer,
+    ) -> Result<(Self, usize)> {
         if open == 0 {
             return Err(Error::EmptyGap);
         }
@@ -84,7 +90,12 @@ impl Task {
         let before = &before[before.len().saturating_sub(most)..];
         let after = &after[..after.len().min(most)];
         let gap = std::iter::repeat_n(None, open);
-        let canvas = before.iter().copied().map(Some).chain(gap).chain(after.iter().copied().map(Some));
+        let canvas = before
+            .iter()
+            .copied()
+            .map(Some)
+            .chain(gap)
+            .chain(after.iter().copied().map(Some));
         Ok((Self::Infill(canvas.collect()), before.len()))
     }
 
