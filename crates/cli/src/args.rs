@@ -12,6 +12,7 @@ use crate::commands::eval::EvalArgs;
 use crate::commands::export::ExportArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::inspect::InspectArgs;
+use crate::commands::serve::ServeArgs;
 use crate::commands::sweep::SweepArgs;
 use crate::commands::train::TrainArgs;
 use crate::exit;
@@ -28,6 +29,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write text after a prompt, or into gaps
     Generate(GenerateArgs),
+    /// Serve a model over HTTP, in the form of OpenAI's API
+    Serve(Box<ServeArgs>),
     /// Write a file of requests, and go on where an earlier run ended
     Batch(Box<BatchArgs>),
     /// Prepare text for training

@@ -9,5 +9,6 @@ pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod inspect;
+pub(crate) mod serve;
 pub(crate) mod sweep;
 pub(crate) mod train;

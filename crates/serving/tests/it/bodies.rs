@@ -37,7 +37,12 @@ async fn wrong_bodies_are_explained() {
         (with("max_tokens", json!(0)), 400, "max_tokens", "at least 1"),
         (with("max_tokens", json!(-1)), 400, "max_tokens", "whole number"),
         (with("max_tokens", json!("many")), 400, "max_tokens", "whole number"),
-        (with("max_completion_tokens", json!(9)), 400, "max_tokens", "contradict"),
+        (
+            with("max_completion_tokens", json!(9)),
+            400,
+            "max_completion_tokens",
+            "contradict",
+        ),
         (with("n", json!(17)), 400, "n", "from 1 to 16"),
         (with("n", json!(0)), 400, "n", "from 1 to 16"),
         (with("best_of", json!(2)), 400, "best_of", "`n`"),

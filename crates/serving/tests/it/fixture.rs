@@ -22,13 +22,17 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/drdiff-recall")
 }
 
+/// The tokenizer of the small model, whose tokens are bytes.
+pub(crate) fn tokenizer() -> Tokenizer {
+    Tokenizer::from_file(folder().join("tokenizer.json")).unwrap()
+}
+
 /// An engine with the small model.
 pub(crate) fn engine(seats: usize) -> Engine {
     let (path, cpu) = (folder().join("model.gguf"), device(DeviceKind::Cpu).unwrap());
     let checkpoint = read_gguf(&std::fs::read(&path).unwrap(), &path, &cpu).unwrap();
     let (network, _) = build(checkpoint, &cpu, Loading::Inference).unwrap();
-    let tokenizer = Tokenizer::from_file(folder().join("tokenizer.json")).unwrap();
-    Engine::new(network, tokenizer, seats).unwrap()
+    Engine::new(network, tokenizer(), seats).unwrap()
 }
 
 /// The text of the library for a task.

@@ -6,7 +6,7 @@ use drdiff_generation::Task;
 use drdiff_serving::Options;
 use serde_json::{Value, json};
 
-use crate::fixture::{Server, written};
+use crate::fixture::{Server, tokenizer, written};
 
 const PROMPT: &str = "The old house ";
 
@@ -117,7 +117,7 @@ async fn several_texts_have_keys_of_their_own_and_do_not_change_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn token_ids_are_prompts_and_seeds_are_random_where_none_is_chosen() {
     let server = Server::start(Options::default()).await;
-    let ids: Vec<u32> = "The old".bytes().map(u32::from).collect();
+    let ids = tokenizer().encode("The old").unwrap();
     let ask = |prompt: Value| json!({ "prompt": prompt, "max_tokens": 20, "seed": 4 });
     let (one, other) = (
         server.complete(&ask(json!(ids))).await,
@@ -194,6 +194,7 @@ async fn provisional_text_comes_in_empty_chunks_and_ends_as_the_text() {
     let mut body = body(&settings);
     body["stream"] = json!(true);
     let chunks = server.chunks("/v1/completions", &body).await;
+    let words = tokenizer();
     let (mut canvas, mut blocks, mut provisional) = (BTreeMap::new(), Vec::new(), 0);
     for chunk in &chunks {
         let told = &chunk["diffusion"];
@@ -213,7 +214,10 @@ async fn provisional_text_comes_in_empty_chunks_and_ends_as_the_text() {
                     canvas.values().all(|(_, committed)| *committed),
                     "every committed token was told"
                 );
-                let bytes: Vec<u8> = canvas.values().map(|(id, _)| *id as u8).collect();
+                let bytes: Vec<u8> = canvas
+                    .values()
+                    .flat_map(|(id, _)| words.bytes_of(*id as u32).to_vec())
+                    .collect();
                 assert_eq!(
                     told["tokens"][1].as_u64().unwrap() - told["tokens"][0].as_u64().unwrap(),
                     bytes.len() as u64
