@@ -15,6 +15,8 @@ use crate::output::remark;
 use crate::settings::resolve;
 
 const HEADING: &str = "How to write";
+/// The setting whose flag may be given many times.
+const STOP: &str = "stop";
 
 /// How text is written.
 #[derive(Debug)]
@@ -28,10 +30,10 @@ pub(crate) struct SamplerArgs {
 #[command(next_help_heading = HEADING)]
 struct MoreArgs {
     /// Preset or YAML file with settings; flags win over it
-    #[arg(long, value_name = "PRESET|FILE")]
+    #[arg(long, value_name = "PRESET|FILE", hide_short_help = true)]
     config: Option<String>,
     /// Change any setting, such as sampler.guidance.kappa=0.3; may be given many times
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     set: Vec<String>,
 }
 
@@ -62,6 +64,10 @@ impl FromArgMatches for SamplerArgs {
         let mut typed = Choices::default();
         for (setting, flag) in flags() {
             let value = match flag.value {
+                Some(_) if setting.name == STOP => {
+                    let texts = matches.get_many::<Value>(setting.name);
+                    texts.map(|texts| texts.filter_map(|text| text.get(0)).cloned().collect())
+                }
                 Some(_) => matches.get_one::<Value>(setting.name).cloned(),
                 None => matches.get_flag(setting.name).then(|| turned(setting)),
             };
@@ -89,7 +95,14 @@ fn turned(setting: &Setting) -> Value {
 }
 
 fn arg(setting: &'static Setting, flag: Flag) -> Arg {
-    let arg = Arg::new(setting.name).long(flag.long).help_heading(HEADING);
+    let mut arg = Arg::new(setting.name).long(flag.long).help_heading(HEADING);
+    arg = arg.hide_short_help(!flag.common).visible_aliases(flag.aliases);
+    if let Some(letter) = flag.letter {
+        arg = arg.short(letter);
+    }
+    if setting.name == STOP {
+        arg = arg.action(ArgAction::Append);
+    }
     let help = flag.help.unwrap_or(setting.help);
     let Some(value) = flag.value else {
         return arg.action(ArgAction::SetTrue).help(help);

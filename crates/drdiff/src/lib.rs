@@ -26,6 +26,7 @@
 mod beside;
 mod bundled;
 mod error;
+mod named;
 mod ready;
 mod settings;
 mod source;
@@ -44,6 +45,7 @@ pub use beside::place_of_tokenizer;
 pub use drdiff_data::Message;
 pub use drdiff_generation::{Event, Output, StopReason};
 pub use error::{Error, Result};
+pub use named::{NamedModel, find_model, hub_folder, models, models_folder};
 pub use ready::{Model, load, load_default};
 pub use settings::Settings;
 pub use source::{Source, TOKENIZER, default_model, files_of, kind_of, require_tokenizer, weights_file};

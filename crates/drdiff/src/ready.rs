@@ -66,6 +66,12 @@ impl Model {
         &self.tokenizer
     }
 
+    /// Whether the model has a chat template.
+    #[must_use]
+    pub fn can_chat(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// Writes on from `prompt`. The text comes in events, one or more for each block.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use drdiff_model::{
 use drdiff_training::{MODEL_FILE, is_state};
 
 use crate::bundled::{BUNDLED, Bundled};
+use crate::named::find_model;
 use crate::{Error, Result};
 
 /// The tokenizer beside the weights.
@@ -35,6 +36,10 @@ pub fn default_model() -> Option<PathBuf> {
 pub fn kind_of(path: Option<&Path>) -> NetworkKind {
     let default = default_model();
     match path.or(default.as_deref()) {
+        Some(path) if !path.exists() => match path.to_str().and_then(find_model) {
+            Some(path) => NetworkKind::at(&path),
+            None => NetworkKind::at(path),
+        },
         Some(path) => NetworkKind::at(path),
         None => {
             let head = BUNDLED.and_then(|bundled| head_of(bundled.weights));
@@ -84,6 +89,8 @@ impl Source {
         let Some(path) = path.or(default.as_deref()) else {
             return Self::bundled();
         };
+        let named = (!path.exists()).then(|| path.to_str().and_then(find_model)).flatten();
+        let path = named.as_deref().unwrap_or(path);
         if Pretrained::is_at(path) {
             return Ok(Self {
                 path: path.to_owned(),
@@ -342,7 +349,7 @@ fn weights(path: &Path) -> Result<Weights> {
     }
     if !path.exists() {
         return Err(Error::Input(format!(
-            "there is no model at {shown}; name a weights file or a folder that holds one"
+            "there is no model at {shown}; name a weights file, a folder that holds one, or one that `drdiff models` lists"
         )));
     }
     Ok(Weights {

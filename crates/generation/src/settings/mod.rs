@@ -22,7 +22,7 @@ pub use choices::{Choices, setting};
 pub use configured::Configured;
 pub use page::page;
 pub use resolve::{NetworkKind, default_of};
-pub use setting::{Concerns, Flag, Kind, Range, Setting};
+pub use setting::{Concerns, Flag, Kind, Range, Setting, whole};
 pub use table::SETTINGS;
 
 /// How a text is written: all that a request needs.

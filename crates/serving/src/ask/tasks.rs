@@ -1,6 +1,5 @@
 //! What was asked for, in tokens: tokenizing takes time, so it happens once a place is reserved.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 
 use drdiff_generation::{Error as GenerationError, GAP, Prompt, Request, Settings, Task, joined, shown};
@@ -36,11 +35,12 @@ pub(crate) struct Text {
 /// The texts that are asked for, with what is to be said about how they were read. Their ids are left to the engine's thread.
 pub(crate) fn texts(wanted: &Wanted, served: &Served) -> ApiResult<(Vec<Text>, Option<String>)> {
     let refused = |error: GenerationError| ApiError::of_engine(&error, &wanted.choices);
-    let mut chosen = wanted.choices.over(&served.choices);
-    if chosen.get("seed").is_none() {
-        chosen = chosen.with("seed", random());
-    }
-    let settings = chosen.resolve(served.kind()).map_err(refused)?;
+    let settings = wanted
+        .choices
+        .over(&served.choices)
+        .seeded()
+        .resolve(served.kind())
+        .map_err(refused)?;
     let mut texts = Vec::with_capacity(wanted.texts());
     let mut note = None;
     for given in &wanted.given {
@@ -136,10 +136,4 @@ fn gaps(task: &Task) -> Vec<Range<usize>> {
         }
     }
     gaps
-}
-
-/// A seed for those who chose none: nobody should get the text of somebody else. Short enough to be typed, and exact in every
-/// client's numbers.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish() >> 33
 }

@@ -39,7 +39,9 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
     let outputs = Outputs::claim(&args)?;
     let kind = kind_of(args.model.as_deref());
-    let settings = args.sampler.choices(args.quiet)?.resolve(kind)?;
+    let choices = args.sampler.choices(args.quiet)?;
+    let was_chosen = choices.get("seed").is_some();
+    let settings = choices.seeded().resolve(kind)?;
     if !args.infill {
         settings.check_steps()?;
     }
@@ -98,6 +100,10 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         if !args.quiet {
             tell(&map);
         }
+    }
+    if !was_chosen && !args.json {
+        let seed = setup.settings.seed;
+        remark(args.quiet, &format!("--seed {seed} writes this text again"));
     }
     let wall_seconds = started.elapsed().as_secs_f64();
     if args.json {

@@ -65,7 +65,7 @@ pub(crate) struct ServeArgs {
     pub(super) max_waiting: usize,
     /// Tokens of a text at most
     #[arg(long, value_name = "N", value_parser = at_least_one(), default_value = "8192", help_heading = "Limits")]
-    pub(super) max_tokens: usize,
+    pub(super) token_limit: usize,
     /// Bytes of a request at most
     #[arg(long, value_name = "BYTES", value_parser = at_least_one(), default_value = "8388608", help_heading = "Limits")]
     pub(super) max_body: usize,

@@ -111,7 +111,7 @@ fn options(args: &ServeArgs, address: SocketAddr) -> Options {
         drain: args.drain,
         stall: args.stall,
         max_body: args.max_body,
-        max_tokens: args.max_tokens,
+        max_tokens: args.token_limit,
         key: args.api_key.clone().filter(|key| !key.is_empty()),
         cors: args.cors.clone(),
         local: address.ip().is_loopback(),
