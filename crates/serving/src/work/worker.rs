@@ -100,6 +100,7 @@ impl Work {
             self.measure();
             self.score()?;
             self.pass()?;
+            self.measure();
         }
     }
 

@@ -320,7 +320,9 @@ async fn fuzz(bodies: usize) -> usize {
             _ => panic!("{status} for {body}: {answer}"),
         }
     }
-    assert_eq!(server.metric("drdiff_requests_running").await, 0.0);
+    server
+        .until(|| async { server.metric("drdiff_requests_running").await == 0.0 })
+        .await;
     served
 }
 
