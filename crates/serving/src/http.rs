@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -22,11 +23,12 @@ pub struct Http {
 }
 
 impl Http {
-    /// Listens at an address; port 0 takes a free one.
+    /// Listens at an address; port 0 takes a free one. A client that takes nothing of what is sent to it for as long as `patience` is
+    /// cut off.
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub fn listen(router: Router, address: SocketAddr) -> io::Result<Self> {
+    pub fn listen(router: Router, address: SocketAddr, patience: Duration) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("http")
@@ -35,6 +37,12 @@ impl Http {
         let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
+        let listener = listener.tap_io(move |stream| {
+            // Where these cannot be had, the server works all the same.
+            let _ = stream.set_nodelay(true);
+            #[cfg(target_os = "linux")]
+            let _ = socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(patience));
+        });
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
             // Dropping the other end stops it as well.
             let _ = stopped.await;

@@ -32,7 +32,6 @@ pub use work::{Ended, Worker};
 use state::State;
 
 /// The two sides of a server: what answers clients, and what computes. Until [`Worker::run`] is called the model is being loaded.
-#[must_use]
 pub fn server(options: Options) -> (Router, Worker) {
     let (sender, commands) = mpsc::channel();
     let state = Arc::new(State::new(options, sender));

@@ -17,11 +17,11 @@ use crate::served::Served;
 use crate::state::State;
 
 pub(super) async fn tokenize(Shared(state): Shared<Arc<State>>, request: Request) -> ApiResult<Response> {
-    answer(state, request, |body, served| tokens(body, served)).await
+    answer(state, request, tokens).await
 }
 
 pub(super) async fn detokenize(Shared(state): Shared<Arc<State>>, request: Request) -> ApiResult<Response> {
-    answer(state, request, |body, served| text(body, served)).await
+    answer(state, request, text).await
 }
 
 pub(super) async fn info(Shared(state): Shared<Arc<State>>) -> ApiResult<Response> {

@@ -6,5 +6,6 @@ mod bodies;
 mod endings;
 mod fixture;
 mod guards;
+mod storm;
 mod texts;
 mod tokens;

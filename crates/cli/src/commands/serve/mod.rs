@@ -38,9 +38,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
             .try_init();
     }
     let options = options(args, address);
-    let seats = options.seats;
+    let (seats, patience) = (options.seats, options.patience);
     let (router, worker) = server(options);
-    let http = Http::listen(router, address).map_err(|error| {
+    let http = Http::listen(router, address, patience).map_err(|error| {
         usage(format!(
             "cannot listen at {address}: {error}; choose another --host or --port"
         ))
