@@ -22,6 +22,7 @@ fi
 export DRDIFF_MODEL=${DRDIFF_MODEL:-$PWD/models/drdiff-recall} OPENAI_API_KEY=none
 
 work=$(mktemp -d)
+touch "$work/log"
 "$drdiff" serve --port 0 2>"$work/log" &
 server=$!
 trap 'kill $server 2>/dev/null || true; rm -rf "$work"' EXIT

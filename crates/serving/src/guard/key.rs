@@ -18,6 +18,7 @@ const OPEN: [&str; 4] = ["/", "/health", "/live", "/metrics"];
 pub(crate) async fn key(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     if let Some(key) = &state.options.key
         && !OPEN.contains(&request.uri().path())
+        && !request.uri().path().starts_with("/page/")
     {
         let sent = request
             .headers()

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::State as Shared;
+use axum::extract::{Path, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 use crate::json;
 use crate::openapi::description;
 use crate::state::State;
@@ -15,8 +15,19 @@ use crate::state::State;
 /// The page.
 const PAGE: &str = include_str!("../page/index.html");
 
-/// What the page may load: itself alone.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+/// What it is made of: name, kind, content.
+const PARTS: [(&str, &str, &str); 6] = [
+    ("style.css", "text/css", include_str!("../page/style.css")),
+    ("app.js", "text/javascript", include_str!("../page/app.js")),
+    ("api.js", "text/javascript", include_str!("../page/api.js")),
+    ("block.js", "text/javascript", include_str!("../page/block.js")),
+    ("paper.js", "text/javascript", include_str!("../page/paper.js")),
+    ("replay.js", "text/javascript", include_str!("../page/replay.js")),
+];
+
+/// What the page may load: parts of this server alone.
+const POLICY: &str = "default-src 'self'; img-src data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; \
+                      form-action 'none'";
 
 pub(super) async fn page() -> Response {
     let headers = [
@@ -25,6 +36,17 @@ pub(super) async fn page() -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (headers, PAGE).into_response()
+}
+
+/// A part of the page.
+pub(super) async fn part(Path(name): Path<String>) -> ApiResult<Response> {
+    let part = PARTS.iter().find(|(known, ..)| *known == name);
+    let (_, kind, content) = part.ok_or_else(|| ApiError::no_route(format!("the page has no part {name:?}")))?;
+    let headers = [
+        (header::CONTENT_TYPE, format!("{kind}; charset=utf-8")),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    Ok((headers, *content).into_response())
 }
 
 pub(super) async fn version(Shared(state): Shared<Arc<State>>) -> ApiResult<Response> {

@@ -58,6 +58,7 @@ const ELSEWHERE: [(&str, &str); 5] = [
 pub(crate) fn router(state: Arc<State>) -> Router {
     let router = Router::new()
         .route("/", get(about::page))
+        .route("/page/{name}", get(about::part))
         .route("/v1/completions", post(writing::completions))
         .route("/v1/fim/completions", post(writing::completions))
         .route("/v1/chat/completions", post(writing::chat))

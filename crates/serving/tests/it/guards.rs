@@ -128,7 +128,7 @@ async fn what_is_not_there_is_said() {
         page.headers()["content-security-policy"]
             .to_str()
             .unwrap()
-            .starts_with("default-src 'none'")
+            .starts_with("default-src 'self'")
     );
     assert!(text(page).await.contains("<h1>drdiff serve</h1>"));
 }
