@@ -46,7 +46,7 @@ async fn write(state: &Arc<State>, route: Route, request: Request) -> ApiResult<
     let id = state.id(prefix, client.id);
     let tally = Tally::new(state.clone(), id.clone(), route, came);
     let scores = match wanted.echo && wanted.logprobs {
-        true => scores(&texts, &client).await,
+        true => scores(&texts, &client, came).await,
         false => Ok(Vec::new()),
     };
     let scores = match scores {
@@ -112,7 +112,7 @@ async fn read(
 }
 
 /// The scores of all prompts; texts of one prompt share them.
-async fn scores(texts: &[Text], client: &Client) -> ApiResult<Vec<Vec<Scored>>> {
+async fn scores(texts: &[Text], client: &Client, came: Instant) -> ApiResult<Vec<Vec<Scored>>> {
     let mut all: Vec<Vec<Scored>> = Vec::with_capacity(texts.len());
     for text in texts {
         let ids = text.echo.iter().map(|(_, ids)| ids.clone()).next().unwrap_or_default();
@@ -126,6 +126,7 @@ async fn scores(texts: &[Text], client: &Client) -> ApiResult<Vec<Vec<Scored>>> 
                     client: client.id,
                     ids,
                     answer,
+                    came,
                 }))?;
                 said.await.map_err(|_| ApiError::broken())??
             }

@@ -40,6 +40,8 @@ pub(crate) struct ScoreJob {
     pub(crate) client: u64,
     pub(crate) ids: Vec<u32>,
     pub(crate) answer: oneshot::Sender<ApiResult<Vec<Scored>>>,
+    /// When the request came.
+    pub(crate) came: Instant,
 }
 
 /// Something happened to a text.

@@ -158,6 +158,12 @@ impl Work {
             self.state.metrics.rejected("queue_timeout");
         }
         let most = options.timeout;
+        while let Some(late) = self.scores.iter().position(|score| score.job.came.elapsed() > most) {
+            if let Some(score) = self.scores.remove(late) {
+                // Whoever has gone needs no answer.
+                let _ = score.job.answer.send(Err(ApiError::ran_too_long()));
+            }
+        }
         self.leave(|active| {
             let over = active.seated().elapsed() > most;
             if over {

@@ -128,6 +128,10 @@ async fn waits_and_texts_have_limits() {
     let (status, _, answer) = server.post("/v1/completions", &long(false)).await;
     assert_eq!((status.as_u16(), &answer["error"]["code"]), (504, &json!("timeout")));
     running(&server, 0.0).await;
+    // A text is scored token by token.
+    let scored = json!({ "prompt": "a".repeat(20_000), "echo": true, "logprobs": 1, "max_tokens": 1 });
+    let (status, _, answer) = server.post("/v1/completions", &scored).await;
+    assert_eq!((status.as_u16(), &answer["error"]["code"]), (504, &json!("timeout")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
