@@ -21,6 +21,17 @@ pub enum Task {
     Infill(Vec<Option<u32>>),
 }
 
+impl Task {
+    /// Tokens that are given, before or around what is written.
+    #[must_use]
+    pub fn given_tokens(&self) -> usize {
+        match self {
+            Self::Continue(prompt) => prompt.len(),
+            Self::Infill(canvas) => canvas.iter().flatten().count(),
+        }
+    }
+}
+
 /// One text to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {

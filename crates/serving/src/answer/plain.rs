@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::logprobs::LogProbs;
-use super::settled::{finish_reason, settled};
+use super::settled::settled;
 use super::{Sheet, Tally, report};
 use crate::ask::Route;
 use crate::error::{ApiError, ApiResult};
@@ -54,7 +54,7 @@ fn body(sheet: &Sheet, served: &Served, finished: &[Finished], tally: &mut Tally
         let settled = settled(text, finished, &served.tokenizer);
         tally.tokens += settled.ids.len();
         nfe += finished.output.nfe;
-        let finish = finish_reason(settled.stop);
+        let finish = settled.stop.finish_reason();
         let mut logprobs = LogProbs::at(0);
         let mut whole = settled.text;
         if let Some((echo, ids)) = &text.echo {

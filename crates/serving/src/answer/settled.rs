@@ -68,11 +68,3 @@ pub(super) fn settled(text: &Text, finished: &Finished, tokenizer: &Tokenizer) -
         }
     }
 }
-
-/// OpenAI's word for the end of a text.
-pub(super) fn finish_reason(stop: StopReason) -> &'static str {
-    match stop {
-        StopReason::End | StopReason::Stop => "stop",
-        StopReason::Length => "length",
-    }
-}

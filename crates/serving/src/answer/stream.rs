@@ -16,7 +16,7 @@ use super::frame::{DONE, Delta, Frames, comment, data};
 use super::logprobs::LogProbs;
 use super::merge::Merge;
 use super::plain::usage;
-use super::settled::{finish_reason, settled};
+use super::settled::settled;
 use super::{Sheet, Tally, report};
 use crate::ask::{Place, Streamed};
 use crate::error::ApiError;
@@ -240,7 +240,7 @@ impl Pump<'_> {
         }
         self.tally.tokens += settled.ids.len();
         self.tally.nfe += finished.output.nfe;
-        let reason = finish_reason(settled.stop);
+        let reason = settled.stop.finish_reason();
         if index == 0 {
             self.finish = reason;
         }

@@ -94,14 +94,14 @@ fn text(
             (task, place)
         }
     };
-    let (ids, prompt_tokens) = match &task {
-        Task::Continue(prompt) => (prompt.ids.clone(), prompt.len()),
-        Task::Infill(canvas) => (Vec::new(), canvas.iter().flatten().count()),
+    let prompt_tokens = task.given_tokens();
+    let echo = match &task {
+        Task::Continue(prompt) if wanted.echo => Some(match given {
+            Given::Text(text) => (shown(text).into_owned(), prompt.ids.clone()),
+            _ => (tokenizer.decode(prompt), prompt.ids.clone()),
+        }),
+        _ => None,
     };
-    let echo = wanted.echo.then(|| match given {
-        Given::Text(text) => (shown(text).into_owned(), ids),
-        _ => (tokenizer.decode(&ids), ids),
-    });
     Ok(Text {
         request: Request {
             shows_predictions: wanted.stream.is_some_and(|stream| stream.steps.is_some()),
