@@ -16,6 +16,7 @@ use crate::commands::generate::GenerateArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::models::ModelsArgs;
+use crate::commands::serve::ServeArgs;
 use crate::commands::sweep::SweepArgs;
 use crate::commands::train::TrainArgs;
 use crate::exit;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Talk with a model
     Chat(ChatArgs),
+    /// Serve a model over HTTP, in the form of OpenAI's API
+    Serve(Box<ServeArgs>),
     /// Write a file of requests, and go on where an earlier run ended
     Batch(Box<BatchArgs>),
     /// Prepare text for training
@@ -66,6 +69,7 @@ const ENVIRONMENT: &str = "\
 Environment:
   DRDIFF_MODEL           model of the commands that are given none [default: the bundled one]
   DRDIFF_MODELS          folder of models that have a name [default: ~/.local/share/drdiff/models]
+  DRDIFF_API_KEY         key that clients of drdiff serve must send
   HF_HOME                cache of Hugging Face, whose models have names too
   DRDIFF_GENERATE__KEY   a setting of writing, such as DRDIFF_GENERATE__TOKENS=600; also TRAIN and SWEEP";
 
@@ -73,7 +77,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DRDIFF_COMM
 
 /// The commands as help lists them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Write", &["generate", "chat", "batch"]),
+    ("Write", &["generate", "chat", "batch", "serve"]),
     ("Measure", &["sweep", "eval", "bench"]),
     ("Train", &["data", "train", "config"]),
     (

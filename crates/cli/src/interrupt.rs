@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_millis(1200);
 static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// Whether the command looks at the flag.
 static LOOKED_AT: AtomicBool = AtomicBool::new(false);
+/// Whether the command ends by itself, however long that takes.
+static PATIENT: AtomicBool = AtomicBool::new(false);
 
 fn stop() -> &'static Arc<AtomicBool> {
     STOP.get_or_init(Arc::default)
@@ -41,6 +43,9 @@ pub(crate) fn listen() -> anyhow::Result<()> {
 }
 
 fn end() {
+    if PATIENT.load(Ordering::Relaxed) {
+        return;
+    }
     if LOOKED_AT.load(Ordering::Relaxed) {
         thread::sleep(PATIENCE);
         // Who takes the signal back has ended what it was meant for, and goes on.
@@ -57,4 +62,10 @@ fn end() {
 pub(crate) fn flag() -> Arc<AtomicBool> {
     LOOKED_AT.store(true, Ordering::Relaxed);
     stop().clone()
+}
+
+/// The flag that the first signal sets, for a command that then ends by itself in its own time. The second signal ends it at once.
+pub(crate) fn patient() -> Arc<AtomicBool> {
+    PATIENT.store(true, Ordering::Relaxed);
+    flag()
 }

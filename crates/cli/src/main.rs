@@ -52,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Generate(args) => commands::generate::run(args),
         Command::Chat(args) => commands::chat::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
         Command::Batch(args) => commands::batch::run(*args),
         Command::Data(args) => commands::data::run(args),
         Command::Train(args) => commands::train::run(args),

@@ -1,6 +1,5 @@
 //! The flags that say how text is written, shared by all commands that write. They are made of the table of settings.
 
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
 use anyhow::Result;
@@ -182,13 +181,5 @@ pub(crate) fn unusual(compute: Compute, model: &NetworkSpec) -> Option<String> {
             "this model was trained with budgets from {min} up; with --compute {share} it may write worse"
         )),
         _ => None,
-    }
-}
-
-/// The choices with a seed: where nobody chose one, another in every run, small enough to be typed again.
-pub(crate) fn with_seed(choices: Choices) -> Choices {
-    match choices.get("seed") {
-        Some(_) => choices,
-        None => choices.with("seed", RandomState::new().hash_one(std::process::id()) % 1_000_000),
     }
 }

@@ -106,11 +106,8 @@ impl Model {
         let mut engine = self.engine(at_once)?;
         let settings = settings.resolve(self.kind())?;
         for (id, prompt) in prompts.iter().enumerate() {
-            engine.submit(Request {
-                id: id as u64,
-                task: Task::behind(prompt, &self.tokenizer)?,
-                settings: settings.clone(),
-            })?;
+            let task = Task::behind(prompt, &self.tokenizer)?;
+            engine.submit(Request::new(id as u64, task, settings.clone()))?;
         }
         let mut outputs = vec![None; prompts.len()];
         for event in Writing::new(engine) {
@@ -136,11 +133,7 @@ impl Model {
 
     fn write(&self, task: Task, settings: &Settings) -> Result<Writing> {
         let mut engine = self.engine(1)?;
-        engine.submit(Request {
-            id: 0,
-            task,
-            settings: settings.resolve(self.kind())?,
-        })?;
+        engine.submit(Request::new(0, task, settings.resolve(self.kind())?))?;
         Ok(Writing::new(engine))
     }
 }

@@ -28,7 +28,7 @@ impl Block {
         canvas: &[Option<u32>],
         predicts_all: bool,
     ) -> Result<Self> {
-        let noise = Noise::new(request.settings.seed, request.id);
+        let noise = Noise::new(request.settings.seed, request.noise);
         let sampler = request.settings.sampler.clone();
         let prompt = match &request.task {
             Task::Continue(prompt) => prompt.ids.as_slice(),

@@ -8,7 +8,7 @@ use crate::step_plan::{Predicts, StepPlan};
 use crate::{Request, Result, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
-const PREFILL: usize = 256;
+pub(crate) const PREFILL: usize = 256;
 
 /// Clean positions that a pass takes in at most: whole blocks, wherever the prompt is cut.
 fn chunk(block_size: usize) -> usize {
@@ -21,6 +21,15 @@ fn chunk(block_size: usize) -> usize {
 #[must_use]
 pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
     prompt.div_ceil(chunk(block_size)).saturating_sub(1)
+}
+
+/// What stands before a text whose next tokens are predicted by the ones before: there is always a row before the first one.
+pub(crate) fn first_row(text: &[u32], tokenizer: &Tokenizer) -> Option<u32> {
+    match tokenizer.adds_start() {
+        // Templates of conversations place it themselves.
+        true => tokenizer.start().filter(|start| text.first() != Some(start)),
+        false => text.is_empty().then(|| tokenizer.end_of_text()),
+    }
 }
 
 /// Keys and values of a sequence, and what they are still to hold.
@@ -64,13 +73,7 @@ impl CacheSlot {
         let prompt = clean.len();
         let next_token = can.next_token && block_size == 1 && matches!(request.task, Task::Continue(_));
         if next_token {
-            // There is always a row before the first token.
-            let first = match tokenizer.adds_start() {
-                // Templates of conversations place it themselves.
-                true => tokenizer.start().filter(|start| clean.first() != Some(start)),
-                false => clean.is_empty().then(|| tokenizer.end_of_text()),
-            };
-            clean.splice(0..0, first);
+            clean.splice(0..0, first_row(&clean, tokenizer));
         }
         let sizes = CacheSizes {
             block_size,

@@ -12,6 +12,7 @@ use crate::capabilities::check;
 use crate::meter::Meter;
 use crate::runner::Runner;
 use crate::scheduler::{Entry, Scheduler};
+use crate::score::{Scored, Scoring};
 use crate::sequence::Sequence;
 use crate::{Error, Event, Prompt, Request, Result, Settings, Task};
 
@@ -25,7 +26,6 @@ pub struct Engine {
     tokenizer: Tokenizer,
     table: Table,
     shows_experts: bool,
-    shows_predictions: bool,
 }
 
 impl Engine {
@@ -60,19 +60,12 @@ impl Engine {
             tokenizer,
             table,
             shows_experts: false,
-            shows_predictions: false,
         })
     }
 
     /// Whether events of passes say how many experts each position had, which reads from the device in every pass.
     pub fn show_experts(&mut self, shows: bool) {
         self.shows_experts = shows;
-    }
-
-    /// Whether events of passes tell the predictions of positions that stay open, which otherwise are not made where nothing
-    /// depends on them. Concerns requests that are submitted from now on.
-    pub fn show_predictions(&mut self, shows: bool) {
-        self.shows_predictions = shows;
     }
 
     /// The network.
@@ -105,7 +98,7 @@ impl Engine {
         let Runner { network, pool } = &mut self.runner;
         let sizes = check(&request, network.spec())?;
         let words = (&self.tokenizer, &self.table);
-        let sequence = Sequence::new(request, sizes, network.spec(), words, self.shows_predictions)?;
+        let sequence = Sequence::new(request, sizes, network.spec(), words)?;
         Ok(Entry {
             slot: CacheSlot::new(&sequence.request, sizes, network.as_ref(), &self.tokenizer, pool)?,
             meter: Meter::default(),
@@ -118,12 +111,30 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`].
     pub fn check(&mut self, settings: &Settings) -> Result<()> {
-        let request = Request {
-            id: 0,
-            task: Task::Continue(Prompt::default()),
-            settings: settings.clone(),
-        };
+        let request = Request::new(0, Task::Continue(Prompt::default()), settings.clone());
         self.admit(request).map(drop)
+    }
+
+    /// Drops the request of this id, whether it waits or is at work; its memory is free from the next pass on. `false` if there is
+    /// none. Other texts stay what they are.
+    pub fn cancel(&mut self, id: u64) -> bool {
+        self.scheduler.cancel(id)
+    }
+
+    /// Begins to read a text of at least one token that is to be scored. [`Engine::score`] goes on.
+    ///
+    /// # Errors
+    /// If a token is unknown, or the memory cannot be had.
+    pub fn scoring(&mut self, ids: &[u32]) -> Result<Scoring> {
+        Scoring::new(ids, &mut self.runner, &self.tokenizer)
+    }
+
+    /// One network pass for a text that is scored; the scores when all is read.
+    ///
+    /// # Errors
+    /// If the pass fails.
+    pub fn score(&mut self, scoring: &mut Scoring) -> Result<Option<Vec<Scored>>> {
+        scoring.step(&mut self.runner)
     }
 
     /// One network pass for all active requests. A request that fails is reported and dropped; the others go on.

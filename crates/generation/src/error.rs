@@ -102,6 +102,9 @@ pub enum Error {
         /// The request's seed.
         seed: u64,
     },
+    /// The network's numbers are not usable, for a text that is only read.
+    #[error("the network gave logits that are not numbers; the weights are probably damaged: fetch them again")]
+    Damaged,
     /// The sampler refused its settings.
     #[error(transparent)]
     Solver(#[from] drdiff_solver::Error),

@@ -27,6 +27,15 @@ impl StopReason {
             Self::Stop => "stop",
         }
     }
+
+    /// OpenAI's word for it, which does not tell who ended the text.
+    #[must_use]
+    pub fn finish_reason(self) -> &'static str {
+        match self {
+            Self::End | Self::Stop => "stop",
+            Self::Length => "length",
+        }
+    }
 }
 
 /// A finished text.

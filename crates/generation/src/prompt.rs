@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use drdiff_data::Tokenizer;
+use drdiff_data::{ChatTemplate, Message, Tokenizer, TokenizerError};
 use drdiff_files::plain;
 use drdiff_model::Error as ModelError;
 
@@ -61,6 +61,44 @@ impl Task {
         Prompt::new(prompt, tokenizer).map(Self::Continue)
     }
 
+    /// The answer to the last of `messages`, as the model's `template` has it.
+    ///
+    /// # Errors
+    /// If there is no template, or it refuses the messages.
+    pub fn answer(messages: &[Message], template: Option<&ChatTemplate>) -> Result<Self> {
+        let template = template.ok_or(ModelError::Tokenizer(TokenizerError::NoTemplate))?;
+        let ids = template.render(messages, true).map_err(ModelError::from)?;
+        Ok(Self::Continue(ids.into()))
+    }
+
+    /// A gap of `open` tokens between two texts: what [`Task::within`] makes of `before[[open]]after`, whatever the texts look like. Of
+    /// each at most `most` tokens beside the gap are read. With it the tokens that stand before the gap.
+    ///
+    /// # Errors
+    /// As [`Task::within`].
+    pub fn between(
+        before: &Prompt,
+        after: &str,
+        open: usize,
+        most: usize,
+        tokenizer: &Tokenizer,
+    ) -> Result<(Self, usize)> {
+        if open == 0 {
+            return Err(Error::EmptyGap);
+        }
+        let after = tokenizer.encode(&given(after)?).map_err(ModelError::from)?;
+        let before = &before[before.len().saturating_sub(most)..];
+        let after = &after[..after.len().min(most)];
+        let gap = std::iter::repeat_n(None, open);
+        let canvas = before
+            .iter()
+            .copied()
+            .map(Some)
+            .chain(gap)
+            .chain(after.iter().copied().map(Some));
+        Ok((Self::Infill(canvas.collect()), before.len()))
+    }
+
     /// The gaps of `text`, see [`GAP`](crate::GAP).
     ///
     /// # Errors
@@ -68,6 +106,13 @@ impl Task {
     pub fn within(text: &str, tokenizer: &Tokenizer) -> Result<Self> {
         canvas(&given(text)?, tokenizer).map(Self::Infill)
     }
+}
+
+/// A conversation as a model without a chat template reads it: the texts of the messages, with an empty line between.
+#[must_use]
+pub fn joined(messages: &[Message]) -> String {
+    let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+    texts.join("\n\n")
 }
 
 /// A prompt as it is shown before what is written behind it: of several spaces at its end there is one.

@@ -1,5 +1,8 @@
 //! What a caller asks for.
 
+use drdiff_model::NetworkSpec;
+
+use crate::capabilities::check;
 use crate::{Error, Prompt, Result, Settings};
 
 /// Longest prompt and longest text to write or to fill, in tokens. Longer ones are almost surely a mistake.
@@ -18,18 +21,55 @@ pub enum Task {
     Infill(Vec<Option<u32>>),
 }
 
+impl Task {
+    /// Tokens that are given, before or around what is written.
+    #[must_use]
+    pub fn given_tokens(&self) -> usize {
+        match self {
+            Self::Continue(prompt) => prompt.len(),
+            Self::Infill(canvas) => canvas.iter().flatten().count(),
+        }
+    }
+}
+
 /// One text to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Key of the request's noise; equal ids, seeds and settings give equal texts.
+    /// What events call it; requests that are at work at the same time have different ids.
     pub id: u64,
+    /// Key of its noise: equal keys, seeds and settings give equal texts, whatever the requests are called.
+    pub noise: u64,
     /// What is to be written.
     pub task: Task,
     /// How.
     pub settings: Settings,
+    /// Whether events of its passes tell the predictions of positions that stay open, which otherwise are not made where
+    /// nothing depends on them.
+    pub shows_predictions: bool,
 }
 
 impl Request {
+    /// A request whose id is the key of its noise as well.
+    #[must_use]
+    pub fn new(id: u64, task: Task, settings: Settings) -> Self {
+        Self {
+            id,
+            noise: id,
+            task,
+            settings,
+            shows_predictions: false,
+        }
+    }
+
+    /// Refuses what a network cannot do, as [`Engine::submit`](crate::Engine::submit) does, without an engine. The memory for the
+    /// text is not asked for.
+    ///
+    /// # Errors
+    /// If its settings or lengths are impossible for the network.
+    pub fn check_for(&self, network: &NetworkSpec) -> Result<()> {
+        check(self, network).map(drop)
+    }
+
     /// Checks the request against a model of `context` positions and `vocab` tokens, and returns how many tokens it
     /// will write at most and the size of its blocks.
     pub(crate) fn check(&self, context: usize, vocab: usize) -> Result<(usize, usize)> {

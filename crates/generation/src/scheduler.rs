@@ -43,6 +43,14 @@ impl Scheduler {
         self.waiting.push_back(entry);
     }
 
+    /// Drops the request of this id; `false` if there is none.
+    pub(crate) fn cancel(&mut self, id: u64) -> bool {
+        let before = self.waiting.len() + self.running.len();
+        self.waiting.retain(|entry| entry.sequence.request.id != id);
+        self.running.retain(|entry| entry.sequence.request.id != id);
+        self.waiting.len() + self.running.len() < before
+    }
+
     /// Chooses the texts of the next pass and plans it: a plan for each of [`Scheduler::running`]. Those that cannot be planned have
     /// failed and are dropped.
     pub(crate) fn plan(&mut self, events: &mut Vec<Event>) -> Vec<StepPlan> {

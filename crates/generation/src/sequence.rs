@@ -34,12 +34,11 @@ impl Sequence {
         (budget, block_size): (usize, usize),
         spec: &NetworkSpec,
         (tokenizer, table): (&Tokenizer, &Table),
-        shows_predictions: bool,
     ) -> Result<Self> {
         let settings = &request.settings;
         // Experts of the last layer choose among the rows that are read: in writing all that were in training.
         let routes = spec.routing.routed_layers(spec.layers).next().is_some();
-        let predicts_all = shows_predictions || settings.self_condition || routes;
+        let predicts_all = request.shows_predictions || settings.self_condition || routes;
         let whole = vec![None; block_size];
         let canvas = match &request.task {
             Task::Continue(_) => &whole,

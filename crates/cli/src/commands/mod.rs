@@ -14,5 +14,6 @@ pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod reference;
+pub(crate) mod serve;
 pub(crate) mod sweep;
 pub(crate) mod train;

@@ -104,7 +104,7 @@ fn swept(dir: &Path, settings: &Value) -> (String, Value) {
 /// The text of the library for a request of this id.
 fn written(engine: &mut Engine, settings: &Settings, id: u64) -> String {
     let (task, settings) = (Task::behind(PROMPT, engine.tokenizer()).unwrap(), settings.clone());
-    engine.submit(Request { id, task, settings }).unwrap();
+    engine.submit(Request::new(id, task, settings)).unwrap();
     loop {
         for event in engine.step().unwrap() {
             if let Event::Finished { output, .. } = event {

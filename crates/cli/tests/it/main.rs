@@ -21,5 +21,6 @@ mod outputs;
 mod own_text;
 mod reading;
 mod routing;
+mod serve;
 mod sweep;
 mod train;

@@ -192,11 +192,8 @@ fn write(
         .with("tokens", length)
         .with("block_size", length)
         .with("stop_at_end", false);
-    engine.submit(Request {
-        id,
-        task: Task::Continue(prompt.ids.clone().into()),
-        settings: one_block.resolve(NetworkKind::of(engine.network().spec()))?,
-    })?;
+    let settings = one_block.resolve(NetworkKind::of(engine.network().spec()))?;
+    engine.submit(Request::new(id, Task::Continue(prompt.ids.clone().into()), settings))?;
     let mut layers = None;
     loop {
         for event in engine.step()? {

@@ -1,6 +1,7 @@
 //! Settings that somebody chose, by name.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 
 use drdiff_solver::{Process, SolverName, choose_solver};
 use serde::de::DeserializeOwned;
@@ -114,6 +115,16 @@ impl Choices {
     /// The chosen value of a setting as a `T`, which must be the setting's type.
     pub(super) fn typed<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.get(name).and_then(|value| take(value.clone()).ok())
+    }
+
+    /// These choices with a seed: where nobody chose one, another each time, small enough to be typed again. For doors at which nobody
+    /// should get the text of somebody else.
+    #[must_use]
+    pub fn seeded(self) -> Self {
+        match self.get("seed") {
+            Some(_) => self,
+            None => self.with("seed", RandomState::new().hash_one("seed") % 1_000_000),
+        }
     }
 
     /// The settings that are chosen.

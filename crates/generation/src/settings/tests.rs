@@ -76,11 +76,7 @@ fn served(setting: &Setting, value: Value) -> bool {
         .with("reabsorb_below", 0.3)
         .with(setting.name, value);
     let settings = chosen.resolve(NetworkKind::Masked);
-    let request = settings.map(|settings| Request {
-        id: 0,
-        task: Task::Continue(vec![0].into()),
-        settings,
-    });
+    let request = settings.map(|settings| Request::new(0, Task::Continue(vec![0].into()), settings));
     request.and_then(|request| request.check(LONGEST, 1)).is_ok()
 }
 

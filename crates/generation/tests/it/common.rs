@@ -166,11 +166,8 @@ pub(crate) fn request(id: u64, prompt: &str, tokens: usize) -> Request {
         ..Settings::default()
     };
     settings.sampler.steps = 4;
-    Request {
-        id,
-        task: Task::Continue(prompt.bytes().map(u32::from).collect::<Vec<_>>().into()),
-        settings,
-    }
+    let task = Task::Continue(prompt.bytes().map(u32::from).collect::<Vec<_>>().into());
+    Request::new(id, task, settings)
 }
 
 /// Writes all texts and gives them back in the order of their requests' ids.

@@ -220,11 +220,7 @@ fn a_prompt_of_unknown_tokens_is_refused() {
     let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
     let vocab = engine.network().spec().vocab;
     let task = Task::Continue(vec![65, vocab as u32].into());
-    let request = Request {
-        id: 0,
-        task,
-        settings: Settings::default(),
-    };
+    let request = Request::new(0, task, Settings::default());
     assert!(matches!(engine.submit(request), Err(Error::UnknownToken { token, .. }) if token as usize == vocab));
 }
 
@@ -237,7 +233,7 @@ fn impossible_requests_are_refused() {
             block_size,
             ..Settings::default()
         };
-        match engine.submit(Request { id: 0, task, settings }) {
+        match engine.submit(Request::new(0, task, settings)) {
             Err(Error::Length { what, asked, .. }) => assert_eq!((what, asked), wanted),
             other => panic!("{wanted:?}: {other:?}"),
         }
@@ -298,9 +294,9 @@ fn predictions_that_nothing_depends_on_are_not_made() {
     for commit in ["random", "spread", "confidence"] {
         let mut request = request(0, "The cat", 24);
         request.settings.sampler.commit = commit.parse().unwrap();
-        let run = |shows| {
+        let mut run = |shows| {
             let mut engine = Engine::new(network(), tokenizer(), 1).unwrap();
-            engine.show_predictions(shows);
+            request.shows_predictions = shows;
             engine.submit(request.clone()).unwrap();
             let (mut seen, mut output) = (0, None);
             while !engine.is_idle() {
@@ -353,4 +349,46 @@ fn damaged_weights_are_told_at_their_first_step_whatever_the_process() {
         );
         assert!(engine.is_idle());
     }
+}
+
+#[test]
+fn noise_has_a_key_of_its_own() {
+    let plain = write_one(network(), request(7, "The cat", 24));
+    let renamed = Request {
+        id: 1,
+        ..request(7, "The cat", 24)
+    };
+    assert_eq!(write_one(network(), renamed), plain);
+    assert_ne!(write_one(network(), request(1, "The cat", 24)).ids, plain.ids);
+}
+
+#[test]
+fn a_cancelled_request_leaves_the_others_as_they_are() {
+    let texts = |cancelled: &[u64]| {
+        let mut engine = Engine::new(network(), tokenizer(), 2).unwrap();
+        for id in 0..4 {
+            engine.submit(request(id, "The cat", 32)).unwrap();
+        }
+        let mut finished = Vec::new();
+        let mut passes = 0;
+        while !engine.is_idle() {
+            passes += 1;
+            if passes == 3 {
+                // One is at work and one waits.
+                cancelled.iter().for_each(|id| assert!(engine.cancel(*id)));
+                cancelled.iter().for_each(|id| assert!(!engine.cancel(*id)));
+            }
+            for event in engine.step().unwrap() {
+                match event {
+                    Event::Finished { request, output } => finished.push((request, output.ids)),
+                    Event::Pass { request, .. } => assert!(passes < 3 || !cancelled.contains(&request)),
+                    _ => {}
+                }
+            }
+        }
+        finished.sort();
+        finished
+    };
+    let (all, left) = (texts(&[]), texts(&[0, 3]));
+    assert_eq!(left, [all[1].clone(), all[2].clone()]);
 }

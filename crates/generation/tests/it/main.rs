@@ -12,5 +12,6 @@ mod other_network;
 mod passes;
 mod prompt;
 mod retrieval;
+mod score;
 mod sparse;
 mod tree;

@@ -39,6 +39,11 @@ fn language_model(config: &ModelConfig) -> Network {
     network.freeze().unwrap()
 }
 
+/// A random language model.
+pub(crate) fn autoregressive() -> Network {
+    language_model(&config())
+}
+
 /// The likeliest token behind a text that is read as a whole.
 fn likeliest(network: &Network, ids: &[u32]) -> u32 {
     let positions = (0..ids.len() as i64).collect();

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use drdiff_data::Message;
-use drdiff_generation::Choices;
-use drdiff_generation::settings::SETTINGS;
+use drdiff_generation::openai::{choices, messages};
 use serde_json::{Map, Value};
 
 use super::form::{Endpoint, Form, id};
@@ -46,7 +44,7 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
     };
     let wish = match endpoint {
         Endpoint::Completions => Wish::Prompt(prompt(body.remove("prompt"))?),
-        Endpoint::Chat => Wish::Messages(messages(body.remove("messages"))?),
+        Endpoint::Chat => Wish::Messages(messages(body.remove("messages")).map_err(|wrong| wrong.words)?),
     };
     if body.remove("n").is_some_and(|n| n != 1) {
         return Err("`n` is not 1; ask for several texts by several lines, each with its own `custom_id`".to_owned());
@@ -61,7 +59,7 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
             ));
         }
     }
-    let choices = choices(&mut body)?;
+    let choices = choices(&mut body).map_err(|wrong| wrong.words)?;
     body.retain(|key, _| !HARMLESS.contains(&key.as_str()));
     ignored.extend(body.into_iter().map(|(key, _)| key));
     Ok(Form {
@@ -70,32 +68,6 @@ pub(super) fn read(mut map: Map<String, Value>, ignored: &mut BTreeSet<String>) 
         choices,
         endpoint,
     })
-}
-
-/// The settings of a body; those under `diffusion` win.
-fn choices(body: &mut Map<String, Value>) -> Result<Choices, String> {
-    let mut choices = Choices::default();
-    let theirs = SETTINGS
-        .iter()
-        .flat_map(|setting| setting.openai.iter().map(move |field| (setting, field)));
-    for (ours, theirs) in theirs {
-        let Some(value) = body.remove(*theirs) else {
-            continue;
-        };
-        let value = ours.read(value).map_err(|wrong| format!("`{theirs}`: {wrong}"))?;
-        if choices.get(ours.name).is_some_and(|other| *other != value) {
-            return Err(format!(
-                "`{}` contradict each other; give one",
-                ours.openai.join("` and `")
-            ));
-        }
-        choices.choose(ours.name, value)?;
-    }
-    match body.remove("diffusion") {
-        None => Ok(choices),
-        Some(Value::Object(map)) => Ok(Choices::from_json(map)?.over(&choices)),
-        Some(_) => Err("`diffusion` must be an object with settings such as `steps`".to_owned()),
-    }
 }
 
 fn prompt(value: Option<Value>) -> Result<String, String> {
@@ -109,39 +81,12 @@ fn prompt(value: Option<Value>) -> Result<String, String> {
     }
 }
 
-/// A conversation; a message without `role` is the user's.
-fn messages(value: Option<Value>) -> Result<Vec<Message>, String> {
-    let Some(Value::Array(messages)) = value else {
-        return Err("the body has no list `messages`".to_owned());
-    };
-    if messages.is_empty() {
-        return Err("`messages` is empty".to_owned());
-    }
-    let read = |message: &Value| {
-        let text = match &message["content"] {
-            Value::String(text) => text.clone(),
-            Value::Array(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
-            _ => return Err("a message has no `content`".to_owned()),
-        };
-        Ok(Message::new(message["role"].as_str().unwrap_or("user"), text))
-    };
-    messages.iter().map(read).collect()
-}
-
-fn part(part: &Value) -> Result<&str, String> {
-    match (&part["type"], &part["text"]) {
-        (Value::String(kind), Value::String(text)) if kind == "text" => Ok(text),
-        (kind, _) => Err(format!(
-            "a message has a part of the type {kind}; only \"text\" can be served"
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use drdiff_data::Message;
     use drdiff_generation::values::tidy;
 
     fn line(body: Value) -> Result<(Form, Vec<String>), String> {

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use drdiff_generation::{Compute, Output, Settings, StopReason};
+use drdiff_generation::{Compute, Output, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -133,10 +133,7 @@ impl<'a> Finished<'a> {
         };
         choice["index"] = json!(0);
         choice["logprobs"] = Value::Null;
-        choice["finish_reason"] = json!(match self.output.stop {
-            StopReason::End | StopReason::Stop => "stop",
-            StopReason::Length => "length",
-        });
+        choice["finish_reason"] = json!(self.output.stop.finish_reason());
         Theirs {
             id: format!("batch_req_{request}"),
             custom_id: &self.due.id,
@@ -206,6 +203,7 @@ mod tests {
     use super::super::form::Form;
     use super::super::id::Key;
     use super::*;
+    use drdiff_generation::StopReason;
 
     #[test]
     fn both_forms_are_complete_and_read_back() {

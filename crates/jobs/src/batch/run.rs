@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use drdiff_data::ChatTemplate;
-use drdiff_generation::{Engine, Event, NetworkKind, Output, Request, Settings, Task};
+use drdiff_generation::{Engine, Event, NetworkKind, Output, Request, Settings};
 
 use super::Result;
 use super::folder::Done;
@@ -200,15 +200,8 @@ impl Job {
             .resolve(kind)
             .and_then(|settings| Ok((due.form.wish.task(engine.tokenizer(), template)?, settings)))
             .and_then(|(task, settings)| {
-                let prompt_tokens = match &task {
-                    Task::Continue(prompt) => prompt.len(),
-                    Task::Infill(canvas) => canvas.iter().flatten().count(),
-                };
-                engine.submit(Request {
-                    id: due.key.noise,
-                    task,
-                    settings: settings.clone(),
-                })?;
+                let prompt_tokens = task.given_tokens();
+                engine.submit(Request::new(due.key.noise, task, settings.clone()))?;
                 Ok((settings, prompt_tokens))
             });
         match submitted {

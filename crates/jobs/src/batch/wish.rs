@@ -1,11 +1,10 @@
 //! What a request wants to be written.
 
-use drdiff_data::{ChatTemplate, Message, Tokenizer, TokenizerError};
-use drdiff_model::Error as ModelError;
+use drdiff_data::{ChatTemplate, Message, Tokenizer};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use drdiff_generation::{Result, Task};
+use drdiff_generation::{Result, Task, joined};
 
 /// What is to be written, as text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -62,10 +61,7 @@ impl Wish {
     /// other with an empty line between.
     pub(super) fn suited(self, template: Option<&ChatTemplate>) -> Self {
         match self {
-            Self::Messages(messages) if template.is_none() => {
-                let texts: Vec<String> = messages.into_iter().map(|message| message.content).collect();
-                Self::Prompt(texts.join("\n\n"))
-            }
+            Self::Messages(messages) if template.is_none() => Self::Prompt(joined(&messages)),
             other => other,
         }
     }
@@ -78,20 +74,14 @@ impl Wish {
         match self {
             Self::Prompt(text) => Task::behind(text, tokenizer),
             Self::Infill(text) => Task::within(text, tokenizer),
-            Self::Messages(messages) => answer(messages, template),
+            Self::Messages(messages) => Task::answer(messages, template),
             Self::Chat { chat, system } => {
                 let system = system.iter().map(|text| Message::new("system", text.as_str()));
                 let messages: Vec<Message> = system.chain([Message::new("user", chat.as_str())]).collect();
-                answer(&messages, template)
+                Task::answer(&messages, template)
             }
         }
     }
-}
-
-fn answer(messages: &[Message], template: Option<&ChatTemplate>) -> Result<Task> {
-    let template = template.ok_or(ModelError::Tokenizer(TokenizerError::NoTemplate))?;
-    let ids = template.render(messages, true).map_err(ModelError::from)?;
-    Ok(Task::Continue(ids.into()))
 }
 
 #[cfg(test)]

@@ -189,11 +189,8 @@ impl Runner {
         let mut open: Vec<(Slot, f64)> = Vec::with_capacity(group.len());
         for slot in group {
             let made_by = self.made_by(cell, *slot, model);
-            engine.submit(Request {
-                id: slot.request,
-                task: Task::behind(&made_by.prompt, engine.tokenizer())?,
-                settings: made_by.settings,
-            })?;
+            let task = Task::behind(&made_by.prompt, engine.tokenizer())?;
+            engine.submit(Request::new(slot.request, task, made_by.settings))?;
             open.push((*slot, 0.0));
         }
         let mut failed = 0;
@@ -260,11 +257,7 @@ fn warm_up(engine: &mut Engine, cell: &Cell) -> Result<()> {
         tokens: cell.settings.block_size,
         ..cell.settings.clone()
     };
-    engine.submit(Request {
-        id: u64::MAX,
-        task: Task::Continue(Prompt::default()),
-        settings,
-    })?;
+    engine.submit(Request::new(u64::MAX, Task::Continue(Prompt::default()), settings))?;
     while !engine.is_idle() {
         engine.step()?;
     }

@@ -26,8 +26,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("generation", &["solver", "model"]),
     ("evaluation", &["generation"]),
     ("jobs", &["evaluation"]),
+    ("serving", &["generation"]),
     ("drdiff", &["training", "jobs"]),
-    ("cli", &["drdiff"]),
+    ("cli", &["drdiff", "serving"]),
     ("testkit", &[]),
     ("xtask", &[]),
 ];

@@ -166,11 +166,11 @@ impl Bench<'_> {
 }
 
 fn write(engine: &mut Engine, prompt: &[u32], settings: &Settings) -> Result<Output> {
-    engine.submit(Request {
-        id: 0,
-        task: Task::Continue(prompt.to_vec().into()),
-        settings: settings.clone(),
-    })?;
+    engine.submit(Request::new(
+        0,
+        Task::Continue(prompt.to_vec().into()),
+        settings.clone(),
+    ))?;
     loop {
         for event in engine.step()? {
             match event {

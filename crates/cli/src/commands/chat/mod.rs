@@ -20,7 +20,7 @@ use typed::{HELP, Typed};
 
 use crate::exit::{self, Exit, usage};
 use crate::output::{Out, remark};
-use crate::sampler::{SamplerArgs, with_seed};
+use crate::sampler::SamplerArgs;
 use crate::{device as devices, interrupt};
 
 const EXAMPLES: &str = "\
@@ -58,7 +58,7 @@ pub(crate) struct ChatArgs {
 
 pub(crate) fn run(args: &ChatArgs) -> Result<Exit> {
     let stop = interrupt::flag();
-    let choices = with_seed(args.sampler.choices(args.quiet)?);
+    let choices = args.sampler.choices(args.quiet)?.seeded();
     let model = Model::load(args.model.as_deref(), &device(args.device)?)?;
     if !model.can_chat() {
         return Err(usage(

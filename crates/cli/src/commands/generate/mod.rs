@@ -17,7 +17,6 @@ use drdiff_data::{ChatTemplate, Message};
 use drdiff_files::Output;
 use drdiff_generation::{Engine, Event, Request, Settings, Task, shown};
 use drdiff_kernels::device;
-use drdiff_model::Error;
 
 pub(crate) use args::GenerateArgs;
 use drdiff::{Source, files_of, kind_of};
@@ -26,7 +25,7 @@ use crate::exit::Exit;
 use crate::memory::peak_bytes;
 use crate::model::find;
 use crate::output::{Out, remark, tell};
-use crate::sampler::{unusual, with_seed};
+use crate::sampler::unusual;
 use crate::{COMMIT, interrupt};
 use explain::Explanation;
 use record::{Record, Setup, Written};
@@ -42,7 +41,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let kind = kind_of(args.model.as_deref());
     let choices = args.sampler.choices(args.quiet)?;
     let was_chosen = choices.get("seed").is_some();
-    let settings = with_seed(choices).resolve(kind)?;
+    let settings = choices.seeded().resolve(kind)?;
     if !args.infill {
         settings.check_steps()?;
     }
@@ -60,15 +59,13 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         _ => Task::behind(&prompt, &tokenizer)?,
     };
     let mut engine = Engine::new(network, tokenizer, 1)?;
-    engine.show_predictions(args.watch || args.trace.is_some());
     let wanted = match &task {
         Task::Infill(canvas) => canvas.len(),
         Task::Continue(_) => setup.settings.tokens,
     };
     engine.submit(Request {
-        id: REQUEST,
-        task,
-        settings: setup.settings.clone(),
+        shows_predictions: args.watch || args.trace.is_some(),
+        ..Request::new(REQUEST, task, setup.settings.clone())
     })?;
     if let Some(sentence) = unusual(setup.settings.compute, engine.network().spec()) {
         remark(args.quiet, &sentence);
@@ -120,8 +117,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
 fn answer(args: &GenerateArgs, prompt: &str, template: &ChatTemplate) -> Result<Task> {
     let system = args.system.iter().map(|text| Message::new("system", text.as_str()));
     let messages: Vec<Message> = system.chain([Message::new("user", prompt)]).collect();
-    let ids = template.render(&messages, true).map_err(Error::from)?;
-    Ok(Task::Continue(ids.into()))
+    Ok(Task::answer(&messages, Some(template))?)
 }
 
 /// The files that are written beside the text.
