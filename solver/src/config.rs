@@ -12,6 +12,7 @@ use crate::grid::GridConfig;
 use crate::guidance::{GuidanceConfig, ReabsorbConfig};
 use crate::names::named;
 use crate::sampling::SamplingConfig;
+use crate::verified::DraftLength;
 
 /// The path that the levels of a block take from nothing known to all known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,6 +81,9 @@ pub struct SamplerConfig {
     pub reabsorb: Option<ReabsorbConfig>,
     /// How many of the `steps` draw positions of the finished block anew, on the absorbing path; the others write it, at least one.
     pub corrections: usize,
+    /// How many tokens the schedule `verified` drafts before it checks them.
+    #[serde(skip_serializing_if = "DraftLength::is_auto")]
+    pub draft_length: DraftLength,
 }
 
 /// What suits blocks of 16 tokens on the absorbing path (measured in `docs/steps.md`).
@@ -115,6 +119,7 @@ impl SamplerConfig {
             guidance: GuidanceConfig::default(),
             reabsorb: None,
             corrections: 0,
+            draft_length: DraftLength::Auto,
         }
     }
 
@@ -131,6 +136,7 @@ impl SamplerConfig {
         self.sampling.validate()?;
         self.frequency.validate()?;
         self.guidance.validate()?;
+        self.draft_length.validate()?;
         self.reabsorb.map_or(Ok(()), |reabsorb| reabsorb.validate())
     }
 
