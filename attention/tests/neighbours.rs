@@ -4,7 +4,8 @@
 
 use candle_core::{Device, Tensor};
 use drdiff_attention::{LayerPlans, Neighbours, NoisyClean, Pattern, Segment, Whole, beside};
-use drdiff_kernels::{Builder, Noise, Params, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_kernels::{Builder, Params, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_noise::Noise;
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 const WIDTH: usize = 6;

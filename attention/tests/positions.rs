@@ -4,7 +4,8 @@
 
 use candle_core::{Device, Tensor};
 use drdiff_attention::{LengthAdaptive, Segment, SelfAttention, Shape};
-use drdiff_kernels::{Builder, Noise, Rotary, Source, TilePlan, Value};
+use drdiff_kernels::{Builder, Rotary, Source, TilePlan, Value};
+use drdiff_noise::Noise;
 use drdiff_testkit::{Inputs, assert_close, relative_rms, tensor, values};
 
 const LEN: usize = 300;

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Display};
 
-use drdiff_solver::nearest;
+use crate::nearest;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;

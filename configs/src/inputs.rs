@@ -12,16 +12,28 @@ use crate::{Origin, Resolved, Section};
 /// The layers above the program's defaults.
 ///
 /// ```
-/// use drdiff_configs::{Inputs, Resolved};
-/// use drdiff_generation::{NetworkKind, settings::Configured};
+/// use drdiff_configs::{Inputs, Resolved, Section};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// #[serde(default)]
+/// struct Writing { tokens: usize, sampler: Sampler }
+/// #[derive(Default, Serialize, Deserialize)]
+/// #[serde(default)]
+/// struct Sampler { steps: usize }
+///
+/// impl Section for Writing {
+///     const NAME: &'static str = "writing";
+///     const BASE: Option<&'static str> = None;
+///     fn check(&self) -> Result<(), String> { Ok(()) }
+/// }
 ///
 /// let mut inputs = Inputs::default();
 /// inputs.set("sampler.steps=4");
 /// inputs.flag("--tokens", "tokens", 100);
-/// let configured: Resolved<Configured> = inputs.resolve()?;
-/// assert_eq!(configured.origin("tokens").to_string(), "--tokens 100");
-/// let settings = configured.value.0.resolve(NetworkKind::Masked).expect("possible settings");
-/// assert_eq!((settings.tokens, settings.sampler.steps), (100, 4));
+/// let writing: Resolved<Writing> = inputs.resolve()?;
+/// assert_eq!(writing.origin("tokens").to_string(), "--tokens 100");
+/// assert_eq!((writing.value.tokens, writing.value.sampler.steps), (100, 4));
 /// # Ok::<(), drdiff_configs::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]

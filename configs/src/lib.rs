@@ -13,6 +13,7 @@ mod decode;
 mod error;
 mod inputs;
 mod lines;
+mod nearest;
 mod node;
 mod origin;
 mod preset;
@@ -21,6 +22,7 @@ mod section;
 
 pub use error::{Error, Result};
 pub use inputs::Inputs;
+pub use nearest::nearest;
 pub use origin::Origin;
 pub use preset::{Preset, preset, presets};
 pub use resolved::Resolved;

@@ -1,6 +1,6 @@
 //! The presets that the program carries.
 
-use drdiff_solver::nearest;
+use crate::nearest;
 
 use crate::error::{Error, Result};
 

@@ -1,10 +1,5 @@
-//! The kinds of configuration, each owned by the crate that uses it.
+//! What a type needs to be configured; each crate says it of its own.
 
-use drdiff_evaluation::sweep::SweepConfig;
-use drdiff_generation::NetworkKind;
-use drdiff_generation::settings::Configured;
-use drdiff_model::ModelConfig;
-use drdiff_training::TrainConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,50 +18,4 @@ pub trait Section: Serialize + DeserializeOwned {
     /// # Errors
     /// The first problem, in words.
     fn check(&self) -> std::result::Result<(), String>;
-}
-
-impl Section for TrainConfig {
-    const NAME: &'static str = "train";
-    const BASE: Option<&'static str> = None;
-
-    fn check(&self) -> std::result::Result<(), String> {
-        self.validate().map_err(|e| e.to_string())
-    }
-}
-
-/// No presets: a model's configuration comes with its weights, and few values of it can be changed.
-impl Section for ModelConfig {
-    const NAME: &'static str = "model";
-    const BASE: Option<&'static str> = None;
-
-    fn check(&self) -> std::result::Result<(), String> {
-        self.validate().map_err(|e| e.to_string())
-    }
-}
-
-impl Section for Configured {
-    const NAME: &'static str = "generate";
-    const BASE: Option<&'static str> = Some("default");
-
-    fn written(&mut self, is_written: &dyn Fn(&str) -> bool) {
-        self.keep(is_written);
-    }
-
-    fn check(&self) -> std::result::Result<(), String> {
-        let settings = self.0.resolve(NetworkKind::Masked).map_err(|e| e.to_string())?;
-        settings.sampler.validate().map_err(|e| e.to_string())
-    }
-}
-
-impl Section for SweepConfig {
-    const NAME: &'static str = "sweep";
-    const BASE: Option<&'static str> = None;
-
-    fn written(&mut self, is_written: &dyn Fn(&str) -> bool) {
-        self.settings.keep(|place| is_written(&format!("settings.{place}")));
-    }
-
-    fn check(&self) -> std::result::Result<(), String> {
-        self.plan(NetworkKind::default()).map(drop).map_err(|e| e.to_string())
-    }
 }

@@ -8,7 +8,7 @@
 
 use std::f64::consts::LN_2;
 
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 
 use crate::error::{Error, Result};
 use crate::masked_share::{MaskedShare, choose, stratified};

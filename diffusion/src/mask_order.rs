@@ -1,6 +1,6 @@
 //! The order in which the positions of a block become text: what is masked while a block is written.
 
-use drdiff_kernels::NoiseStream;
+use drdiff_noise::NoiseStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, require};
@@ -99,7 +99,7 @@ pub fn take_spread<T: Copy + Ord>(open: &mut Vec<T>, count: usize, first: f64) -
 
 #[cfg(test)]
 mod tests {
-    use drdiff_kernels::{Noise, Purpose};
+    use drdiff_noise::{Noise, Purpose};
 
     use super::*;
 

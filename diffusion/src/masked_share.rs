@@ -1,6 +1,6 @@
 //! How much of a block is masked, and draws that cover their range evenly.
 
-use drdiff_kernels::NoiseStream;
+use drdiff_noise::NoiseStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, require};
@@ -115,7 +115,7 @@ pub fn choose(stream: &mut NoiseStream, n: usize, k: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use drdiff_kernels::{Noise, Purpose};
+    use drdiff_noise::{Noise, Purpose};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The levels that training draws: which positions the network must predict, from how much evidence.
 
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, require};

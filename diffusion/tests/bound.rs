@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use drdiff_diffusion::{BoundAccumulator, MaskPlan};
-use drdiff_kernels::Noise;
+use drdiff_noise::Noise;
 
 const B: usize = 4;
 const V: usize = 3;

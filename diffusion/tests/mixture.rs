@@ -1,7 +1,7 @@
 //! The drawn levels have the promised shares, weights and determinism.
 
 use drdiff_diffusion::{Cosine, LevelMixture, MaskedShare, ScheduleConfig, SoftScope, Weighting};
-use drdiff_kernels::Noise;
+use drdiff_noise::Noise;
 
 const NOISE: Noise = Noise::new(11, 0);
 

@@ -1,9 +1,10 @@
-//! Differentiable operations with CPU and CUDA forms, attention plans, the parameter registry and the noise generator.
+//! Differentiable operations with CPU and CUDA forms, attention plans and the parameter registry.
 //!
 //! This is the only crate with `unsafe` code and the only one that knows CUDA.
 
 mod device;
 mod error;
+mod finite;
 mod gemm;
 mod mapped;
 mod muon;
@@ -14,7 +15,6 @@ pub mod params;
 mod plain;
 mod plan;
 mod quant;
-mod rng;
 mod simd;
 pub mod tape;
 mod team;
@@ -24,6 +24,7 @@ mod cuda;
 
 pub use device::{DeviceKind, device, peak_memory, reset_peak_memory};
 pub use error::{Error, Result};
+pub use finite::all_finite;
 pub use mapped::{MappedFile, has_room};
 pub use muon::{MuonSlot, MuonStep, muon, orthogonalise};
 pub use ops::{
@@ -36,5 +37,4 @@ pub use params::{Builder, Init, Linear, LoadReport, Loaded, Params, Source};
 pub use plain::{PlainLayer, PlainLayers, PlainSizes, Remembered};
 pub use plan::{Csr, KeyCode, PlanCost, QueryCode, TILE, TilePlan, Visibility, allowed};
 pub use quant::QuantizedMatrix;
-pub use rng::{Noise, NoiseStream, Philox4x32, Purpose};
 pub use tape::{Gradients, HeadNorms, SelfAttend, Tape, Value};

@@ -13,7 +13,8 @@ use std::time::Instant;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use drdiff_kernels::params::Param;
-use drdiff_kernels::{Builder, Loaded, Noise, Source, Value};
+use drdiff_kernels::{Builder, Loaded, Source, Value};
+use drdiff_noise::Noise;
 use drdiff_routing::{Activation, ComputeReport, Cut, FeedForward, Groups, Read, RouterKind, RoutingConfig, Shape};
 
 /// The layer of the preset `routed`.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
-use drdiff_kernels::{Builder, Noise, Source, Tape};
+use drdiff_kernels::{Builder, Source, Tape};
+use drdiff_noise::Noise;
 use drdiff_routing::{
     Activation, CapacitySchedule, ComputeReport, Cut, FeedForward, Groups, LastEntropy, Read, RouterKind,
     RoutingConfig, Shape,

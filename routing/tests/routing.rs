@@ -5,7 +5,8 @@
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor, Var};
 use drdiff_kernels::params::Params;
-use drdiff_kernels::{Builder, Linear, Noise, QuantizedMatrix, Source, Tape, Value};
+use drdiff_kernels::{Builder, Linear, QuantizedMatrix, Source, Tape, Value};
+use drdiff_noise::Noise;
 use drdiff_routing::{
     Activation, ComputeReport, Cut, FeedForward, Groups, Read, Result, RouterKind, Routing, RoutingConfig, Shape,
     grouped_linear,

@@ -1,7 +1,7 @@
 //! Which open positions become anchors next.
 
 use drdiff_diffusion::spread;
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, require};

@@ -6,7 +6,7 @@
 //! networks: Wang and Cho, arXiv 1902.04094). It is approximate because positions of one correction do not know of each
 //! other either, so they lie far apart; and because predictions for different positions need not belong to one joint distribution.
 
-use drdiff_kernels::Noise;
+use drdiff_noise::Noise;
 
 use crate::commit::CommitSchedule;
 use crate::config::{Process, SamplerConfig};

@@ -41,7 +41,6 @@ pub use frequency::FrequencyConfig;
 pub use grid::{GridConfig, Spacing, TimeGrid};
 pub use guidance::{GuidanceConfig, ReabsorbConfig};
 pub use learned::LearnedTime;
-pub use names::nearest;
 pub use prompt_guidance::guide;
 pub use report::{Choice, StepReport};
 pub use run::{BlockRun, BlockState};

@@ -1,15 +1,5 @@
 //! Names that users type, for the closed sets of this crate.
 
-/// The known name that `name` most likely stands for: a slip in at most every third letter, where letters that
-/// changed places are one slip.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let slips = |candidate: &str| strsim::damerau_levenshtein(name, candidate);
-    known
-        .into_iter()
-        .filter(|candidate| slips(candidate) <= (name.chars().count() / 3).max(1))
-        .min_by_key(|candidate| slips(candidate))
-}
-
 /// Gives a fieldless enum its names: `Display`, `FromStr` (which lists all names on failure), `ALL`, and serde as text.
 /// The first name of a variant is the one shown; the others are accepted too.
 macro_rules! named {

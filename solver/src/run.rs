@@ -3,7 +3,7 @@
 mod asks;
 
 use drdiff_diffusion::{Level, ScheduleConfig, Vp, evidence_from_latent};
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use rayon::prelude::*;
 
 use crate::absorbing::LogitHistory;

@@ -1,7 +1,7 @@
 //! Corrections of a finished block: what they cost, what they leave alone, and that they bring texts nearer to the truth.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use drdiff_solver::{
     BlockRun, CommitSchedule, Denoiser, Error, Prediction, SamplerConfig, SamplingConfig, StepReport, Table, draw,
     drive,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use drdiff_diffusion::Vp;
-use drdiff_kernels::Noise;
+use drdiff_noise::Noise;
 use drdiff_solver::dpm::{Update, coefficients, step};
 use drdiff_solver::{History, SolverConfig};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Draft and check writes what block size 1 writes, whatever drafts.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use drdiff_solver::{CommitSchedule, DraftLength, FrequencyConfig, SamplerConfig, SamplingConfig, VerifiedRun};
 use drdiff_testkit::against_probabilities;
 use rayon::prelude::*;

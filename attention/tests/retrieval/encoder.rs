@@ -6,7 +6,8 @@ use candle_core::{Device, Tensor, Var};
 use drdiff_attention::Shape;
 use drdiff_attention::retrieval::{CHUNK, ChunkEncoder, Chunks};
 use drdiff_kernels::naive::{AttentionShape, attention, qk_norm_rope, rms_norm, swiglu};
-use drdiff_kernels::{Builder, Noise, Params, Source, Tape, Value, Visibility};
+use drdiff_kernels::{Builder, Params, Source, Tape, Value, Visibility};
+use drdiff_noise::Noise;
 use drdiff_testkit::{Inputs, assert_close, assert_gradient, tensor, values};
 
 use crate::naive::dot;

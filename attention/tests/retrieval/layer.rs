@@ -5,7 +5,8 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use drdiff_attention::retrieval::{ChunkEncoder, Field, RetrievalAttention, Units};
 use drdiff_attention::{Segment, Shape};
-use drdiff_kernels::{Builder, Noise, Params, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_kernels::{Builder, Params, Rotary, Source, Tape, TilePlan, Value};
+use drdiff_noise::Noise;
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, tensor, values};
 
 const SHAPE: Shape = Shape {

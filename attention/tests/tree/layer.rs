@@ -4,7 +4,8 @@ use candle_core::{Device, Tensor};
 use drdiff_attention::{
     AttentionConfig, LayerPlans, NoisyClean, Pattern, PlanKind, Segment, SelfAttention, Shape, TreeConfig, Whole,
 };
-use drdiff_kernels::{Builder, Noise, Rotary, Source, Tape, Value};
+use drdiff_kernels::{Builder, Rotary, Source, Tape, Value};
+use drdiff_noise::Noise;
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close, relative_rms, tensor, values};
 
 const SHAPE: Shape = Shape {

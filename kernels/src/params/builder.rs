@@ -1,7 +1,9 @@
 //! How layers get their parameters: drawn anew, or out of a checkpoint.
 
 use super::{Linear, Param, Params};
-use crate::{Noise, Purpose, QuantizedMatrix, Result};
+use drdiff_noise::{Noise, Purpose};
+
+use crate::{QuantizedMatrix, Result};
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use rand_distr::{Distribution, StandardNormal};

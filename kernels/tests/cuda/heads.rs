@@ -2,7 +2,8 @@
 
 use crate::compare::{compare_runs, gpu, numbers, on_cpu, tolerance};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use drdiff_kernels::{Noise, Purpose, SoftTarget, Tape, Taught, Value, categorical};
+use drdiff_kernels::{SoftTarget, Tape, Taught, Value, categorical};
+use drdiff_noise::{Noise, Purpose};
 use drdiff_testkit::{Inputs, assert_close_within, assert_no_worse};
 
 const SHAPES: [(usize, usize, usize); 3] = [(5, 70, 8), (70, 8192, 64), (2100, 300, 32)];

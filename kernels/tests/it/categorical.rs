@@ -1,7 +1,8 @@
 //! Tokens drawn by inversion of running sums.
 
 use candle_core::{Device, Result, Tensor};
-use drdiff_kernels::{Noise, Purpose, categorical, naive};
+use drdiff_kernels::{categorical, naive};
+use drdiff_noise::{Noise, Purpose};
 use drdiff_testkit::{Inputs, tensor};
 
 fn draw(h: &[f64], table: &[f64], bias: &[f64], u: &[f64]) -> Result<Vec<u32>> {

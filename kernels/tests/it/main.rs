@@ -17,7 +17,6 @@ mod muon;
 mod optim;
 mod params;
 mod plan;
-mod rng;
 mod rows;
 mod seats;
 mod strongest;

@@ -1,7 +1,8 @@
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Result, Tensor};
 use drdiff_kernels::params::Param;
-use drdiff_kernels::{Builder, Init, Linear, Loaded, Noise, Source};
+use drdiff_kernels::{Builder, Init, Linear, Loaded, Source};
+use drdiff_noise::Noise;
 use drdiff_testkit::{Inputs, assert_all_learn, assert_close_within, tensor, values};
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 
 use super::coefficients::{SolverConfig, coefficients};
 use super::history::History;

@@ -9,7 +9,7 @@ mod length;
 
 use std::collections::VecDeque;
 
-use drdiff_kernels::{Noise, Purpose};
+use drdiff_noise::{Noise, Purpose};
 use rayon::prelude::*;
 
 use crate::config::SamplerConfig;

@@ -1,7 +1,7 @@
 //! A closed-form denoiser on blocks with two pinned tokens.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use drdiff_kernels::Noise;
+use drdiff_noise::Noise;
 use drdiff_solver::{BlockRun, Denoiser, Error, Prediction, SamplerConfig, StepReport, Table, drive};
 
 const V: usize = 7;

@@ -1,0 +1,1 @@
+//! DrDiff as a library.

@@ -1,0 +1,175 @@
+//! The memory of a sequence in the network, and the clean tokens on their way into it.
+
+use drdiff_attention::{KvCache, LayerPlans, PassLayout};
+use drdiff_data::Tokenizer;
+use drdiff_model::{CachePool, CacheSizes, DenoisingNetwork, Visible};
+
+use crate::step_plan::{Predicts, StepPlan};
+use crate::{Request, Result, Task};
+
+/// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
+const PREFILL: usize = 256;
+
+/// Clean positions that a pass takes in at most: whole blocks, wherever the prompt is cut.
+fn chunk(block_size: usize) -> usize {
+    let chunk = PREFILL.max(block_size);
+    chunk - chunk % block_size
+}
+
+/// Network passes that only take in a prompt of so many tokens, before the first one that denoises as well.
+/// `block_size` is at least 1.
+#[must_use]
+pub fn prefill_passes(prompt: usize, block_size: usize) -> usize {
+    prompt.div_ceil(chunk(block_size)).saturating_sub(1)
+}
+
+/// Keys and values of a sequence, and what they are still to hold.
+pub(crate) struct CacheSlot {
+    cache: KvCache,
+    /// For guidance: the same text with its first `prompt` tokens absorbed.
+    unprompted: Option<KvCache>,
+    prompt: usize,
+    absorbed: u32,
+    /// The prompt, or the block before the one that is denoised. The cache holds all but the last `left` of it: a long prompt is
+    /// taken in pass by pass, and is not moved for that.
+    clean: Vec<u32>,
+    left: usize,
+    /// Index of the first token that is left, or of the block if there is none, in the whole text.
+    position: u64,
+    block_size: usize,
+    /// Whether clean positions see no later ones, and whether their rows predict the block, which then has one position.
+    causal: bool,
+    next_token: bool,
+    /// What the last pass saw, which the next one often sees again.
+    visible: Option<(PassLayout, Visible)>,
+    /// What the block of the last pass retrieved, layer by layer.
+    pub(crate) retrieved: Vec<Vec<usize>>,
+}
+
+impl CacheSlot {
+    /// An empty slot for the text of `request`, which writes at most `budget` tokens in blocks of `block_size`; its prompt is to
+    /// be taken in.
+    pub(crate) fn new(
+        request: &Request,
+        (budget, block_size): (usize, usize),
+        network: &dyn DenoisingNetwork,
+        tokenizer: &Tokenizer,
+        pool: &mut CachePool,
+    ) -> Result<Self> {
+        let (spec, can) = (network.spec(), network.spec().capabilities);
+        let (mut clean, canvas) = match &request.task {
+            Task::Continue(prompt) => (prompt.ids.clone(), budget),
+            Task::Infill(canvas) => (Vec::new(), canvas.len()),
+        };
+        let prompt = clean.len();
+        let next_token = can.next_token && block_size == 1 && matches!(request.task, Task::Continue(_));
+        if next_token {
+            // There is always a row before the first token.
+            let first = match tokenizer.adds_start() {
+                // Templates of conversations place it themselves.
+                true => tokenizer.start().filter(|start| clean.first() != Some(start)),
+                false => clean.is_empty().then(|| tokenizer.end_of_text()),
+            };
+            clean.splice(0..0, first);
+        }
+        let sizes = CacheSizes {
+            block_size,
+            pass: PREFILL.max(block_size) + block_size,
+            text: clean.len() + canvas,
+        };
+        let mut cache = || network.cache(request.settings.attention, sizes, pool);
+        let guided = request.settings.style_guidance != 1.0 && !clean.is_empty();
+        Ok(Self {
+            cache: cache()?,
+            unprompted: guided.then(cache).transpose()?,
+            prompt,
+            absorbed: spec.vocab as u32,
+            left: clean.len(),
+            clean,
+            position: 0,
+            block_size,
+            causal: can.causal_context,
+            next_token,
+            visible: None,
+            retrieved: Vec::new(),
+        })
+    }
+
+    /// The caches of all views of the text: as it is and, under guidance, without the prompt.
+    pub(crate) fn caches(&mut self) -> impl Iterator<Item = &mut KvCache> {
+        std::iter::once(&mut self.cache).chain(&mut self.unprompted)
+    }
+
+    /// Index of the first row of the next pass in the whole text.
+    pub(crate) fn position(&self) -> i64 {
+        self.position as i64
+    }
+
+    /// Clean tokens, and rows of a block of `block` positions, in the next pass.
+    pub(crate) fn lengths(&self, block: usize) -> (usize, usize) {
+        let clean = self.left.min(chunk(self.block_size));
+        match self.predicts(clean) {
+            Predicts::Block => (clean, block),
+            Predicts::Nothing | Predicts::NextToken => (clean, 0),
+        }
+    }
+
+    /// What a pass predicts that takes in so many clean tokens.
+    fn predicts(&self, clean: usize) -> Predicts {
+        match (clean == self.left, self.next_token) {
+            (false, _) => Predicts::Nothing,
+            (true, false) => Predicts::Block,
+            (true, true) => Predicts::NextToken,
+        }
+    }
+
+    /// The next pass of a sequence whose block has `block` positions.
+    pub(crate) fn plan(&mut self, block: usize) -> Result<StepPlan> {
+        let (count, noisy) = self.lengths(block);
+        let from = self.clean.len() - self.left;
+        let clean = self.clean[from..from + count].to_vec();
+        let layout = PassLayout {
+            committed: self.cache.visible(),
+            clean: count,
+            clean_block: if self.causal { 1 } else { self.block_size },
+            noisy,
+        };
+        let visible = match &self.visible {
+            Some((known, visible)) if *known == layout => visible.clone(),
+            _ => Visible {
+                plan: LayerPlans::from(self.cache.plan(layout)?).in_blocks(layout.blocks()),
+                units: self.cache.units(layout)?,
+            },
+        };
+        self.visible = Some((layout, visible.clone()));
+        let hidden = self.prompt.saturating_sub(self.position as usize).min(count);
+        let unprompted = self.unprompted.as_ref().map(|_| {
+            let prompt = std::iter::repeat_n(self.absorbed, hidden);
+            prompt.chain(clean[hidden..].iter().copied()).collect()
+        });
+        Ok(StepPlan {
+            clean,
+            unprompted,
+            predicts: self.predicts(count),
+            visible,
+        })
+    }
+
+    /// The pass is over: its clean tokens are in the cache.
+    pub(crate) fn passed(&mut self, plan: &StepPlan) -> Result<()> {
+        let clean = plan.clean.len();
+        if let Some(units) = &plan.visible.units {
+            self.retrieved = self.cache.choices()?.of(units, &(clean..units.rows()));
+        }
+        self.left -= clean;
+        self.position += clean as u64;
+        let next = PREFILL.max(self.block_size) + self.block_size;
+        Ok(self.caches().try_for_each(|cache| cache.commit(clean, next))?)
+    }
+
+    /// A block is written: its `tokens` enter with the next pass.
+    pub(crate) fn push(&mut self, tokens: Vec<u32>) {
+        self.left = tokens.len();
+        self.clean = tokens;
+    }
+}

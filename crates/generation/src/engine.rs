@@ -1,0 +1,160 @@
+//! The engine: a queue of requests and one `step` that moves all active ones on.
+
+use candle_core::DType;
+use drdiff_data::Tokenizer;
+use drdiff_model::{CachePool, DenoisingNetwork};
+use drdiff_routing::ComputeReport;
+use drdiff_solver::Table;
+use rayon::prelude::*;
+
+use crate::cache_slot::CacheSlot;
+use crate::capabilities::check;
+use crate::meter::Meter;
+use crate::runner::Runner;
+use crate::scheduler::{Entry, Scheduler};
+use crate::sequence::Sequence;
+use crate::{Error, Event, Prompt, Request, Result, Settings, Task};
+
+/// Writes many texts at a time with one network.
+///
+/// A text depends on its request alone: noise is keyed by seed, request, step and position, and texts in a batch
+/// share nothing but the linear maps, where other shapes may round differently in the last bits.
+pub struct Engine {
+    scheduler: Scheduler,
+    runner: Runner,
+    tokenizer: Tokenizer,
+    table: Table,
+    shows_experts: bool,
+    shows_predictions: bool,
+}
+
+impl Engine {
+    /// An engine that works on up to `capacity` requests at once.
+    ///
+    /// # Errors
+    /// [`Error::Vocabulary`] if the tokenizer is not the network's; or the embedding table cannot be read.
+    pub fn new(network: impl DenoisingNetwork + 'static, tokenizer: Tokenizer, capacity: usize) -> Result<Self> {
+        let (has, needs) = (tokenizer.vocab_size(), network.spec().vocab);
+        // The tables of other people's models may be padded.
+        let fits = match network.spec().capabilities.soft {
+            true => has == needs,
+            false => tokenizer.fits(needs),
+        };
+        if !fits {
+            return Err(Error::Vocabulary { has, needs });
+        }
+        let table = match network.unit_rows()? {
+            Some(rows) => {
+                let rows = rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                Table::new(rows, network.spec().embed)?
+            }
+            // Of networks that read no evidence a solver knows the length of the vocabulary alone.
+            None => Table::new(vec![0.0; needs], 1)?,
+        };
+        Ok(Self {
+            scheduler: Scheduler::new(capacity.max(1)),
+            runner: Runner {
+                network: Box::new(network),
+                pool: CachePool::new(capacity.max(1)),
+            },
+            tokenizer,
+            table,
+            shows_experts: false,
+            shows_predictions: false,
+        })
+    }
+
+    /// Whether events of passes say how many experts each position had, which reads from the device in every pass.
+    pub fn show_experts(&mut self, shows: bool) {
+        self.shows_experts = shows;
+    }
+
+    /// Whether events of passes tell the predictions of positions that stay open, which otherwise are not made where nothing
+    /// depends on them. Concerns requests that are submitted from now on.
+    pub fn show_predictions(&mut self, shows: bool) {
+        self.shows_predictions = shows;
+    }
+
+    /// The network.
+    pub fn network(&self) -> &dyn DenoisingNetwork {
+        self.runner.network.as_ref()
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_idle(&self) -> bool {
+        self.scheduler.is_idle()
+    }
+
+    /// Takes a request in.
+    ///
+    /// # Errors
+    /// If its settings or lengths are impossible for the model.
+    pub fn submit(&mut self, request: Request) -> Result<()> {
+        let entry = self.admit(request)?;
+        self.scheduler.push(entry);
+        Ok(())
+    }
+
+    /// The beginning of the text of a request.
+    fn admit(&mut self, request: Request) -> Result<Entry> {
+        let Runner { network, pool } = &mut self.runner;
+        let sizes = check(&request, network.spec())?;
+        let words = (&self.tokenizer, &self.table);
+        let sequence = Sequence::new(request, sizes, network.spec(), words, self.shows_predictions)?;
+        Ok(Entry {
+            slot: CacheSlot::new(&sequence.request, sizes, network.as_ref(), &self.tokenizer, pool)?,
+            meter: Meter::default(),
+            sequence,
+        })
+    }
+
+    /// Whether a text could be written with these settings, whatever its prompt.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn check(&mut self, settings: &Settings) -> Result<()> {
+        let request = Request {
+            id: 0,
+            task: Task::Continue(Prompt::default()),
+            settings: settings.clone(),
+        };
+        self.admit(request).map(drop)
+    }
+
+    /// One network pass for all active requests. A request that fails is reported and dropped; the others go on.
+    ///
+    /// # Errors
+    /// If the pass itself fails.
+    pub fn step(&mut self) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let plans = self.scheduler.plan(&mut events);
+        if plans.is_empty() {
+            return Ok(events);
+        }
+        let mut report = match self.shows_experts {
+            true => ComputeReport::by_row(),
+            false => ComputeReport::default(),
+        };
+        let entries = self.scheduler.running();
+        let outcomes = self.runner.run(entries, &plans, &mut report)?;
+        let mut came = Vec::with_capacity(plans.len());
+        for ((entry, plan), outcome) in entries.iter_mut().zip(&plans).zip(outcomes) {
+            let Entry { sequence, slot, meter } = entry;
+            let network = self.runner.network.as_ref();
+            let cost = meter.count((&*sequence, plan), &outcome.rows, &report, network);
+            came.push((sequence, slot.passed(plan).map(|()| outcome.views), cost));
+        }
+        // Drawing tokens costs more than a small network: texts are drawn side by side.
+        let steps = came
+            .into_par_iter()
+            .map(|(sequence, views, cost)| (views.and_then(|views| sequence.take(views.into_iter())), cost))
+            .collect();
+        self.scheduler.turn(steps, &self.tokenizer, &mut events);
+        Ok(events)
+    }
+}

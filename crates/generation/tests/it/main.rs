@@ -1,0 +1,16 @@
+//! The engine with tiny random networks.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod common;
+mod compute;
+mod engine;
+mod frequency;
+mod guidance;
+mod next_token;
+mod other_network;
+mod passes;
+mod prompt;
+mod retrieval;
+mod sparse;
+mod tree;
