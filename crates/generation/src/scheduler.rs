@@ -6,6 +6,7 @@ use drdiff_data::Tokenizer;
 use drdiff_solver::StepReport;
 
 use crate::cache_slot::CacheSlot;
+use crate::drafts::DraftForm;
 use crate::meter::Meter;
 use crate::sequence::Sequence;
 use crate::step_plan::StepPlan;
@@ -39,21 +40,26 @@ impl Scheduler {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
+    /// Texts of the next pass.
+    pub(crate) fn texts(&self) -> usize {
+        self.capacity.min(self.running.len() + self.waiting.len())
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         self.waiting.push_back(entry);
     }
 
     /// Chooses the texts of the next pass and plans it: a plan for each of [`Scheduler::running`]. Those that cannot be planned have
     /// failed and are dropped.
-    pub(crate) fn plan(&mut self, events: &mut Vec<Event>) -> Vec<StepPlan> {
+    pub(crate) fn plan(&mut self, form: DraftForm, events: &mut Vec<Event>) -> Vec<StepPlan> {
         let free = self.capacity.saturating_sub(self.running.len());
         self.running.extend(self.waiting.drain(..free.min(self.waiting.len())));
         // Texts that bring equally much to the pass lie side by side, where one call of attention serves them.
         self.running
-            .sort_by_key(|entry| entry.slot.lengths(entry.sequence.block.len()));
+            .sort_by_key(|entry| entry.slot.lengths(&entry.sequence.writing, form));
         let mut plans = Vec::with_capacity(self.running.len());
         self.running.retain_mut(|entry| {
-            let plan = entry.slot.plan(entry.sequence.block.len());
+            let plan = entry.slot.plan(&entry.sequence.writing, form);
             entry.keeps(plan.map(|plan| plans.push(plan)).map(|()| true), events)
         });
         plans
@@ -102,13 +108,13 @@ impl Entry {
         events: &mut Vec<Event>,
     ) -> Result<bool> {
         let (request, finished) = (self.sequence.request.id, report.finished);
-        let block = &self.sequence.block;
+        let writing = &self.sequence.writing;
         events.push(Event::Pass {
             request,
-            block: block.number,
-            step: block.run.nfe() - 1,
+            block: writing.number(),
+            step: writing.step().saturating_sub(1),
             nfe: self.meter.nfe,
-            canvas: block.run.state().tokens.clone(),
+            canvas: writing.canvas(),
             report,
             compute,
             retrieved: self.slot.retrieved.clone(),
@@ -122,7 +128,7 @@ impl Entry {
             let output = self.meter.output(&mut self.sequence, stop);
             events.push(Event::Finished { request, output });
         }
-        self.slot.push(tokens);
+        self.slot.push(self.sequence.unread(tokens));
         Ok(stop.is_none())
     }
 }

@@ -145,6 +145,13 @@ impl Visitor<'_> for Written {
         Ok(DraftLength::Tokens(usize::try_from(tokens).unwrap_or(usize::MAX)))
     }
 
+    fn visit_f64<E: de::Error>(self, tokens: f64) -> std::result::Result<DraftLength, E> {
+        match tokens.fract() == 0.0 && tokens >= 0.0 {
+            true => Ok(DraftLength::Tokens(tokens as usize)),
+            false => Err(E::invalid_value(de::Unexpected::Float(tokens), &self)),
+        }
+    }
+
     fn visit_str<E: de::Error>(self, name: &str) -> std::result::Result<DraftLength, E> {
         name.parse().map_err(E::custom)
     }
@@ -167,7 +174,8 @@ mod tests {
             assert_eq!(serde_json::to_string(&length).unwrap(), written);
             assert_eq!(length.to_string().parse(), Ok(length));
         }
-        assert!("some".parse::<DraftLength>().is_err());
+        assert_eq!(serde_json::from_str::<DraftLength>("4.0").unwrap(), DraftLength::Tokens(4));
+        assert!(serde_json::from_str::<DraftLength>("2.5").is_err() && "some".parse::<DraftLength>().is_err());
         assert!(DraftLength::Tokens(0).validate().is_err() && DraftLength::Tokens(17).validate().is_err());
     }
 

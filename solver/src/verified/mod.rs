@@ -109,6 +109,13 @@ impl VerifiedRun {
         self.drafts.iter().map(|draft| draft.token)
     }
 
+    /// The same with the probabilities that they were drawn with.
+    pub fn waiting(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.drafts
+            .iter()
+            .map(|Draft { token, drawn, .. }| (*token, drawn.probability(*token)))
+    }
+
     /// Whether the next draft is to be made behind the text as it is, before anything is checked.
     #[must_use]
     pub fn is_due(&self) -> bool {

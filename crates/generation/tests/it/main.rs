@@ -14,3 +14,4 @@ mod prompt;
 mod retrieval;
 mod sparse;
 mod tree;
+mod verified;
