@@ -216,13 +216,17 @@ impl KvCache {
         Ok(Reads::Tiles(Arc::new(plan)))
     }
 
-    /// What a pass reads in which `branches` take the place of the one noisy block.
+    /// What a pass reads in which `branches` take the place of the one noisy block, on a CPU row by row: each has the bits that it would have
+    /// alone.
     ///
     /// # Errors
     /// If the layout is impossible, or the cache is no window.
     pub fn plan_branches(&self, layout: PassLayout, branches: &[Branch]) -> Result<Reads> {
         match &self.slots {
-            Slots::Window(..) => Ok(Reads::Tiles(Arc::new(TilePlan::new(&[branched(layout, branches)?])?))),
+            Slots::Window(..) => {
+                let plan = TilePlan::new(&[branched(layout, branches)?])?;
+                Ok(Reads::Tiles(Arc::new(plan.query_by_query())))
+            }
             Slots::Tiles(_) => Err(Error::Branches),
         }
     }

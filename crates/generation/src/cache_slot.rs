@@ -182,7 +182,10 @@ impl CacheSlot {
 
     /// What the rows of a pass see.
     fn visible(&mut self, layout: PassLayout, predicts: &Predicts) -> Result<Visible> {
-        if let Predicts::Drafts(rows) = predicts {
+        // A prompt is read as it would be without drafts.
+        if let Predicts::Drafts(rows) = predicts
+            && (rows.text == 1 || !rows.branches().is_empty())
+        {
             let branches = rows.branches();
             let sizes: Vec<usize> = branches.iter().map(|branch| branch.rows).collect();
             let reads = self.cache.plan_branches(layout, &branches)?;

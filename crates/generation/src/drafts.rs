@@ -8,9 +8,10 @@ use drdiff_solver::{Choice, StepReport, VerifiedRun};
 
 use crate::{Request, Result, Task};
 
-/// Texts at a time for which one pass is cheaper on a GPU. There a pass of 30 rows costs 1.2 times one of a single row, for all of it is launches, until
-/// rows fill the device; two passes have a quarter of the rows. On a CPU every row costs.
-const SIDE_BY_SIDE: usize = 16;
+/// Rows of a pass up to which one pass is cheaper on a GPU. There a pass of 30 rows costs 1.2 times one of a single row, for nearly all of it is
+/// launches, and about a thousand rows cost as much as those. A second pass has a quarter of the rows, and not every draft needs it. On a CPU
+/// each row costs half of a pass of one.
+const ROWS_OF_ONE_PASS: usize = 400;
 
 /// How drafts and checks are divided into passes. Either writes the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +23,9 @@ pub enum DraftForm {
 }
 
 impl DraftForm {
-    /// What is cheaper on a device for so many texts at a time.
-    pub(crate) fn cheaper(on_cpu: bool, texts: usize) -> Self {
-        match on_cpu || texts > SIDE_BY_SIDE {
+    /// What is cheaper on a device where one pass for all texts would have so many rows.
+    pub(crate) fn cheaper(on_cpu: bool, rows: usize) -> Self {
+        match on_cpu || rows > ROWS_OF_ONE_PASS {
             true => Self::TwoPasses,
             false => Self::OnePass,
         }
@@ -131,6 +132,11 @@ impl Drafts {
             run: VerifiedRun::new(settings.sampler.clone(), vocabulary, noise, prompt, limit)?,
             decided: Vec::new(),
         })
+    }
+
+    /// Rows of a pass that checks what waits and drafts behind each outcome.
+    pub(crate) fn rows_of_one_pass(&self) -> usize {
+        (self.run.drafts().count() + 1) * (self.run.masks() + 1)
     }
 
     /// The rows of the next pass, which takes in the last `clean` tokens of the text and all that was drafted.

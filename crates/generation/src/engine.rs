@@ -143,8 +143,9 @@ impl Engine {
     /// If the pass itself fails.
     pub fn step(&mut self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
-        let cheaper = || DraftForm::cheaper(self.runner.network.device().is_cpu(), self.scheduler.texts());
-        let form = self.draft_form.unwrap_or_else(cheaper);
+        let on_cpu = self.runner.network.device().is_cpu();
+        let chosen = self.draft_form;
+        let form = |rows| chosen.unwrap_or_else(|| DraftForm::cheaper(on_cpu, rows));
         let plans = self.scheduler.plan(form, &mut events);
         if plans.is_empty() {
             return Ok(events);

@@ -6,7 +6,7 @@ use drdiff_data::Tokenizer;
 use drdiff_solver::StepReport;
 
 use crate::cache_slot::CacheSlot;
-use crate::drafts::DraftForm;
+use crate::drafts::{DraftForm, Drafts};
 use crate::meter::Meter;
 use crate::sequence::Sequence;
 use crate::step_plan::StepPlan;
@@ -40,20 +40,17 @@ impl Scheduler {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Texts of the next pass.
-    pub(crate) fn texts(&self) -> usize {
-        self.capacity.min(self.running.len() + self.waiting.len())
-    }
-
     pub(crate) fn push(&mut self, entry: Entry) {
         self.waiting.push_back(entry);
     }
 
-    /// Chooses the texts of the next pass and plans it: a plan for each of [`Scheduler::running`]. Those that cannot be planned have
+    /// Chooses the texts of the next pass and plans it, drafts in the `form` for so many rows of one pass: a plan for each of [`Scheduler::running`]. Those that cannot be planned have
     /// failed and are dropped.
-    pub(crate) fn plan(&mut self, form: DraftForm, events: &mut Vec<Event>) -> Vec<StepPlan> {
+    pub(crate) fn plan(&mut self, form: impl FnOnce(usize) -> DraftForm, events: &mut Vec<Event>) -> Vec<StepPlan> {
         let free = self.capacity.saturating_sub(self.running.len());
         self.running.extend(self.waiting.drain(..free.min(self.waiting.len())));
+        let drafts = self.running.iter().filter_map(|entry| entry.sequence.writing.drafts());
+        let form = form(drafts.map(Drafts::rows_of_one_pass).sum());
         // Texts that bring equally much to the pass lie side by side, where one call of attention serves them.
         self.running
             .sort_by_key(|entry| entry.slot.lengths(&entry.sequence.writing, form));

@@ -15,7 +15,7 @@ const LONGEST: usize = 16;
 const LONGEST_AUTO: usize = 8;
 
 /// The last token of a draft should have at least this chance to be reached and accepted.
-const WORTH: f64 = 0.2;
+const WORTH: f64 = 0.05;
 
 /// Accepted and checked drafts that a text is taken to have had before its first one.
 const BEFORE: [f64; 2] = [6.0, 12.0];
@@ -186,7 +186,7 @@ mod tests {
             checks.iter().for_each(|accepted| rate.add(*accepted));
             DraftLength::Auto.next(rate)
         };
-        assert_eq!(after(&[]), 2);
+        assert_eq!(after(&[]), 4);
         assert_eq!(after(&[false; 60]), 1);
         assert_eq!(after(&[true; 200]), LONGEST_AUTO);
         assert_eq!(DraftLength::Tokens(3).next(Rate::default()), 3);
