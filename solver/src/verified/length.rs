@@ -174,7 +174,10 @@ mod tests {
             assert_eq!(serde_json::to_string(&length).unwrap(), written);
             assert_eq!(length.to_string().parse(), Ok(length));
         }
-        assert_eq!(serde_json::from_str::<DraftLength>("4.0").unwrap(), DraftLength::Tokens(4));
+        assert_eq!(
+            serde_json::from_str::<DraftLength>("4.0").unwrap(),
+            DraftLength::Tokens(4)
+        );
         assert!(serde_json::from_str::<DraftLength>("2.5").is_err() && "some".parse::<DraftLength>().is_err());
         assert!(DraftLength::Tokens(0).validate().is_err() && DraftLength::Tokens(17).validate().is_err());
     }

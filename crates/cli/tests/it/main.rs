@@ -23,3 +23,4 @@ mod reading;
 mod routing;
 mod sweep;
 mod train;
+mod verified;
