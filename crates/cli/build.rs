@@ -1,6 +1,5 @@
-//! Tells the program which revision it is, and whether there is a model to compile in.
+//! Tells the program which revision it is.
 
-use std::env;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,24 +16,7 @@ fn main() {
             println!("cargo::rerun-if-changed={}", path.display());
         }
     }
-
-    println!("cargo::rustc-check-cfg=cfg(has_bundled_model)");
     println!("cargo::rerun-if-changed=build.rs");
-    if env::var_os("CARGO_FEATURE_BUNDLED_MODEL").is_some() {
-        let files = [
-            "model.gguf",
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "chat_template.jinja",
-        ];
-        let files = files.map(|file| root.join("models/drdiff-smol").join(file));
-        for file in &files {
-            println!("cargo::rerun-if-changed={}", file.display());
-        }
-        if files.iter().all(|file| file.is_file()) {
-            println!("cargo::rustc-cfg=has_bundled_model");
-        }
-    }
 }
 
 /// The short revision, if this is a git checkout and git is there.

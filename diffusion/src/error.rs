@@ -22,19 +22,6 @@ pub enum Error {
     /// A count that must be at least one is zero.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
-    /// The fit of the Gumbel schedule has nothing to fit.
-    #[error("the schedule fit needs at least 3 finite (gamma, cross-entropy) pairs at different gammas, got {0}")]
-    TooFewPairs(usize),
-    /// The least-squares fit left the range of usable schedules.
-    #[error("the schedule fit did not converge (mu {mu}, beta {beta}, entropy {entropy})")]
-    FitDiverged {
-        /// Location reached.
-        mu: f64,
-        /// Scale reached.
-        beta: f64,
-        /// Plateau reached, nats.
-        entropy: f64,
-    },
     /// Masked positions outside of the block that they belong to.
     #[error("{masked} masked positions do not fit a block of {block_size}")]
     MaskedCount {

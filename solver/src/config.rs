@@ -52,7 +52,7 @@ impl Process {
 pub struct SamplerConfig {
     /// The path of the levels.
     pub process: Process,
-    /// Network evaluations for a block, at least 1; the absorbing process never needs more than open positions and `corrections`.
+    /// Network evaluations for a block, at least 1; the absorbing process never needs more than open positions.
     pub steps: usize,
     /// Solver of soft positions.
     pub solver: SolverConfig,
@@ -79,8 +79,6 @@ pub struct SamplerConfig {
     pub guidance: GuidanceConfig,
     /// Opening doubtful commitments again; off by default.
     pub reabsorb: Option<ReabsorbConfig>,
-    /// How many of the `steps` draw positions of the finished block anew, on the absorbing path; the others write it, at least one.
-    pub corrections: usize,
     /// How many tokens the schedule `verified` drafts before it checks them.
     #[serde(skip_serializing_if = "DraftLength::is_auto")]
     pub draft_length: DraftLength,
@@ -118,7 +116,6 @@ impl SamplerConfig {
             frequency: FrequencyConfig::none(),
             guidance: GuidanceConfig::default(),
             reabsorb: None,
-            corrections: 0,
             draft_length: DraftLength::Auto,
         }
     }

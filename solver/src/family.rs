@@ -120,7 +120,6 @@ mod tests {
         assert_eq!(name("", Some(3)), "dpmpp-3m");
         assert_eq!(name("sde", Some(1)), "sde-1");
         assert_eq!(name("dpmpp", None), "dpmpp-2m");
-        assert_eq!(name("dpmpp-2m-heun", Some(2)), "dpmpp-2m-heun");
         assert!(name("ddim", Some(2)).contains("ddim is of order 1"));
         assert!(name("dpm++", Some(4)).contains("order is 4"));
     }

@@ -31,9 +31,6 @@ pub struct GridConfig {
     pub min_log_snr: f64,
     /// Largest `ln s`, at the clean end. Beyond 6 nothing is left to decide for unit rows.
     pub max_log_snr: f64,
-    /// `ln s` at evenly spaced progress, ascending, as `drdiff fit-grid` finds them; replaces spacing and ends unless empty. A
-    /// block of as many steps as there are points visits each of them, others what lies between.
-    pub table: Vec<f64>,
 }
 
 impl Default for GridConfig {
@@ -42,7 +39,6 @@ impl Default for GridConfig {
             spacing: Spacing::default(),
             min_log_snr: -10.2,
             max_log_snr: 6.0,
-            table: Vec::new(),
         }
     }
 }
@@ -55,8 +51,6 @@ pub struct TimeGrid<S> {
     /// Time at the noisy and at the clean end.
     times: [f64; 2],
     log_snr: [f64; 2],
-    /// Points of a fitted grid; empty for a named one.
-    table: Vec<f64>,
 }
 
 impl<S: NoiseSchedule> TimeGrid<S> {
@@ -69,7 +63,6 @@ impl<S: NoiseSchedule> TimeGrid<S> {
             spacing,
             min_log_snr,
             max_log_snr,
-            table,
         } = config;
         require(min_log_snr.is_finite(), "min_log_snr", min_log_snr, "finite")?;
         require(
@@ -78,22 +71,10 @@ impl<S: NoiseSchedule> TimeGrid<S> {
             max_log_snr,
             "finite and above min_log_snr",
         )?;
-        for (at, log_snr) in table.iter().enumerate() {
-            let rises = log_snr.is_finite() && (at == 0 || *log_snr > table[at - 1]);
-            require(
-                rises,
-                "a point of the grid's table",
-                *log_snr,
-                "finite and above the one before",
-            )?;
-        }
-        let ends = match (table.first(), table.last()) {
-            (Some(first), Some(last)) => [*first, *last],
-            _ => [
-                schedule.log_snr(1.0).max(min_log_snr),
-                schedule.log_snr(0.0).min(max_log_snr),
-            ],
-        };
+        let ends = [
+            schedule.log_snr(1.0).max(min_log_snr),
+            schedule.log_snr(0.0).min(max_log_snr),
+        ];
         let times = ends.map(|log_snr| schedule.time_of_alpha(Vp::from_lambda(0.5 * log_snr).alpha));
         require(
             ends[1] > ends[0],
@@ -106,7 +87,6 @@ impl<S: NoiseSchedule> TimeGrid<S> {
             spacing,
             times,
             log_snr: ends,
-            table,
         })
     }
 
@@ -125,13 +105,6 @@ impl<S: NoiseSchedule> TimeGrid<S> {
             let time = self.schedule.time_of_alpha(Vp::from_lambda(0.5 * log_snr).alpha);
             (time, log_snr)
         };
-        if !self.table.is_empty() {
-            let place = progress * (self.table.len() - 1) as f64;
-            let (before, share) = (place.floor() as usize, place.fract());
-            // The progress that steps add up to may round to just beside a point.
-            let after = (before + 1).min(self.table.len() - 1);
-            return of_log_snr(self.table[before] + share * (self.table[after] - self.table[before]));
-        }
         match self.spacing {
             Spacing::Time => {
                 let time = mix(self.times[0], self.times[1]);
@@ -172,7 +145,6 @@ mod tests {
                     spacing,
                     min_log_snr: -8.0,
                     max_log_snr: 3.5,
-                    table: Vec::new(),
                 };
                 let grid = TimeGrid::new(schedule, config).unwrap();
                 for steps in [1, 2, 7, 64] {
@@ -220,27 +192,6 @@ mod tests {
                 .map(|k| grid(Spacing::Quadratic).at(f64::from(k) / 10.0).0.sqrt())
                 .collect()
         ));
-    }
-
-    #[test]
-    fn a_table_is_visited_point_by_point() {
-        let table = vec![-8.0, -1.0, 0.5, 4.0];
-        let config = GridConfig {
-            table: table.clone(),
-            ..GridConfig::default()
-        };
-        let grid = TimeGrid::new(Cosine {}, config.clone()).unwrap();
-        assert!(grid.log_snrs(3).iter().zip(&table).all(|(a, b)| (a - b).abs() < 1e-12));
-        assert_eq!((grid.at(0.0).1, grid.at(1.0).1), (-8.0, 4.0));
-        let (time, log_snr) = grid.at(0.5);
-        assert!((log_snr + 0.25).abs() < 1e-12 && (Cosine {}.log_snr(time) - log_snr).abs() < 1e-9);
-        for broken in [vec![1.0, 1.0], vec![2.0, 1.0], vec![f64::NAN, 1.0], vec![1.0]] {
-            let config = GridConfig {
-                table: broken,
-                ..GridConfig::default()
-            };
-            assert!(TimeGrid::new(Cosine {}, config).is_err());
-        }
     }
 
     #[test]

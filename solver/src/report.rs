@@ -16,7 +16,7 @@ pub struct Choice {
 pub struct StepReport {
     /// Positions that became anchors, ascending.
     pub committed: Vec<Choice>,
-    /// Positions that are open again after the step, ascending; a correction may open what this step committed.
+    /// Positions that are open again after the step, ascending.
     pub reabsorbed: Vec<usize>,
     /// The most probable tokens of positions that stay open and were asked for, for showing.
     pub provisional: Vec<Choice>,

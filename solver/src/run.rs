@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use crate::absorbing::LogitHistory;
 use crate::commit::Candidate;
 use crate::config::{Process, SamplerConfig};
-use crate::corrector;
 use crate::denoiser::Prediction;
 use crate::dpm::{self, History, Update};
 use crate::error::{Error, Result, require, require_len};
@@ -55,8 +54,6 @@ pub struct BlockRun {
     noise: Noise,
     first_position: u64,
     step: usize,
-    /// Corrections begun.
-    corrected: usize,
     total: usize,
     places: Vec<Place>,
     latents: Vec<f64>,
@@ -100,7 +97,6 @@ impl BlockRun {
             noise,
             first_position,
             step: 0,
-            corrected: 0,
             total: tokens.iter().filter(|t| t.is_none()).count(),
             places: tokens.iter().map(place).collect(),
             latents: vec![0.0; tokens.len() * dim],
@@ -242,22 +238,8 @@ impl BlockRun {
             self.open_again(position);
             report.reabsorbed.push(position);
         }
-        report.reabsorbed.extend(self.correct());
         report.finished = self.is_finished();
         Ok(report)
-    }
-
-    /// Begins the next correction, if nothing is open and one is left: the positions that it opened.
-    fn correct(&mut self) -> Vec<usize> {
-        if !self.is_finished() || self.corrected == self.config.correction_steps() {
-            return Vec::new();
-        }
-        self.corrected += 1;
-        let free: Vec<usize> = (0..self.places.len()).filter(|p| !self.places[*p].pinned).collect();
-        let steps = self.config.predictor_steps();
-        let chosen = corrector::choose(&free, steps, &self.noise, self.step as u64, self.first_position);
-        chosen.iter().for_each(|position| self.open_again(*position));
-        chosen
     }
 
     /// Replaces logits by their second-order extrapolation over the coming step, before which so many positions are `open`.
@@ -266,7 +248,7 @@ impl BlockRun {
         let left = self
             .config
             .pace
-            .open_after(self.step + 1, self.config.predictor_steps(), self.total)
+            .open_after(self.step + 1, self.config.steps, self.total)
             .min(open - 1);
         let (done, next) = (share(open), share(left));
         for (position, row) in asked.iter().zip(logits.chunks_exact_mut(self.table.vocabulary())) {

@@ -109,6 +109,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     } else if cause.is::<Usage>() || cause.is::<drdiff_configs::Error>() {
         Some(Exit::Usage)
     } else if let Some(error) = cause.downcast_ref() {
+        Some(of_library(error))
+    } else if let Some(error) = cause.downcast_ref() {
         Some(of_files(error))
     } else if let Some(error) = cause.downcast_ref() {
         Some(of_generation(error))
@@ -132,6 +134,20 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         Some(of_solver(error))
     } else {
         cause.downcast_ref().map(of_kernels)
+    }
+}
+
+fn of_library(error: &drdiff::Error) -> Exit {
+    match error {
+        drdiff::Error::Input(_) | drdiff::Error::Config(_) => Exit::Usage,
+        drdiff::Error::Tokenizer(error) => of_tokenizer(error),
+        drdiff::Error::Model(error) => of_model(error),
+        drdiff::Error::Generation(error) => of_generation(error),
+        drdiff::Error::Files(error) => of_files(error),
+        drdiff::Error::Data(error) => of_data(error),
+        drdiff::Error::Training(error) => of_training(error),
+        drdiff::Error::Kernels(error) => of_kernels(error),
+        _ => Exit::Runtime,
     }
 }
 
@@ -316,7 +332,8 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |mut sentence, cause| {
         let words = cause.to_string();
         let first = words.lines().next().unwrap_or_default();
-        let cause = if cause.is::<drdiff_configs::Error>() {
+        let is_config = matches!(cause.downcast_ref(), Some(drdiff::Error::Config(_)));
+        let cause = if is_config || cause.is::<drdiff_configs::Error>() {
             &words
         } else {
             first

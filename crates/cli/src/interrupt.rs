@@ -43,6 +43,10 @@ pub(crate) fn listen() -> anyhow::Result<()> {
 fn end() {
     if LOOKED_AT.load(Ordering::Relaxed) {
         thread::sleep(PATIENCE);
+        // Who takes the signal back has ended what it was meant for, and goes on.
+        if !stop().load(Ordering::Relaxed) {
+            return;
+        }
     }
     let _ended = drdiff_files::end();
     complain("interrupted; the same command can be run again");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use candle_core::Device;
+use drdiff::{Source, default_model, weights_file};
 use drdiff_evaluation::Judge;
 use drdiff_evaluation::features::MiniLm;
 use drdiff_evaluation::judge::{NetworkJudge, name_of};
@@ -11,7 +12,7 @@ use drdiff_model::is_own_gguf;
 
 use crate::exit::usage;
 use crate::memory::require_room;
-use crate::model::{Source, default_model, weights_file};
+use crate::model::find;
 
 /// Opens a judge, if one is named: a model of this program, or a language model of others in GGUF or in a folder as Hugging Face keeps
 /// them.
@@ -21,7 +22,7 @@ pub(crate) fn open(path: Option<&Path>, device: &Device, quiet: bool) -> Result<
         require_room(path, device)?;
         return Ok(Some(Box::new(NetworkJudge::open(path, device)?)));
     }
-    let source = Source::find(Some(path), quiet)?;
+    let source = find(Some(path), quiet)?;
     let (network, tokenizer) = source.load(device)?;
     let judge = NetworkJudge::of(name_of(path), source.hash(), network, tokenizer);
     Ok(Some(Box::new(judge)))
@@ -32,7 +33,7 @@ pub(crate) fn relative(device: &Device) -> Result<Option<Box<dyn Judge>>> {
     if !Source::has_default() {
         return Ok(None);
     }
-    let source = Source::find(None, true)?;
+    let source = find(None, true)?;
     let name = default_model().map_or_else(|| "the bundled model".to_owned(), |path| name_of(&path));
     let (network, tokenizer) = source.load(device)?;
     let judge = NetworkJudge::of(name, source.hash(), network, tokenizer);

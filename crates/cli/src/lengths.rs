@@ -1,15 +1,12 @@
 //! Lengths as they are typed.
 
+use drdiff_generation::settings::whole;
+
 /// Reads a length such as `1000`, `16k` (16,384) or `1M` (1,048,576).
 pub(crate) fn length(text: &str) -> Result<usize, String> {
-    let (digits, unit) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
-        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
-        _ => (text, 1),
-    };
-    let number: Option<usize> = digits.parse().ok().filter(|number| *number > 0);
+    let number = whole(text).and_then(|number| usize::try_from(number).ok());
     number
-        .and_then(|number| number.checked_mul(unit))
+        .filter(|number| *number > 0)
         .ok_or_else(|| "give a length such as 1000, 16k or 1M".to_owned())
 }
 

@@ -18,8 +18,6 @@ mod threads;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 
@@ -32,7 +30,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const COMMIT: &str = env!("DRDIFF_COMMIT");
 
 fn main() -> ExitCode {
-    let result = run(Cli::parse());
+    let result = run(args::parse());
     // From here on nobody ends the program from outside; if that has begun, it waits here.
     let _whole = drdiff_files::whole();
     let exit = result.unwrap_or_else(|error| {
@@ -53,16 +51,19 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     }
     match cli.command {
         Command::Generate(args) => commands::generate::run(args),
+        Command::Chat(args) => commands::chat::run(&args),
         Command::Batch(args) => commands::batch::run(*args),
         Command::Data(args) => commands::data::run(args),
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        Command::Models(args) => commands::models::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Config(args) => commands::config::run(args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Sweep(args) => commands::sweep::run(&args),
-        Command::FitGrid(args) => commands::fit_grid::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
+        Command::Man(args) => commands::man::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

@@ -36,7 +36,7 @@ fn size(path: &Path) -> u64 {
 }
 
 /// Bytes that Linux could give to this process: what is available, and no more than its control group may have.
-fn free() -> Option<u64> {
+pub(crate) fn free() -> Option<u64> {
     let available = bytes_of("MemAvailable:", &fs::read_to_string("/proc/meminfo").ok()?)?;
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = limit.and_then(|limit| limit.trim().parse().ok());

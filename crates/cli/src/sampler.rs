@@ -1,5 +1,6 @@
 //! The flags that say how text is written, shared by all commands that write. They are made of the table of settings.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
 use anyhow::Result;
@@ -8,15 +9,15 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use drdiff_generation::settings::{Configured, Flag, Kind, SETTINGS, Setting, default_of};
 use drdiff_generation::{Choices, Compute, NetworkKind, Settings};
 use drdiff_model::NetworkSpec;
-use drdiff_solver::{SolverName, Spacing};
+use drdiff_solver::SolverName;
 use serde_json::Value;
 
-use crate::commands::fit_grid::GridFile;
-use crate::exit::usage;
 use crate::output::remark;
 use crate::settings::resolve;
 
 const HEADING: &str = "How to write";
+/// The setting whose flag may be given many times.
+const STOP: &str = "stop";
 
 /// How text is written.
 #[derive(Debug)]
@@ -29,14 +30,11 @@ pub(crate) struct SamplerArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 struct MoreArgs {
-    /// Levels that soft positions pass: time, log-snr, quadratic, or a file of drdiff fit-grid
-    #[arg(long, value_name = "NAME|FILE")]
-    grid: Option<String>,
     /// Preset or YAML file with settings; flags win over it
-    #[arg(long, value_name = "PRESET|FILE")]
+    #[arg(long, value_name = "PRESET|FILE", hide_short_help = true)]
     config: Option<String>,
     /// Change any setting, such as sampler.guidance.kappa=0.3; may be given many times
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     set: Vec<String>,
 }
 
@@ -67,6 +65,10 @@ impl FromArgMatches for SamplerArgs {
         let mut typed = Choices::default();
         for (setting, flag) in flags() {
             let value = match flag.value {
+                Some(_) if setting.name == STOP => {
+                    let texts = matches.get_many::<Value>(setting.name);
+                    texts.map(|texts| texts.filter_map(|text| text.get(0)).cloned().collect())
+                }
                 Some(_) => matches.get_one::<Value>(setting.name).cloned(),
                 None => matches.get_flag(setting.name).then(|| turned(setting)),
             };
@@ -94,7 +96,14 @@ fn turned(setting: &Setting) -> Value {
 }
 
 fn arg(setting: &'static Setting, flag: Flag) -> Arg {
-    let arg = Arg::new(setting.name).long(flag.long).help_heading(HEADING);
+    let mut arg = Arg::new(setting.name).long(flag.long).help_heading(HEADING);
+    arg = arg.hide_short_help(!flag.common).visible_aliases(flag.aliases);
+    if let Some(letter) = flag.letter {
+        arg = arg.short(letter);
+    }
+    if setting.name == STOP {
+        arg = arg.action(ArgAction::Append);
+    }
     let help = flag.help.unwrap_or(setting.help);
     let Some(value) = flag.value else {
         return arg.action(ArgAction::SetTrue).help(help);
@@ -134,7 +143,7 @@ fn parser(setting: &'static Setting) -> ValueParser {
 impl SamplerArgs {
     /// The files that the settings may be read from.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.more.config.iter().chain(&self.more.grid).map(Path::new)
+        self.more.config.iter().map(Path::new)
     }
 
     /// What is chosen by files, variables and flags. Tells, unless `quiet`, of flags without an effect.
@@ -142,14 +151,7 @@ impl SamplerArgs {
         let configured = resolve::<Configured>(self.more.config.as_deref(), &self.more.set)?
             .value
             .0;
-        let mut typed = self.flags.clone();
-        if let Some(grid) = &self.more.grid {
-            match grid.parse::<Spacing>() {
-                Ok(spacing) => typed.choose("spacing", spacing.name()),
-                Err(_) => typed.choose("grid_levels", GridFile::read(Path::new(grid))?.log_snr),
-            }
-            .map_err(usage)?;
-        }
+        let typed = &self.flags;
         let choices = typed.over(&configured);
         // Wrong settings are told before a prompt is typed or a model loaded.
         let settings = choices.resolve(NetworkKind::Masked)?;
@@ -180,5 +182,13 @@ pub(crate) fn unusual(compute: Compute, model: &NetworkSpec) -> Option<String> {
             "this model was trained with budgets from {min} up; with --compute {share} it may write worse"
         )),
         _ => None,
+    }
+}
+
+/// The choices with a seed: where nobody chose one, another in every run, small enough to be typed again.
+pub(crate) fn with_seed(choices: Choices) -> Choices {
+    match choices.get("seed") {
+        Some(_) => choices,
+        None => choices.with("seed", RandomState::new().hash_one(std::process::id()) % 1_000_000),
     }
 }

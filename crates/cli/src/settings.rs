@@ -2,9 +2,6 @@
 
 use anyhow::Result;
 use drdiff_configs::{Inputs, Resolved, Section};
-use drdiff_model::ModelConfig;
-
-use crate::exit::usage;
 
 /// The configuration of one kind, with the origin of each value.
 pub(crate) fn resolve<T: Section>(config: Option<&str>, sets: &[String]) -> Result<Resolved<T>> {
@@ -18,18 +15,4 @@ pub(crate) fn resolve<T: Section>(config: Option<&str>, sets: &[String]) -> Resu
     );
     sets.iter().for_each(|set| inputs.set(set));
     Ok(inputs.resolve()?)
-}
-
-/// A model's configuration with some values changed, of those that its weights do not depend on.
-pub(crate) fn changed(config: &ModelConfig, sets: &[String]) -> Result<ModelConfig> {
-    let mut inputs = Inputs::default();
-    inputs.start_from("the model's configuration", config)?;
-    sets.iter().for_each(|set| inputs.set(set));
-    let changed = inputs.resolve::<ModelConfig>()?.value;
-    if !config.fits(&changed) {
-        return Err(usage(
-            "`--set` makes a model of another shape, which these weights do not fit; change `attention` and `context` only",
-        ));
-    }
-    Ok(changed)
 }

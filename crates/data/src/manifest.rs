@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::Words;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
 use super::prepare::PrepareOptions;
+use crate::Words;
 
 /// File name of the manifest in a corpus folder.
 pub(super) const MANIFEST: &str = "manifest.json";

@@ -5,7 +5,6 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::{Message, Tokenizer, Words, paragraphs};
 use rayon::prelude::*;
 
 use super::error::DataError;
@@ -18,6 +17,7 @@ use super::sample::{ParagraphSample, share_of};
 use super::source::{Document, Source, Tally};
 use super::vocabulary;
 use super::writer::ShardWriter;
+use crate::{Message, Tokenizer, Words, paragraphs};
 
 /// Documents are encoded together, on all threads, up to this many bytes of text.
 const BATCH_BYTES: usize = 16 << 20;

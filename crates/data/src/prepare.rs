@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::Words;
 use drdiff_files::{Error, NewFolder};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +11,7 @@ use super::kept::Kept;
 use super::manifest::{Manifest, TOKENIZER};
 use super::passes::Passes;
 use super::progress::{Progress, Stage};
+use crate::Words;
 
 /// How a corpus is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,9 @@
 //! What a line of JSON says: a text, a conversation, or a text that `drdiff batch` has written.
 
-use crate::Message;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::Message;
 
 /// What of a line is read; other fields are ignored.
 #[derive(Deserialize)]

@@ -5,11 +5,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::Message;
 use drdiff_files::{Layout, Line, Lines, plain, text};
 
 use super::error::DataError;
 use super::record::{Record, Said};
+use crate::Message;
 
 /// One document may be this long; it is held in memory whole.
 const DOCUMENT_LIMIT: u64 = 256 << 20;

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use crate::{END_OF_TEXT, OWN_UNITS, Tokenizer};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -11,6 +10,7 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use super::error::DataError;
+use crate::{END_OF_TEXT, OWN_UNITS, Tokenizer};
 
 /// A unit is counted in pieces of at most so many characters, a few hundred bytes: no word is longer, and the time that the
 /// merges take grows with the square of a piece. What is learned are merges alone, so texts are encoded in whole units.

@@ -46,7 +46,7 @@ pub enum Error {
         "{steps} steps are more than an absorbing block of {block_size} can use, for each commits a token; give at most {block_size}, or a larger block"
     )]
     IdleSteps {
-        /// Steps that write a block, corrections aside.
+        /// Steps that write a block.
         steps: usize,
         /// Positions of a block.
         block_size: usize,

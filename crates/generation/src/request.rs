@@ -131,15 +131,13 @@ mod tests {
             block_size: 8,
             ..Settings::default()
         };
-        let mut refused = |steps, process, corrections| {
+        let mut refused = |steps, process| {
             settings.sampler.steps = steps;
             settings.sampler.process = process;
-            settings.sampler.corrections = corrections;
             settings.check_steps().is_err()
         };
-        assert!(refused(9, Process::Absorbing, 0));
-        assert!(!refused(8, Process::Absorbing, 0));
-        assert!(!refused(9, Process::Absorbing, 1), "a correction commits nothing");
-        assert!(!refused(32, Process::Gaussian, 0), "soft positions use any number");
+        assert!(refused(9, Process::Absorbing));
+        assert!(!refused(8, Process::Absorbing));
+        assert!(!refused(32, Process::Gaussian), "soft positions use any number");
     }
 }

@@ -1,5 +1,7 @@
 //! What every network does for whoever writes with it.
 
+use std::rc::Rc;
+
 use candle_core::{Device, Tensor};
 use drdiff_attention::{KvCache, PlanKind};
 use drdiff_routing::{ComputeReport, RoutingConfig};
@@ -190,5 +192,38 @@ impl DenoisingNetwork for Network {
         let config = self.config();
         let scoring = config.scoring_flops(visible.units.as_deref());
         (rows.flops(config, visible), scoring)
+    }
+}
+
+/// A network that several engines share.
+impl<N: DenoisingNetwork + ?Sized> DenoisingNetwork for Rc<N> {
+    fn spec(&self) -> &NetworkSpec {
+        (**self).spec()
+    }
+
+    fn device(&self) -> &Device {
+        (**self).device()
+    }
+
+    fn unit_rows(&self) -> Result<Option<Tensor>> {
+        (**self).unit_rows()
+    }
+
+    fn cache(&self, plan: Option<PlanKind>, sizes: CacheSizes, pool: &mut CachePool) -> Result<KvCache> {
+        (**self).cache(plan, sizes, pool)
+    }
+
+    fn forward(
+        &self,
+        batch: &TokenBatch,
+        caches: &mut [&mut KvCache],
+        pool: &mut CachePool,
+        report: &mut ComputeReport,
+    ) -> Result<Option<NetworkOutput>> {
+        (**self).forward(batch, caches, pool, report)
+    }
+
+    fn flops(&self, rows: &Rows, visible: &Visible) -> (u64, u64) {
+        (**self).flops(rows, visible)
     }
 }

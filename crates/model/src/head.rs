@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use drdiff_gguf::GgufHeader;
 use drdiff_kernels::MappedFile;
 
 use crate::checkpoint::METADATA_KEY;
 use crate::{Metadata, TensorFile, gguf};
-use drdiff_gguf::GgufHeader;
 
 /// Names of the weights in a model folder of this program: as they are exported, and as training writes them.
 pub const WEIGHTS: [&str; 2] = ["model.gguf", "model.safetensors"];

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use drdiff_data::{Tokenizer, TokenizerError, TokenizerFiles};
 use drdiff_files::without_mark;
+use drdiff_gguf::GgufHeader;
 use drdiff_kernels::MappedFile;
 
 use crate::gguf::METADATA_KEY;
 use crate::{Error, Imported, Precision, Result, import_folder, import_gguf};
-use drdiff_data::{Tokenizer, TokenizerError, TokenizerFiles};
-use drdiff_gguf::GgufHeader;
 
 /// Describes the network of a folder of Hugging Face.
 const CONFIG: &str = "config.json";

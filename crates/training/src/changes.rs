@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use drdiff_data::Corpus;
 use serde_json::{Map, Value};
 
 use crate::{Error, Result, TrainConfig};
-use drdiff_data::Corpus;
 
 /// Key of the corpus beside the configuration in a checkpoint.
 pub(crate) const CORPUS: &str = "corpus";

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use drdiff_configs::Section;
+use drdiff_data::Sampling;
 use drdiff_diffusion::{LevelMixture, MaskedShare};
 use drdiff_model::{Head, ModelConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::range::{self, Range, at_least_one, of_levels, of_model};
 use crate::{AdaptConfig, DistillConfig, Error, Exercises, OptimizerConfig, PromptDropout, Result};
-use drdiff_data::Sampling;
 
 /// A training run. Together with the corpus it decides every number of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

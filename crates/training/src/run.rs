@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use drdiff_files::{Whole, whole};
+use drdiff_model::BlockBound;
 use serde::Serialize;
 
 use crate::accumulate::add;
 use crate::state::saved_step;
-use drdiff_model::BlockBound;
-
 use crate::{Error, LayerLoad, MODEL_FILE, Result, RoutingLoad, StepOutput, Trainer};
 
 /// A loss this far above its running mean is a divergence.

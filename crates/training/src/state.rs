@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use candle_core::{DType, Device};
+use drdiff_data::Corpus;
 use drdiff_kernels::Loaded;
 use drdiff_model::{Checkpoint, Metadata, load_checkpoint, save_checkpoint};
 
 use crate::changes::{changes, record};
 use crate::optimizer::is_of_state;
 use crate::{Error, Result, TrainConfig, Trainer};
-use drdiff_data::Corpus;
 
 /// Weights for generation, in the output folder.
 pub const MODEL_FILE: &str = "model.safetensors";

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor};
+use drdiff_data::{Corpus, Sampler};
 use drdiff_kernels::{Builder, Params, Source, Tape};
+use drdiff_model::Layouts;
 use drdiff_model::{Checkpoint, Imported, Loading, Network, NoisedBatch, TrainableNetwork, build};
 use drdiff_noise::{Noise, Purpose};
 
@@ -16,8 +18,6 @@ use crate::exercises::Drill;
 use crate::learned::Learned;
 use crate::prompt_dropout;
 use crate::{Error, Optimizer, Result, RoutingLoad, TrainConfig};
-use drdiff_data::{Corpus, Sampler};
-use drdiff_model::Layouts;
 
 /// Everything that a run carries from step to step.
 pub struct Trainer<'a> {

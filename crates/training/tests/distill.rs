@@ -27,7 +27,6 @@ fn config(corpus: &Corpus) -> TrainConfig {
             absorbing: 1.0,
             gaussian: 1.0,
             consistency: 1.0,
-            coupled: 1.0,
         },
         ..Default::default()
     });
@@ -78,11 +77,11 @@ fn a_resumed_distillation_is_bit_for_bit_the_one_that_never_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let (_folder, corpus) = common::corpus();
     let dir = |name: &str| folder.path().join(name);
-    // Lessons of all kinds, and then almost none but coupled ones.
-    for (refresh, coupled) in [(Refresh::Average, 1.0), (Refresh::Student, 99.0)] {
+    // Lessons of all kinds, and then almost none but those of consistency.
+    for (refresh, consistency) in [(Refresh::Average, 1.0), (Refresh::Student, 99.0)] {
         let mut config = config(&corpus);
         let distill = config.distill.as_mut().unwrap();
-        (distill.refresh, distill.lessons.coupled) = (refresh, coupled);
+        (distill.refresh, distill.lessons.consistency) = (refresh, consistency);
         let whole = dir(&format!("whole {refresh:?}"));
         distil(config.clone(), &corpus, &dir("start"), &whole, 99);
         // Inside a round, at its end, and inside the next.

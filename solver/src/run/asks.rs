@@ -33,7 +33,7 @@ impl BlockRun {
         }
         let (noise, first) = (&self.noise, self.first_position);
         // As many as an even pace needs, also in steps that commit fewer.
-        let stretches = open.len().div_ceil(self.config.predictor_steps() - step);
+        let stretches = open.len().div_ceil(self.config.steps - step);
         self.config
             .commit
             .select_blindly(open, count, stretches.max(count), noise, step as u64, first)
@@ -57,9 +57,9 @@ impl BlockRun {
         self.config.moves(self.step)
     }
 
-    /// Whether a step commits all that is open: the last one that writes the block, and every correction.
+    /// Whether a step commits all that is open: the last one.
     pub(super) fn commits_all(&self, step: usize) -> bool {
-        self.corrected > 0 || step + 1 >= self.config.predictor_steps()
+        step + 1 >= self.config.steps
     }
 
     /// How many positions to commit in a step.
@@ -67,7 +67,7 @@ impl BlockRun {
         if self.commits_all(step) {
             return open;
         }
-        let (steps, wait) = (self.config.predictor_steps(), self.config.wait());
+        let (steps, wait) = (self.config.steps, self.config.wait());
         match step.checked_sub(wait) {
             Some(step) => self.config.pace.commits(step, steps - wait, self.total, open),
             None => 0,

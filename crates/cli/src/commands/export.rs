@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
+use drdiff::{Source, TOKENIZER, files_of, place_of_tokenizer};
 use drdiff_files::{Output, begins_with};
 use drdiff_model::{MatrixFormat, Metadata, Pretrained, gguf_bytes, read_head, require_fit};
 
 use crate::exit::{self, Exit, usage};
-use crate::model::{Source, TOKENIZER, files_of, place_of_tokenizer};
+use crate::model::find;
 use crate::output::{grouped, tell};
 
 const EXAMPLES: &str = "\
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Exit> {
             args.out.display()
         )));
     }
-    let source = Source::find(Some(path), args.quiet)?;
+    let source = find(Some(path), args.quiet)?;
     let checkpoint = source.model(&Device::Cpu)?;
     let words = match args.with_tokenizer {
         true => tokenizer_files(&source, &checkpoint.metadata)?,

@@ -92,7 +92,6 @@ fn commands_that_look_at_no_flag_end_as_well_and_leave_nothing() {
     let mut recall = drdiff();
     recall.args(["data", "recall", "--texts", "100000000", "-o"]).arg(out());
     ends_soon(&mut recall, "data recall");
-    ends_soon(&mut on_text("fit-grid", &["--windows", "100000"]), "fit-grid");
     ends_soon(
         &mut on_text("eval", &["--windows", "1000000", "--block-sizes", "1,2,4,8,16"]),
         "eval",

@@ -11,7 +11,6 @@ mod data;
 mod doors;
 mod eval;
 mod files;
-mod fit_grid;
 mod fixture;
 mod generate;
 mod infill;

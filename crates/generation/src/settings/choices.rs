@@ -133,7 +133,7 @@ impl Choices {
     }
 
     /// These choices, and where they say nothing those of `base`. Of a solver in `base` an order alone keeps the family; a solver of
-    /// a fixed order replaces both, and a named spacing a fitted grid.
+    /// a fixed order replaces both.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
         let mut all = base.clone();
@@ -143,9 +143,6 @@ impl Choices {
         };
         if exact(self).is_some() {
             all.retain(|setting| setting.name != "order");
-        }
-        if self.get("spacing").is_some() {
-            all.retain(|setting| setting.name != "grid_levels");
         }
         if let (Some(solver), None, Some(_)) = (exact(&all), self.get("solver"), self.get("order")) {
             all = all.with("solver", SolverName::family_of(solver).to_string());

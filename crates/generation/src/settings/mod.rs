@@ -22,7 +22,7 @@ pub use choices::{Choices, setting};
 pub use configured::Configured;
 pub use page::page;
 pub use resolve::{NetworkKind, default_of};
-pub use setting::{Concerns, Flag, Kind, Range, Setting};
+pub use setting::{Concerns, Flag, Kind, Range, Setting, whole};
 pub use table::SETTINGS;
 
 /// How a text is written: all that a request needs.
@@ -86,7 +86,7 @@ impl Settings {
     /// [`Error::IdleSteps`].
     pub fn check_steps(&self) -> Result<()> {
         let (sampler, block_size) = (&self.sampler, self.block_size);
-        let steps = sampler.predictor_steps();
+        let steps = sampler.steps;
         // A block of nothing is refused by itself.
         let commits = sampler.process == Process::Absorbing && sampler.reabsorb.is_none() && block_size > 0;
         match commits && steps > block_size {

@@ -126,6 +126,40 @@ pub struct Flag {
     pub value: Option<&'static str>,
     /// What the flag does where that is not what the setting does.
     pub help: Option<&'static str>,
+    /// The flag of one letter.
+    pub letter: Option<char>,
+    /// Other names that are understood.
+    pub aliases: &'static [&'static str],
+    /// Whether the short help has it.
+    pub common: bool,
+}
+
+impl Flag {
+    /// A flag with a value.
+    pub(super) const fn new(long: &'static str, value: &'static str) -> Self {
+        Self {
+            long,
+            value: Some(value),
+            help: None,
+            letter: None,
+            aliases: &[],
+            common: false,
+        }
+    }
+
+    /// A flag that turns a switch from its default, which `help` says in the flag's own words.
+    pub(super) const fn switch(long: &'static str, help: Option<&'static str>) -> Self {
+        Self {
+            value: None,
+            help,
+            ..Self::new(long, "")
+        }
+    }
+
+    /// One that most people use.
+    pub(super) const fn common(self) -> Self {
+        Self { common: true, ..self }
+    }
 }
 
 /// Processes and networks that use a setting; for others it changes nothing or cannot be served.
@@ -204,7 +238,7 @@ impl Setting {
     /// In words, what was wanted.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         let typed = match self.kind {
-            Kind::Whole(..) => text.parse::<u64>().ok().map(Value::from),
+            Kind::Whole(..) => whole(text).map(Value::from),
             Kind::Switch => text.parse::<bool>().ok().map(Value::from),
             // A number may stand beside names, as for shares of the compute.
             Kind::Number(_) | Kind::Other(_) => text.parse::<f64>().ok().map(Value::from),
@@ -232,4 +266,15 @@ impl Setting {
     pub fn is_column(&self) -> bool {
         self.axis || matches!(self.name, "tokens" | "stop_at_end")
     }
+}
+
+/// A whole number such as `1000`, `16k` (16,384) or `1M` (1,048,576); `None` for what is none or too large.
+#[must_use]
+pub fn whole(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.char_indices().last()? {
+        (at, 'k' | 'K') => (&text[..at], 1 << 10),
+        (at, 'm' | 'M') => (&text[..at], 1 << 20),
+        _ => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
 }

@@ -26,14 +26,6 @@ const USUAL: Setting = Setting {
     slot: slot!(usize: tokens),
 };
 
-const fn flag(long: &'static str, value: &'static str) -> Option<Flag> {
-    Some(Flag {
-        long,
-        value: Some(value),
-        help: None,
-    })
-}
-
 const UNBOUNDED: Kind = Kind::Whole(0, u64::MAX);
 
 /// Every setting, in the order in which they are listed.
@@ -43,7 +35,11 @@ pub static SETTINGS: &[Setting] = &[
         path: "tokens",
         kind: Kind::Whole(1, LONGEST as u64),
         gaps: false,
-        flag: flag("tokens", "N"),
+        flag: Some(Flag {
+            letter: Some('n'),
+            aliases: &["max-tokens"],
+            ..Flag::new("tokens", "N").common()
+        }),
         openai: &["max_tokens", "max_completion_tokens"],
         axis: false,
         short: "tokens",
@@ -54,7 +50,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "process",
         path: "sampler.process",
         kind: Kind::Name(|| Process::ALL.iter().map(|process| process.name()).collect()),
-        flag: flag("process", "PROCESS"),
+        flag: Some(Flag::new("process", "PROCESS")),
         short: "process",
         help: "Path from noise to text",
         slot: slot!(Process: sampler.process),
@@ -69,7 +65,7 @@ pub static SETTINGS: &[Setting] = &[
             families.into_iter().chain(exact).collect()
         }),
         concerns: Concerns::SOFT,
-        flag: flag("solver", "SOLVER"),
+        flag: Some(Flag::new("solver", "SOLVER")),
         short: "solver",
         help: "Solver of the processes with soft levels: a family, whose order may be chosen, or one solver",
         slot: Slot {
@@ -84,7 +80,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "order",
         kind: Kind::Whole(1, 3),
         concerns: Concerns::SOFT,
-        flag: flag("order", "N"),
+        flag: Some(Flag::new("order", "N")),
         short: "order",
         help: "Order of the solver; alone it keeps the solver's family",
         slot: Slot {
@@ -98,7 +94,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "steps",
         path: "sampler.steps",
         kind: Kind::Whole(1, MOST_STEPS as u64),
-        flag: flag("steps", "N"),
+        flag: Some(Flag::new("steps", "N").common()),
         short: "steps",
         help: "Network passes for each block; an absorbing block uses one for each of its tokens at most",
         slot: slot!(usize: sampler.steps),
@@ -109,7 +105,7 @@ pub static SETTINGS: &[Setting] = &[
         path: "block_size",
         kind: Kind::Whole(1, LONGEST as u64),
         gaps: false,
-        flag: flag("block-size", "N"),
+        flag: Some(Flag::new("block-size", "N").common()),
         short: "block",
         help: "Tokens that become clear together; 1 writes token by token",
         slot: slot!(usize: block_size),
@@ -122,7 +118,7 @@ pub static SETTINGS: &[Setting] = &[
             "`random`, `spread`, `left-to-right`, `confidence`, `margin`, `entropy`, `entropy-bound[:NATS]`, `threshold[:PROBABILITY]` or `verified`",
         ),
         concerns: Concerns::COMMITTING,
-        flag: flag("commit", "SCHEDULE"),
+        flag: Some(Flag::new("commit", "SCHEDULE")),
         short: "commit",
         help: "Which tokens are decided first; verified drafts several and checks them token by token",
         slot: Slot {
@@ -141,7 +137,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Other("a whole number from 1 to 16, or `auto`: by how many drafts are accepted"),
         concerns: Concerns::ABSORBING,
         gaps: false,
-        flag: flag("draft-length", "N|auto"),
+        flag: Some(Flag::new("draft-length", "N|auto")),
         short: "draft",
         help: "Tokens that the commit schedule verified drafts before it checks them",
         slot: slot!(DraftLength: sampler.draft_length),
@@ -167,24 +163,18 @@ pub static SETTINGS: &[Setting] = &[
         ..USUAL
     },
     Setting {
-        name: "corrections",
-        path: "sampler.corrections",
-        kind: UNBOUNDED,
-        concerns: Concerns::ABSORBING,
-        short: "corrections",
-        help: "How many of the steps draw tokens of the finished block anew",
-        slot: slot!(usize: sampler.corrections),
-        ..USUAL
-    },
-    Setting {
         name: "temperature",
         path: "sampler.sampling.temperature",
         kind: Kind::Number(Range::from(0.0)),
-        flag: flag("temperature", "X"),
+        flag: Some(Flag {
+            letter: Some('t'),
+            aliases: &["temp"],
+            ..Flag::new("temperature", "X").common()
+        }),
         openai: &["temperature"],
         short: "T",
         help: "Divides the logits that tokens are drawn by, in every process: of each token when it is decided, in the gaussian process at a block's end. \
-               Below 1 is bolder, above 1 wilder, 0 takes the likeliest token. How soft positions move is up to score_temperature",
+               Lower is safer, higher is wilder, 0 takes the likeliest token. How soft positions move is up to score_temperature",
         slot: slot!(f64: sampler.sampling.temperature),
         ..USUAL
     },
@@ -192,7 +182,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "top_p",
         path: "sampler.sampling.top_p",
         kind: Kind::Number(Range::above_zero(1.0)),
-        flag: flag("top-p", "P"),
+        flag: Some(Flag::new("top-p", "P").common()),
         openai: &["top_p"],
         short: "top-p",
         help: "Draw only from the likeliest tokens with this mass",
@@ -203,7 +193,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "frequency_penalty",
         path: "sampler.frequency.penalty",
         kind: Kind::Number(Range::ANY),
-        flag: flag("frequency-penalty", "NATS"),
+        flag: Some(Flag::new("frequency-penalty", "NATS")),
         openai: &["frequency_penalty"],
         short: "penalty",
         help: "Hold words back by the logarithm of how often the text has them, in nats; 0 does not",
@@ -251,29 +241,12 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "spacing",
         path: "sampler.grid.spacing",
+        flag: Some(Flag::new("grid", "NAME")),
         kind: Kind::Name(|| Spacing::ALL.iter().map(|spacing| spacing.name()).collect()),
         concerns: Concerns::SOFT,
         short: "spacing",
-        help: "How the levels that soft positions pass are spaced; replaces a fitted grid",
-        slot: Slot {
-            put: |settings, value| {
-                let grid = &mut settings.sampler.grid;
-                (grid.spacing, grid.table) = (take(value)?, Vec::new());
-                Ok(())
-            },
-            ..slot!(Spacing: sampler.grid.spacing)
-        },
-        ..USUAL
-    },
-    Setting {
-        name: "grid_levels",
-        path: "sampler.grid.table",
-        kind: Kind::Other("an ascending list of ln s, as `drdiff fit-grid` finds it"),
-        concerns: Concerns::SOFT,
-        axis: false,
-        short: "grid",
-        help: "Levels that soft positions pass, in place of a named spacing",
-        slot: slot!(Vec<f64>: sampler.grid.table),
+        help: "How the levels that soft positions pass are spaced",
+        slot: slot!(Spacing: sampler.grid.spacing),
         ..USUAL
     },
     Setting {
@@ -390,11 +363,10 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "self_condition",
         path: "self_condition",
-        flag: Some(Flag {
-            long: "self-condition",
-            value: None,
-            help: Some("Show the network its last prediction in each pass"),
-        }),
+        flag: Some(Flag::switch(
+            "self-condition",
+            Some("Show the network its last prediction in each pass"),
+        )),
         concerns: Concerns::of("networks that read evidence"),
         short: "self-conditioning",
         help: "Whether the network is shown its last prediction in each pass",
@@ -407,7 +379,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Number(Range::ANY),
         concerns: Concerns::of("networks with masks"),
         gaps: false,
-        flag: flag("style-guidance", "W"),
+        flag: Some(Flag::new("style-guidance", "W")),
         short: "guidance by the prompt",
         help: "How closely the prompt is followed; above 1 closer, at the price of a second network call",
         slot: slot!(f64: style_guidance),
@@ -417,7 +389,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "attention",
         path: "attention",
         kind: Kind::Name(|| PlanKind::ALL.map(PlanKind::name).to_vec()),
-        flag: flag("attention", "PLAN"),
+        flag: Some(Flag::new("attention", "PLAN")),
         short: "attention",
         help: "Which text each token reads",
         slot: slot!(Option<PlanKind>: attention),
@@ -428,7 +400,7 @@ pub static SETTINGS: &[Setting] = &[
         path: "compute",
         kind: Kind::Other("a number above 0 to 1, or `auto`: what each step needs"),
         concerns: Concerns::of("networks with routed experts"),
-        flag: flag("compute", "SHARE|auto"),
+        flag: Some(Flag::new("compute", "SHARE|auto")),
         short: "compute",
         help: "Share of the routed experts that runs, or auto: what each step needs",
         slot: slot!(Compute: compute),
@@ -438,11 +410,10 @@ pub static SETTINGS: &[Setting] = &[
         name: "stop_at_end",
         path: "stop_at_end",
         gaps: false,
-        flag: Some(Flag {
-            long: "no-stop",
-            value: None,
-            help: Some("Go on where the model would end the text"),
-        }),
+        flag: Some(Flag::switch(
+            "no-stop",
+            Some("Go on where the model would end the text"),
+        )),
         axis: false,
         short: "stop at end",
         help: "Whether the text ends where the model ends it",
@@ -456,6 +427,7 @@ pub static SETTINGS: &[Setting] = &[
         gaps: false,
         openai: &["stop"],
         axis: false,
+        flag: Some(Flag::new("stop", "TEXT").common()),
         short: "stop",
         help: "The text ends before the first of these that comes up",
         slot: Slot {
@@ -471,7 +443,10 @@ pub static SETTINGS: &[Setting] = &[
         name: "seed",
         path: "seed",
         kind: UNBOUNDED,
-        flag: flag("seed", "SEED"),
+        flag: Some(Flag {
+            letter: Some('s'),
+            ..Flag::new("seed", "SEED").common()
+        }),
         openai: &["seed"],
         axis: false,
         short: "seed",

@@ -155,9 +155,6 @@ fn later_choices_replace_earlier_ones() {
         "sde-2m",
         "a solver of one order replaces another order"
     );
-    let fitted = Choices::default().with("grid_levels", json!([-3.0, 3.0]));
-    let named = Choices::default().with("spacing", "log-snr").over(&fitted);
-    assert_eq!(named.get("grid_levels"), None, "a named spacing replaces a fitted grid");
 }
 
 /// Fingerprints of finished requests are compared with those of lines that are read again, by later versions too.

@@ -1,9 +1,10 @@
 //! What a text costs with routed experts, and who decides it.
 
-use crate::common::{network, request, routed, tokenizer};
 use drdiff_generation::{Compute, Engine, Event, Output, PassCompute, Request};
 use drdiff_model::Network;
 use drdiff_routing::RouterKind;
+
+use crate::common::{network, request, routed, tokenizer};
 
 /// The costs of every pass of each request, and the finished texts.
 fn costs(network: Network, requests: Vec<Request>) -> Vec<(u64, Vec<PassCompute>, Output)> {

@@ -1,6 +1,5 @@
 //! The engine from request to text, with a tiny random network.
 
-use crate::common::{CONTEXT, END, certain_of, damaged, network, network_of, request, tokenizer, write, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::{KvCache, PassLayout, Past, Segment, pass};
 use drdiff_generation::{Engine, Error, Event, Request, Settings, StopReason, Task};
@@ -9,6 +8,8 @@ use drdiff_model::{Input, Network, Soft};
 use drdiff_routing::{ComputeReport, Read};
 use drdiff_solver::{Process, SolverConfig};
 use drdiff_testkit::{Inputs, assert_close, relative_rms, tensor, values};
+
+use crate::common::{CONTEXT, END, certain_of, damaged, network, network_of, request, tokenizer, write, write_one};
 
 const BLOCK: usize = 4;
 

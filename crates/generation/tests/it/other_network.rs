@@ -1,6 +1,5 @@
 //! A network of another kind behind the engine, which knows no more of it than the trait says.
 
-use crate::common::{request, tokenizer, write, write_one};
 use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Bank, CacheShape, KvCache, PlanKind};
 use drdiff_generation::{Compute, Engine};
@@ -10,6 +9,8 @@ use drdiff_model::{
 };
 use drdiff_routing::ComputeReport;
 use drdiff_solver::Process;
+
+use crate::common::{request, tokenizer, write, write_one};
 
 const VOCAB: usize = 257;
 

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::common::{request, write_one};
 use candle_core::{Device, Tensor};
 use drdiff_attention::retrieval::Units;
 use drdiff_attention::{
@@ -14,6 +13,8 @@ use drdiff_kernels::Rotary;
 use drdiff_model::{CachePool, CacheSizes, DenoisingNetwork, Input, Network};
 use drdiff_routing::{ComputeReport, Read};
 use drdiff_testkit::{Inputs, assert_close, relative_rms, values};
+
+use crate::common::{request, write_one};
 
 /// Text positions of a training sequence.
 pub(crate) const LEN: usize = 640;

@@ -1,11 +1,12 @@
 //! Writing with a network that retrieves: a block finds the chunks that it found in training.
 
-use crate::common::{attending, network, request, tokenizer, write_one};
-use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained};
 use drdiff_attention::retrieval::Retrieval;
 use drdiff_attention::{AttentionConfig, PlanKind, Rest};
 use drdiff_generation::{Engine, Event, Output, Task};
 use drdiff_testkit::relative_rms;
+
+use crate::common::{attending, network, request, tokenizer, write_one};
+use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained};
 
 fn attention(top_k: usize) -> AttentionConfig {
     AttentionConfig {

@@ -1,9 +1,10 @@
 //! Writing with a sparse plan: what a block sees is what it saw in training.
 
-use crate::common::{attending, request, tokenizer, write_one};
-use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained_apart};
 use drdiff_attention::{AttentionConfig, PlanKind, Rest};
 use drdiff_generation::Engine;
+
+use crate::common::{attending, request, tokenizer, write_one};
+use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained_apart};
 
 /// The pattern with thresholds a twentieth as far out, so that short texts meet all of it.
 fn attention() -> AttentionConfig {

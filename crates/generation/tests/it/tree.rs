@@ -1,9 +1,10 @@
 //! Writing by a tree: a block reads the nodes that it read in training.
 
-use crate::common::{attending, network, request, tokenizer, write, write_one};
-use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained, trained_apart};
 use drdiff_attention::{AttentionConfig, PlanKind};
 use drdiff_generation::{Engine, Task};
+
+use crate::common::{attending, network, request, tokenizer, write, write_one};
+use crate::passes::{LEN, assert_goes_on, assert_written, cache, trained, trained_apart};
 
 /// A tree of several levels over a short text.
 fn attention() -> AttentionConfig {

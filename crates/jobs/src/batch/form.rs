@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use drdiff_generation::Choices;
+use drdiff_generation::settings::{SETTINGS, unknown_key};
+use drdiff_generation::values::{tidied, tidy};
 use serde_json::{Map, Value};
 
+use super::Result;
 use super::id::Fingerprint;
 use super::input::InputFormat;
 use super::wish::Wish;
 use super::{openai, outline};
-use drdiff_generation::Choices;
-use drdiff_generation::settings::{SETTINGS, unknown_key};
-use drdiff_generation::values::{tidied, tidy};
-
-use super::Result;
 
 /// How a request came, which decides how the OpenAI form answers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use drdiff_files::{Layout, Line, Lines, text};
+use drdiff_generation::Choices;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::BatchError;
 use super::form::{Form, Unusable};
-use drdiff_generation::Choices;
 
 /// How requests are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use drdiff_files::FolderLock;
+use drdiff_generation::{Choices, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::BatchError;
-use super::input::InputFormat;
-use drdiff_generation::{Choices, Settings};
-
 use super::Result;
+use super::input::InputFormat;
 
 const FILE: &str = "manifest.json";
 const LOCK: &str = ".manifest.lock";
@@ -111,8 +110,7 @@ impl Manifest {
                     0 => String::new(),
                     rest => format!(" (and {rest} more differ)"),
                 },
-            }
-            .into());
+            });
         }
         let other = (&old.version, &old.commit) != (&self.version, &self.commit);
         Ok(other.then(|| format!("{} ({})", old.version, old.commit)))

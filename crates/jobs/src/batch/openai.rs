@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 
 use drdiff_data::Message;
+use drdiff_generation::Choices;
+use drdiff_generation::settings::SETTINGS;
 use serde_json::{Map, Value};
 
 use super::form::{Endpoint, Form, id};
 use super::wish::Wish;
-use drdiff_generation::Choices;
-use drdiff_generation::settings::SETTINGS;
 
 /// Fields of a body that change nothing here, and that nobody has to be told about.
 const HARMLESS: [&str; 5] = ["model", "user", "metadata", "stream", "store"];

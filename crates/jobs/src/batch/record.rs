@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use drdiff_generation::{Compute, Output, Settings, StopReason};
+use drdiff_solver::DraftCounts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,8 +12,6 @@ use super::id::Fingerprint;
 use super::ledger::Due;
 use super::manifest::OutputFormat;
 use super::wish::Wish;
-use drdiff_generation::{Compute, Output, Settings, StopReason};
-use drdiff_solver::DraftCounts;
 
 /// What a text was made with and what it cost, beside the text.
 #[derive(Debug, Serialize)]

@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use drdiff_data::ChatTemplate;
+use drdiff_generation::{Engine, Event, NetworkKind, Output, Request, Settings, Task};
 
+use super::Result;
 use super::folder::Done;
 use super::input::Input;
 use super::ledger::{Due, Verdict};
 use super::record::Finished;
 use super::{BatchError, Store};
-use drdiff_generation::{Engine, Event, NetworkKind, Output, Request, Settings, Task};
-
-use super::Result;
 
 /// Lines that are read between two passes at most, so that a caller who wants to stop is never kept waiting by a
 /// long stretch of finished requests.

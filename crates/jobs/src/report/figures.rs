@@ -1,10 +1,11 @@
 //! Which plots a report has, and what is on them.
 
+use drdiff_evaluation::{Band, COMPARABLE};
+
 use super::plot::{Axis, Figure, Line, Mark, Rule, Series, Spread};
 use super::published::PUBLISHED;
 use super::row::{Row, groups, varied};
 use super::{Reference, Report};
-use drdiff_evaluation::{Band, COMPARABLE};
 
 /// Most lines of one plot; more could not be told apart.
 const MOST: usize = 8;

@@ -1,10 +1,10 @@
 //! A row of a report: one cell of a sweep, what it cost and how its texts read.
 
-use crate::sweep::{Setting, differing, label};
-use crate::table::Value;
+use drdiff_evaluation::Point;
 use drdiff_evaluation::distance::Distances;
 
-use drdiff_evaluation::Point;
+use crate::sweep::{Setting, differing, label};
+use crate::table::Value;
 
 /// What a token of text costs, in the mean. Tokens are those of the text: what was committed behind its end is paid
 /// for and not counted.

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
+use drdiff_evaluation::Band;
+
 use super::Report;
 use super::plot::escape;
 use super::row::{Row, varied};
 use super::verdict::{short, si};
 use crate::sweep::short as short_name;
-use drdiff_evaluation::Band;
 
 /// All rows with costs and measures, group by group; entropy, distinct and repeated stand beside every perplexity.
 pub(super) fn results(report: &Report, bands: &[Band]) -> String {

@@ -1,8 +1,9 @@
 //! What a sweep found, in a few sentences.
 
+use drdiff_evaluation::{Band, COMPARABLE, TOLERANCE};
+
 use super::row::{Row, varied};
 use super::{Reference, Report};
-use drdiff_evaluation::{Band, COMPARABLE, TOLERANCE};
 
 /// The findings, one sentence each: the cheapest setting within 5 % of the best, what it is compared with, and what a
 /// reader must know before believing it.

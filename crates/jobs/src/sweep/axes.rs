@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_found() {
         let row: Row = from_value(json!({
-            "solver": "sde", "guidance_kappa": 0.1, "guidance_anchor_after": 0.3, "corrections": 1, "temperature": 0.5,
+            "solver": "sde", "guidance_kappa": 0.1, "guidance_anchor_after": 0.3, "temperature": 0.5,
         }))
         .unwrap();
         let idle = |process| {
@@ -208,12 +208,9 @@ mod tests {
             idle(Process::Absorbing),
             ["solver", "guidance_kappa", "guidance_anchor_after"]
         );
-        assert_eq!(
-            idle(Process::Gaussian),
-            ["corrections", "guidance_kappa", "guidance_anchor_after"]
-        );
-        assert_eq!(idle(Process::Hybrid), ["corrections", "guidance_kappa"]);
-        assert_eq!(idle(Process::SoftAbsorbing), ["corrections"]);
+        assert_eq!(idle(Process::Gaussian), ["guidance_kappa", "guidance_anchor_after"]);
+        assert_eq!(idle(Process::Hybrid), ["guidance_kappa"]);
+        assert!(idle(Process::SoftAbsorbing).is_empty());
     }
 
     #[test]

@@ -51,9 +51,7 @@ impl Cell {
         let Settings { tokens, block_size, .. } = self.settings;
         let sampler = &self.settings.sampler;
         let of_block = |len: usize| match sampler.process {
-            Process::Absorbing if sampler.reabsorb.is_none() => {
-                sampler.predictor_steps().min(len) + sampler.correction_steps()
-            }
+            Process::Absorbing if sampler.reabsorb.is_none() => sampler.steps.min(len),
             _ => sampler.steps,
         };
         let (whole, rest) = (tokens / block_size, tokens % block_size);
@@ -86,7 +84,6 @@ fn value(setting: &Definition, settings: &Settings) -> Value {
     use serde_json::Value as Json;
     let value = setting.value(settings);
     match (setting.name, setting.kind) {
-        ("spacing", _) if !settings.sampler.grid.table.is_empty() => "fitted".into(),
         ("reabsorb_below" | "reabsorb_per_step", kind) if settings.sampler.reabsorb.is_none() => match kind {
             Kind::Whole(..) => Value::Int(None),
             _ => Value::Float(None),
@@ -190,13 +187,6 @@ mod tests {
 
     #[test]
     fn passes_are_counted_ahead() {
-        let mut corrected = cell(Process::Absorbing, 8, 8);
-        corrected.settings.sampler.corrections = 2;
-        assert_eq!(
-            corrected.passes(5),
-            8 + 8 + (4 + 2),
-            "a short last block is corrected as often"
-        );
         assert_eq!(cell(Process::Absorbing, 4, 8).passes(5), 4 + 4 + 4);
         assert_eq!(
             cell(Process::Absorbing, 8, 8).passes(5),

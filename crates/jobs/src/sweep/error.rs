@@ -27,7 +27,7 @@ pub enum SweepError {
     Parquet(#[from] parquet::errors::ParquetError),
     /// A text cannot be measured.
     #[error(transparent)]
-    Evaluation(#[from] drdiff_evaluation::Error),
+    Evaluation(Box<drdiff_evaluation::Error>),
     /// A file that is not to be used, or the lock.
     #[error(transparent)]
     Files(#[from] drdiff_files::Error),
@@ -58,6 +58,12 @@ impl From<BatchError> for SweepError {
 impl From<drdiff_generation::Error> for SweepError {
     fn from(error: drdiff_generation::Error) -> Self {
         Self::Generation(Box::new(error))
+    }
+}
+
+impl From<drdiff_evaluation::Error> for SweepError {
+    fn from(error: drdiff_evaluation::Error) -> Self {
+        Self::Evaluation(Box::new(error))
     }
 }
 

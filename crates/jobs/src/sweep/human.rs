@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use drdiff_data::Tokenizer;
+use drdiff_evaluation::Error as EvaluationError;
+use drdiff_evaluation::distance::{Distances, Human, LEAST};
+use drdiff_evaluation::texts::{TextSet, documents_of};
 
 use super::error::{Result, SweepError};
 use super::reference::DOCUMENTS;
 use super::text::TextRecord;
-use drdiff_evaluation::Error as EvaluationError;
-use drdiff_evaluation::distance::{Distances, Human, LEAST};
-use drdiff_evaluation::texts::{TextSet, documents_of};
 
 /// The first `tokens` tokens of each document of a file, to measure distances to.
 ///

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use drdiff_generation::{Engine, Error as GenerationError, NetworkKind, Settings};
-use drdiff_solver::{Error as SolverError, Process};
+use drdiff_solver::Error as SolverError;
 
 use super::axes::Row;
 use super::cell::Cell;
@@ -148,14 +148,6 @@ fn cell(row: &Row, config: &SweepConfig, bundled: NetworkKind) -> Result<std::re
         return out(
             settings,
             format!("a block of {block_size} is longer than a text of {tokens} tokens"),
-        );
-    }
-    let sampler = &settings.sampler;
-    let (steps, corrections) = (sampler.steps, sampler.corrections);
-    if corrections > sampler.correction_steps() && sampler.process == Process::Absorbing {
-        return out(
-            settings,
-            format!("{corrections} corrections in {steps} steps leave none to write with: give fewer"),
         );
     }
     if let Err(error) = settings.check_steps() {

@@ -1,5 +1,9 @@
 //! From the texts of a sweep to its table and its report.
 
+use drdiff_evaluation::Band;
+use drdiff_evaluation::distance::{Distances, Human};
+use drdiff_evaluation::metrics::Counts;
+
 use super::cell::Cell;
 use super::error::Result;
 use super::human::distances;
@@ -8,9 +12,6 @@ use super::runner::Runner;
 use super::text::{ModelId, TextRecord};
 use crate::report::{Costs, Reading, Report, Row, Sample};
 use crate::table::{Table, Value};
-use drdiff_evaluation::Band;
-use drdiff_evaluation::distance::{Distances, Human};
-use drdiff_evaluation::metrics::Counts;
 
 /// A cell with its texts and everything measured on them.
 #[derive(Debug)]

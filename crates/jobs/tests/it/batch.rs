@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{network, request, tokenizer, write_one};
 use drdiff_generation::{Engine, Error, Settings, StopReason};
 use drdiff_jobs::batch::{
     BatchError, Input, Job, Key, Manifest, OutputFormat, Progress, Shard, Store, Survey, Tally, merge, status, verify,
 };
 use serde_json::{Value, json};
+
+use crate::common::{network, request, tokenizer, write_one};
 
 /// Twenty requests with prompts and lengths of their own; one without an id.
 pub(crate) fn requests() -> Vec<String> {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::batch::{input, job, open, requests, run};
 use drdiff_jobs::batch::{Shard, merge, verify};
 use tempfile::TempDir;
+
+use crate::batch::{input, job, open, requests, run};
 
 /// A finished job in two shards, and the part and the marker of the first.
 fn finished() -> (TempDir, PathBuf, PathBuf) {

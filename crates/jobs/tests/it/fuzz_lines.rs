@@ -7,8 +7,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::batch::{manifest, records};
-use crate::common::{network, tokenizer};
 use drdiff_generation::settings::SETTINGS;
 use drdiff_generation::{Engine, Error, GAP, Task};
 use drdiff_jobs::batch::{BatchError, Input, InputFormat, Job, Shard, Store, verify};
@@ -16,6 +14,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
+
+use crate::batch::{manifest, records};
+use crate::common::{network, tokenizer};
 
 /// Lines of one job.
 const LINES: u32 = 50;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::batch::{input, job, run};
 use drdiff_jobs::batch::{Shard, verify};
 use serde_json::Value;
+
+use crate::batch::{input, job, run};
 
 /// The records of the errors file by id, with fault and reason.
 fn errors(dir: &Path) -> Vec<(String, String, String)> {

@@ -1,9 +1,10 @@
 //! The layouts of the windows of a run.
 
-use crate::{Layout, ModelConfig, NoisedBatch, Result};
 use candle_core::Device;
 use drdiff_attention::{AttentionConfig, NoisyClean, PlanCache, Whole};
 use drdiff_kernels::Rotary;
+
+use crate::{Layout, ModelConfig, NoisedBatch, Result};
 
 /// Plans and rotations for windows of one length, made on first use.
 ///

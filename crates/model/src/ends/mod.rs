@@ -7,7 +7,6 @@ use candle_core::{DType, Tensor};
 use drdiff_kernels::{Builder, Tape, Value};
 
 use crate::{Head, Input, ModelConfig, Result, Tables};
-
 use evidence::EvidenceEnds;
 use tokens::TokenEnds;
 

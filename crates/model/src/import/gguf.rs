@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use drdiff_gguf::GgufHeader;
 use drdiff_kernels::Loaded;
 
 use super::assemble::{Pairs, Tensors};
@@ -9,7 +10,6 @@ use super::names::{Part, Style};
 use super::settings::Settings;
 use super::{CONTEXT, Family, Imported, MOST_LAYERS, Precision, Result};
 use crate::{Head, Local, Mask, ModelConfig, RopeScaling};
-use drdiff_gguf::GgufHeader;
 
 /// A factor for each rotary frequency, in files of Llama 3.1 and later.
 const FACTORS: &str = "rope_freqs.weight";

@@ -1,7 +1,8 @@
 //! The settings of a GGUF file of llama.cpp. Each is followed, counts for nothing, or is refused by name.
 
-use super::{Family, Result};
 use drdiff_gguf::{GgufHeader, GgufValue};
+
+use super::{Family, Result};
 
 /// Settings of Gemma 3 that are followed, beside those of all.
 const GEMMA: [&str; 2] = ["attention.sliding_window", "rope.freq_base_swa"];

@@ -3,6 +3,7 @@ use candle_core::{DType, Device, Tensor};
 use drdiff_attention::{Segment, block_causal};
 use drdiff_diffusion::{LevelMixture, Levels};
 use drdiff_kernels::{Builder, Loaded, Params, Source, Tape, Taught, TilePlan};
+use drdiff_model::Layouts;
 use drdiff_model::{
     Imported, Input, Loading, Loss, ModelConfig, Network, NoisedBatch, TrainableNetwork, build_network, next_token_nats,
 };
@@ -12,7 +13,6 @@ use drdiff_testkit::{assert_all_learn, assert_close, values};
 
 use super::*;
 use crate::{Optimizer, OptimizerConfig, TrainConfig};
-use drdiff_model::Layouts;
 
 const LEN: usize = 24;
 const BLOCK: usize = 8;

@@ -48,8 +48,6 @@ pub struct LessonShares {
     pub gaussian: f64,
     /// The average of the weights predicts one solver step nearer to the text.
     pub consistency: f64,
-    /// The average of the weights predicts from more of the true text.
-    pub coupled: f64,
 }
 
 impl Default for LessonShares {
@@ -59,7 +57,6 @@ impl Default for LessonShares {
             absorbing: 1.0,
             gaussian: 0.0,
             consistency: 0.0,
-            coupled: 0.0,
         }
     }
 }
@@ -133,9 +130,8 @@ impl DistillConfig {
             absorbing,
             gaussian,
             consistency,
-            coupled,
         } = self.lessons;
-        let shares = [absorbing, gaussian, consistency, coupled];
+        let shares = [absorbing, gaussian, consistency];
         range::weights("distill.lessons", shares.into_iter())?;
         if consistency > 0.0 {
             let falling = self.anchors.windows(2).all(|pair| pair[0] > pair[1]);
@@ -149,9 +145,9 @@ impl DistillConfig {
                 ));
             }
         }
-        if consistency + coupled > 0.0 && ema <= 0.0 {
+        if consistency > 0.0 && ema <= 0.0 {
             return wrong(
-                "consistency and coupled lessons are taught by the moving average of the weights; give `optimizer.ema` above 0"
+                "consistency lessons are taught by the moving average of the weights; give `optimizer.ema` above 0"
                     .to_owned(),
             );
         }
@@ -219,11 +215,9 @@ mod tests {
         assert!(message(|c| c.lessons.gaussian = -1.0).contains("lessons"));
         assert!(message(|c| c.anchors = vec![0.2, 0.4]).contains("anchors"));
         assert!(message(|c| c.segment = 7).contains("segment"));
-        for (consistency, coupled) in [(1.0, 0.0), (0.0, 1.0)] {
-            let mut config = DistillConfig::default();
-            (config.lessons.consistency, config.lessons.coupled) = (consistency, coupled);
-            let error = config.validate(8, 64, 0.0).unwrap_err().to_string();
-            assert!(error.contains("optimizer.ema"), "{error}");
-        }
+        let mut config = DistillConfig::default();
+        config.lessons.consistency = 1.0;
+        let error = config.validate(8, 64, 0.0).unwrap_err().to_string();
+        assert!(error.contains("optimizer.ema"), "{error}");
     }
 }

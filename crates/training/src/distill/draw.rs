@@ -5,7 +5,6 @@ use drdiff_noise::{Noise, Purpose};
 
 use super::commits::Commits;
 use super::path::Path;
-use super::reveal::Reveal;
 use super::{DistillConfig, Lesson, LessonShares};
 use crate::prompt_dropout::hide;
 use crate::{Result, TrainConfig};
@@ -45,23 +44,18 @@ pub(crate) fn draw(
         absorbing,
         gaussian,
         consistency,
-        coupled,
     } = distill.lessons;
     let span = (block_size, distill.span(block_size, student_steps));
-    let masked = || -> Result<_> {
-        let mut levels = only(1.0, 0.0).draw(&noise, key, batch, len, block_size)?;
-        let hidden = config.prompt_dropout.draw(&noise, key, batch);
-        hide(&mut levels, &hidden, len);
-        Ok((levels, hidden))
-    };
     let soft = |levels, lesson| Drawn {
         levels,
         lesson,
         hidden: Vec::new(),
     };
-    let u = noise.uniform(Purpose::Lesson, key, 0) * (absorbing + gaussian + consistency + coupled);
+    let u = noise.uniform(Purpose::Lesson, key, 0) * (absorbing + gaussian + consistency);
     if u < absorbing {
-        let (levels, hidden) = masked()?;
+        let mut levels = only(1.0, 0.0).draw(&noise, key, batch, len, block_size)?;
+        let hidden = config.prompt_dropout.draw(&noise, key, batch);
+        hide(&mut levels, &hidden, len);
         let teacher = (distill.teacher_steps, distill.order, distill.temperature);
         let commits = Commits::draw(&levels, len, span, teacher, (noise, key));
         let lesson = Lesson::Absorbing(commits);
@@ -70,7 +64,7 @@ pub(crate) fn draw(
         let levels = only(0.0, 1.0).draw(&noise, key, batch, len, block_size)?;
         let path = Path::solver(&levels, schedule, (student_steps as f64).recip(), distill.teacher_steps);
         Ok(soft(levels, Lesson::Gaussian(path)))
-    } else if u < absorbing + gaussian + consistency {
+    } else {
         let mut stream = noise.stream(Purpose::Level, key, 0);
         let pairs = distill.anchors.len() - 1;
         let chosen = stratified(&mut stream, batch)
@@ -88,10 +82,6 @@ pub(crate) fn draw(
         });
         let path = Path::consistency(&levels, &next);
         Ok(soft(levels, Lesson::Consistency(path)))
-    } else {
-        let (mut levels, hidden) = masked()?;
-        let lesson = Lesson::Coupled(Reveal::draw(&mut levels, len, span, (noise, key)));
-        Ok(Drawn { levels, lesson, hidden })
     }
 }
 
@@ -116,24 +106,16 @@ mod tests {
     #[test]
     fn openings_are_hidden_where_positions_are_masked() {
         for key in 0..20 {
-            for name in ["absorbing", "coupled"] {
-                let Drawn { levels, lesson, hidden } = drawn(name, key);
-                assert!(hidden.iter().all(|count| (1..=12).contains(count)));
-                let opening = |at: &usize| at % 32 < hidden[at / 32];
-                for at in (0..96).filter(opening) {
-                    assert_eq!((levels.snr[at], levels.weight[at]), (0.0, 0.0));
-                }
-                match lesson {
-                    Lesson::Absorbing(commits) => {
-                        let open = levels.weight.iter().filter(|weight| **weight > 0.0).count();
-                        assert_eq!(commits.order.len(), open, "nothing hidden is committed");
-                    }
-                    Lesson::Coupled(reveal) => {
-                        assert!((0..96).filter(opening).all(|at| reveal.levels.snr[at] == 0.0));
-                    }
-                    other => panic!("{other:?}"),
-                }
+            let Drawn { levels, lesson, hidden } = drawn("absorbing", key);
+            assert!(hidden.iter().all(|count| (1..=12).contains(count)));
+            for at in (0..96).filter(|at| at % 32 < hidden[at / 32]) {
+                assert_eq!((levels.snr[at], levels.weight[at]), (0.0, 0.0));
             }
+            let Lesson::Absorbing(commits) = lesson else {
+                panic!("{lesson:?}")
+            };
+            let open = levels.weight.iter().filter(|weight| **weight > 0.0).count();
+            assert_eq!(commits.order.len(), open, "nothing hidden is committed");
             for name in ["gaussian", "consistency"] {
                 let Drawn { levels, hidden, .. } = drawn(name, key);
                 assert!(hidden.is_empty() && levels.snr.iter().all(|snr| *snr > 0.0));

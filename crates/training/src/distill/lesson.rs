@@ -2,7 +2,6 @@
 
 use super::commits::Commits;
 use super::path::Path;
-use super::reveal::Reveal;
 
 /// What the teacher does with a batch.
 #[derive(Debug, Clone)]
@@ -13,6 +12,4 @@ pub(crate) enum Lesson {
     Gaussian(Path),
     /// The average of the weights moves soft positions to the next anchor.
     Consistency(Path),
-    /// The average of the weights reads the clearer of two states of the true text.
-    Coupled(Reveal),
 }

@@ -14,7 +14,6 @@ mod config;
 mod draw;
 mod lesson;
 mod path;
-mod reveal;
 mod stage;
 mod student;
 mod teach;

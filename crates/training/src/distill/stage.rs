@@ -81,7 +81,7 @@ impl Trainer<'_> {
         };
         let (rows, target) = match lesson {
             Lesson::Absorbing(_) | Lesson::Gaussian(_) => lead(&teacher.network)?,
-            Lesson::Consistency(_) | Lesson::Coupled(_) => self.optimizer.with_average(|| lead(&self.network))?,
+            Lesson::Consistency(_) => self.optimizer.with_average(|| lead(&self.network))?,
         };
         learn(&self.network, distill, &rows, (lesson, &target), layout, tape)
     }

@@ -8,7 +8,6 @@ use drdiff_routing::Read;
 use super::Lesson;
 use super::commits::Commits;
 use super::path::Path;
-use super::reveal::Reveal;
 use crate::Result;
 
 /// What the student shall predict at the open rows, in their order. Tokens and states stay on the device.
@@ -31,7 +30,6 @@ pub(crate) fn teach(
     let parts = match lesson {
         Lesson::Absorbing(commits) => work.commit(commits)?,
         Lesson::Gaussian(path) | Lesson::Consistency(path) => work.walk(path)?,
-        Lesson::Coupled(reveal) => work.reveal(reveal)?,
     };
     Ok(SoftTarget {
         parts,
@@ -79,17 +77,6 @@ impl Work<'_> {
         }
         let h = Tensor::cat(&predictions, 0)?.index_select(&vector(&commits.order)?, 0)?;
         let whole = Tensor::ones(commits.order.len(), DType::F32, device)?;
-        Ok(vec![(h, whole)])
-    }
-
-    fn reveal(&self, reveal: &Reveal) -> Result<Vec<(Tensor, Tensor)>> {
-        let device = self.device();
-        let mut rows = self.rows.clone();
-        let picks = Tensor::from_slice(&reveal.picks, reveal.picks.len(), device)?;
-        rows.input.index = rows.input.index.index_select(&picks, 0)?;
-        rows.move_to(self.teacher, &reveal.levels)?;
-        let h = self.predict(&rows)?;
-        let whole = Tensor::ones(h.dim(0)?, DType::F32, device)?;
         Ok(vec![(h, whole)])
     }
 

@@ -9,7 +9,6 @@ use drdiff_noise::Noise;
 
 use super::commits::Commits;
 use super::path::Path;
-use super::reveal::Reveal;
 use super::{DistillConfig, DistillLoss, Lesson, TeacherOrder, learn, teach};
 use crate::{Optimizer, OptimizerConfig};
 
@@ -160,30 +159,6 @@ fn one_step_knows_marginals_and_the_teacher_draws_jointly() {
     );
 }
 
-#[test]
-fn a_coupled_teacher_reads_the_true_token_that_the_student_does_not_see() {
-    const PAIRS: usize = 200;
-    let toy = trained_on_pairs();
-    let mut levels = absorbed(2 * PAIRS);
-    let reveal = Reveal::draw(&mut levels, 2, (2, 1), (NOISE, 900));
-    let (tokens, open) = (pairs(PAIRS, 900), levels.weight.clone());
-    let corrupted = toy.corrupt(&tokens, &levels, 900);
-    let (rows, target) = toy.teach(&corrupted, &Lesson::Coupled(reveal));
-    let p = rows_of(&target.probabilities(0, PAIRS).unwrap());
-    assert_eq!(p.len(), PAIRS, "one letter of each text is learned");
-    let learned: Vec<u32> = (0..2 * PAIRS)
-        .filter(|at| open[*at] > 0.0)
-        .map(|at| tokens[at])
-        .collect();
-    assert_eq!(rows.targets.to_vec1::<u32>().unwrap(), learned);
-    for (p, token) in p.iter().zip(&learned) {
-        assert!(p[*token as usize] > 0.95, "{token}: {p:?}");
-    }
-    // On average over texts that is what a perfect student knows without: even odds.
-    let mean = p.iter().map(|p| p[0]).sum::<f32>() / PAIRS as f32;
-    assert!((mean - 0.5).abs() < 0.12, "{mean}");
-}
-
 /// Windows of 8 tokens in blocks of 4, and one lesson of each kind.
 fn lessons() -> (Toy, Vec<(NoisedBatch, Lesson, DistillConfig)>) {
     let (teacher, batch, len) = (Toy::new(8, 4, 2), 2, 8);
@@ -211,8 +186,6 @@ fn lessons() -> (Toy, Vec<(NoisedBatch, Lesson, DistillConfig)>) {
     };
     let solver = Path::solver(&soft(2.0), &schedule, 0.5, 2);
     let consistency = Path::consistency(&soft(1.0), &soft(5.0));
-    let mut masked = absorbed(batch * len);
-    let reveal = Reveal::draw(&mut masked, len, (4, 2), (NOISE, 1));
     let lessons = vec![
         with(&absorbed(batch * len), Lesson::Absorbing(commits.clone()), |_| {}),
         with(&absorbed(batch * len), Lesson::Absorbing(commits), |c| {
@@ -221,7 +194,6 @@ fn lessons() -> (Toy, Vec<(NoisedBatch, Lesson, DistillConfig)>) {
         with(&soft(2.0), Lesson::Gaussian(solver.clone()), |_| {}),
         with(&soft(2.0), Lesson::Gaussian(solver), |c| c.plain = 0.5),
         with(&soft(1.0), Lesson::Consistency(consistency), |_| {}),
-        with(&masked, Lesson::Coupled(reveal), |_| {}),
     ];
     (teacher, lessons)
 }

@@ -1,9 +1,9 @@
 //! Random words that stand twice in a window, with gaps that the other copy fills.
 
+use drdiff_data::hay;
 use drdiff_noise::NoiseStream;
 
 use super::Exercise;
-use drdiff_data::hay;
 
 /// Longest gap, and longest stretch between two.
 const GAP: usize = 12;

@@ -1,10 +1,10 @@
 //! Numbers that are said and asked for, anywhere in a window.
 
+use drdiff_data::{Needle, VALUE, spread};
 use drdiff_noise::NoiseStream;
 
 use super::{Exercise, Exercises};
 use crate::{Error, Result};
-use drdiff_data::{Needle, VALUE, spread};
 
 /// A window of `bytes` bytes that says between `needles[0]` and `needles[1]` numbers, or as many as fill half of it, and
 /// asks `questions` times for each, in any order: what is asked for may stand to either side, and all other numbers distract.

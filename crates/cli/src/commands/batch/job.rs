@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use drdiff::kind_of;
 use drdiff_generation::Engine;
 use drdiff_jobs::batch::{Done, Input, Job, Manifest, Shard, Store, Survey, belongs_to_job};
 use drdiff_kernels::device;
@@ -12,7 +13,7 @@ use drdiff_kernels::device;
 use super::args::JobArgs;
 use super::progress::{End, View};
 use crate::exit::{Exit, usage};
-use crate::model::{Source, kind_of};
+use crate::model::find;
 use crate::output::{counted, grouped, remark};
 use crate::{COMMIT, interrupt};
 
@@ -31,7 +32,7 @@ pub(super) fn run(args: &JobArgs) -> Result<Exit> {
         return Err(drdiff_files::Error::Input { path: input.clone() }.into());
     }
     let requests = Input::open(input, args.input_format)?;
-    let source = Source::find(args.model.as_deref(), args.quiet)?;
+    let source = find(args.model.as_deref(), args.quiet)?;
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: COMMIT.to_owned(),

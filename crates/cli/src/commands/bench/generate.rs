@@ -15,7 +15,7 @@ use super::report::Report;
 use super::row::{Machine, Row, Sizes, Subject, Work};
 use crate::args::at_least_one;
 use crate::exit;
-use crate::model::Source;
+use crate::model::find;
 use crate::settings::resolve;
 
 const EXAMPLES: &str = "\
@@ -78,7 +78,7 @@ pub(super) fn run(args: &GenerateArgs, report: &mut Report) -> Result<()> {
         return random::run(&random::LARGE, args.common.seed, &machine, &clock, report);
     }
     let begun = Instant::now();
-    let source = Source::find(args.model.as_deref(), false)?;
+    let source = find(args.model.as_deref(), false)?;
     let (network, tokenizer) = source.load(&machine.device)?;
     machine.device.synchronize()?;
     let load_ms = begun.elapsed().as_secs_f64() * 1e3;

@@ -24,8 +24,10 @@ use serde::Serialize;
 
 pub(crate) use args::EvalArgs;
 
+use drdiff::files_of;
+
 use crate::exit::{Exit, usage};
-use crate::model::{Source, files_of};
+use crate::model::find;
 use crate::output::{Out, complain, remark, tell};
 use crate::{COMMIT, interrupt, judge};
 
@@ -62,7 +64,7 @@ struct Ranked {
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Exit> {
     let report = args.out.as_deref().map(|path| claim(path, args)).transpose()?;
-    let source = Source::find(args.model.as_deref(), args.quiet)?;
+    let source = find(args.model.as_deref(), args.quiet)?;
     let device = device(args.device)?;
     let (network, tokenizer) = source.load_changed(&device, &args.set)?;
     let mut judge = judge::open(args.judge.as_deref(), &device, args.quiet)?;

@@ -31,13 +31,14 @@ pub(crate) struct GenerateArgs {
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "prompt")]
     pub(super) file: Option<PathBuf>,
     #[arg(
+        short,
         long,
-        value_name = "FOLDER|FILE",
-        help = "Model to write with [default: that of DRDIFF_MODEL, else the bundled one]"
+        value_name = "FOLDER|FILE|NAME",
+        help = "Model to write with, as `drdiff models` lists them [default: that of DRDIFF_MODEL, else the bundled one]"
     )]
     pub(super) model: Option<PathBuf>,
     /// Where to compute: cpu, cuda or cuda:N
-    #[arg(long, value_parser = device::parse, default_value = "cpu")]
+    #[arg(long, value_parser = device::parse, default_value = "cpu", hide_short_help = true)]
     pub(super) device: DeviceKind,
 
     #[command(flatten)]
@@ -49,20 +50,26 @@ pub(crate) struct GenerateArgs {
     #[arg(long, help_heading = "How to write", conflicts_with = "infill")]
     pub(super) chat: bool,
     /// What the model is told before the conversation
-    #[arg(long, value_name = "TEXT", help_heading = "How to write", requires = "chat")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "How to write",
+        requires = "chat",
+        hide_short_help = true
+    )]
     pub(super) system: Option<String>,
 
     /// Write the new text only, without the prompt
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     pub(super) no_echo: bool,
     /// Print one JSON object with text, ids, costs and settings instead of text
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
     /// Write a JSON line for each network pass; the file appears when the text is done
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
     pub(super) trace: Option<PathBuf>,
     /// Draw where the routed experts ran, over positions and steps, into an SVG file and as a map on stderr
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
     pub(super) explain: Option<PathBuf>,
     /// Show each block while it becomes clear; needs a terminal
     #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "quiet"])]

@@ -20,17 +20,18 @@ use drdiff_kernels::device;
 use drdiff_model::Error;
 
 pub(crate) use args::GenerateArgs;
+use drdiff::{Source, files_of, kind_of};
+
+use crate::exit::Exit;
+use crate::memory::peak_bytes;
+use crate::model::find;
+use crate::output::{Out, remark, tell};
+use crate::sampler::{unusual, with_seed};
+use crate::{COMMIT, interrupt};
 use explain::Explanation;
 use record::{Record, Setup, Written};
 use trace::Trace;
 use view::{Place, View};
-
-use crate::exit::Exit;
-use crate::memory::peak_bytes;
-use crate::model::{Source, files_of, kind_of};
-use crate::output::{Out, remark, tell};
-use crate::sampler::unusual;
-use crate::{COMMIT, interrupt};
 
 /// Noise is keyed by the request as well; there is only one here.
 const REQUEST: u64 = 0;
@@ -39,14 +40,16 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
     let started = Instant::now();
     let outputs = Outputs::claim(&args)?;
     let kind = kind_of(args.model.as_deref());
-    let settings = args.sampler.choices(args.quiet)?.resolve(kind)?;
+    let choices = args.sampler.choices(args.quiet)?;
+    let was_chosen = choices.get("seed").is_some();
+    let settings = with_seed(choices).resolve(kind)?;
     if !args.infill {
         settings.check_steps()?;
     }
     let mut view = View::new(&args)?;
     let prompt = prompt::read(&args)?;
     let stop = interrupt::flag();
-    let source = Source::find(args.model.as_deref(), args.quiet)?;
+    let source = find(args.model.as_deref(), args.quiet)?;
     let (network, tokenizer) = source.load(&device(args.device)?)?;
     let load_seconds = started.elapsed().as_secs_f64();
 
@@ -100,6 +103,10 @@ pub(crate) fn run(args: GenerateArgs) -> Result<Exit> {
         if !args.quiet {
             tell(&map);
         }
+    }
+    if !was_chosen && !args.json {
+        let seed = setup.settings.seed;
+        remark(args.quiet, &format!("--seed {seed} writes this text again"));
     }
     let wall_seconds = started.elapsed().as_secs_f64();
     if args.json {

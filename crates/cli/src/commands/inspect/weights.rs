@@ -10,7 +10,7 @@ use drdiff_model::Metadata;
 use drdiff_training::{MODEL_FILE, is_state};
 use serde::Serialize;
 
-use crate::model::Source;
+use crate::model::find;
 use crate::output::grouped;
 
 /// What `--json` prints.
@@ -46,7 +46,7 @@ struct TensorRow {
 }
 
 pub(super) fn read(path: Option<&Path>) -> Result<Summary> {
-    let source = Source::find(path, false)?;
+    let source = find(path, false)?;
     let checkpoint = source.checkpoint(&Device::Cpu)?;
     let row = |(name, tensor)| {
         let (dtype, shape) = match &tensor {

@@ -18,12 +18,12 @@ use drdiff_jobs::sweep::{
 use drdiff_kernels::device;
 
 pub(crate) use args::SweepArgs;
-use models::Model;
-use progress::View;
+use drdiff::kind_of;
 
 use crate::exit::{Exit, usage};
-use crate::model::kind_of;
 use crate::{COMMIT, interrupt, judge, settings};
+use models::Model;
+use progress::View;
 
 pub(crate) fn run(args: &SweepArgs) -> Result<Exit> {
     let mut config: SweepConfig = settings::resolve(Some(&args.config), &args.set)?.value;

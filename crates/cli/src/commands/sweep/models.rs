@@ -8,7 +8,7 @@ use drdiff_generation::Engine;
 use drdiff_jobs::sweep::{BUNDLED, ModelId, Plan};
 
 use crate::exit::usage;
-use crate::model::Source;
+use crate::model::find;
 
 /// A model, ready to write.
 pub(super) struct Model {
@@ -21,7 +21,7 @@ pub(super) fn load(plan: &mut Plan, batch: usize, device: &Device, quiet: bool) 
     let mut models: Vec<Model> = Vec::new();
     for name in plan.models() {
         let path = (name != BUNDLED).then(|| Path::new(&name));
-        let source = Source::find(path, quiet)?;
+        let source = find(path, quiet)?;
         let (network, tokenizer) = source.load(device)?;
         if let Some(other) = models
             .first()

@@ -5,27 +5,23 @@ mod log;
 mod start;
 mod tiers;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use drdiff_data::Corpus;
-use drdiff_files::Output;
 use drdiff_kernels::device;
 use drdiff_model::Pretrained;
 use drdiff_training::{Outcome, Run, RunFolder, TrainConfig, Trainer};
 
 pub(crate) use args::TrainArgs;
 
+use drdiff::{TRAINING_STACK, put_words};
+
 use crate::exit::{Exit, usage};
-use crate::model::{TOKENIZER, place_of_tokenizer};
 use crate::output::remark;
 use crate::{COMMIT, interrupt, settings, threads};
-
-/// The tensor library walks a loss back by recursion, a few calls deep for each operation of the network.
-const STACK: usize = 256 << 20;
 
 pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     let resolved = settings::resolve::<TrainConfig>(Some(&args.config), &args.set)?;
@@ -34,7 +30,9 @@ pub(crate) fn run(args: TrainArgs) -> Result<Exit> {
     config.distill = args.distill.then(|| config.distill.unwrap_or_default());
     let stop = interrupt::flag();
     thread::scope(|scope| {
-        let trainer = thread::Builder::new().name("train".to_owned()).stack_size(STACK);
+        let trainer = thread::Builder::new()
+            .name("train".to_owned())
+            .stack_size(TRAINING_STACK);
         let trainer = trainer
             .spawn_scoped(scope, || train(&args, (config, model), fits_shares, &stop))
             .context("cannot start a thread")?;
@@ -86,16 +84,7 @@ fn train(
     if let Some(teacher) = teacher {
         trainer = trainer.taught_by(teacher)?;
     }
-    // The output folder is a model folder from the first checkpoint on.
-    if let Some(place) = place_of_tokenizer(&args.out.join(TOKENIZER), corpus.tokenizer().json())? {
-        place.write(corpus.tokenizer().json())?;
-        for (name, content) in corpus.beside()? {
-            Output::claim::<&Path>(&args.out.join(name), &[])?
-                .new_only()?
-                .write(&content)?;
-        }
-    }
-
+    put_words(&corpus, &args.out)?;
     tiers::remarks(&trainer, &corpus, &config, args.quiet)?;
     let run = Run {
         dir: &args.out,

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use candle_core::Device;
+use drdiff::{require_tokenizer, weights_file};
 use drdiff_configs::Resolved;
 use drdiff_data::Tokenizer;
 use drdiff_model::{Checkpoint, Error, Imported, Metadata, ModelConfig, Pretrained, read_head};
@@ -9,7 +10,7 @@ use drdiff_training::{TRAINING_FILE, TrainConfig};
 
 use super::TrainArgs;
 use crate::exit::usage;
-use crate::model::{Source, require_tokenizer, weights_file};
+use crate::model::find;
 
 /// Settings of the network that weights do not decide.
 const FREE: [&str; 2] = ["context", "attention"];
@@ -65,7 +66,7 @@ pub(super) fn weights(
 ) -> Result<Option<Checkpoint>> {
     let Some(path) = &args.from else { return Ok(None) };
     let Some(model) = model else {
-        let checkpoint = Source::find(Some(path), args.quiet)?.model(device)?;
+        let checkpoint = find(Some(path), args.quiet)?.model(device)?;
         require_tokenizer(&checkpoint.metadata, words)?;
         return Ok(Some(checkpoint));
     };
