@@ -24,6 +24,8 @@ fn generated(prompt: &str, flags: &[&str]) -> Value {
         "--tokens",
         "48",
         "--no-stop",
+        "--seed",
+        "1",
         "--model",
     ]);
     command.arg(model()).args(flags).run().json()
@@ -115,7 +117,7 @@ fn what_cannot_draft_is_refused_in_a_sentence() {
     };
     refused(&[], "not read causally");
     refused(&["--block-size", "4"], "leave the block size and the steps out");
-    refused(&["--process", "gaussian"], "use the process `absorbing`");
+    refused(&["--process", "hybrid"], "use the process `absorbing`");
     refused(&["--draft-length", "0"], "draft length is 0");
     generate(&["--infill", "It was [[4]].", "--commit", "verified"])
         .run()
