@@ -152,7 +152,6 @@ fn texts_have_the_distribution_of_block_size_one() {
         texts.into_iter().for_each(|text| counts[text] += 1);
         let p = against_probabilities(&counts, &probabilities(&config));
         assert!(p > 0.01, "chi-squared p {p} with drafts of {length}");
-        println!("chi-squared p {p:.3} with drafts of {length}");
     }
 }
 

@@ -182,7 +182,6 @@ impl CacheSlot {
 
     /// What the rows of a pass see.
     fn visible(&mut self, layout: PassLayout, predicts: &Predicts) -> Result<Visible> {
-        // A prompt is read as it would be without drafts.
         if let Predicts::Drafts(rows) = predicts
             && (rows.text == 1 || !rows.branches().is_empty())
         {

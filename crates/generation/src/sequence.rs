@@ -50,9 +50,13 @@ impl Sequence {
         };
         let writing = match settings.sampler.commit {
             CommitSchedule::Verified => {
-                Writing::Drafts(Drafts::new(&request, table.vocabulary(), room.min(budget - 1))?)
+                let drafts = Drafts::new(&request, table.vocabulary(), room.min(budget - 1))?;
+                Writing::Drafts(Box::new(drafts))
             }
-            _ => Writing::Block(Block::new(0, (&request, table), &[], canvas, predicts_all)?),
+            _ => {
+                let block = Block::new(0, (&request, table), &[], canvas, predicts_all)?;
+                Writing::Block(Box::new(block))
+            }
         };
         Ok(Self {
             writing,
@@ -205,7 +209,7 @@ impl Sequence {
             Writing::Block(block) => {
                 let canvas = vec![None; self.block_size.min(self.budget - self.committed)];
                 let told = (&self.request, &self.table);
-                *block = Block::new(block.number + 1, told, self.text.ids(), &canvas, self.predicts_all)?;
+                **block = Block::new(block.number + 1, told, self.text.ids(), &canvas, self.predicts_all)?;
             }
             Writing::Drafts(drafts) => drafts.number += 1,
         }

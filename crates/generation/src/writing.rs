@@ -6,9 +6,9 @@ use crate::drafts::Drafts;
 /// How a sequence is written.
 pub(crate) enum Writing {
     /// Block after block.
-    Block(Block),
+    Block(Box<Block>),
     /// By draft and check.
-    Drafts(Drafts),
+    Drafts(Box<Drafts>),
 }
 
 impl Writing {

@@ -57,9 +57,9 @@ fn each_query_has_the_bits_that_it_has_alone() -> Result<()> {
         let q = tensor(q, &[1, plan.queries(), heads, width])?;
         Ok::<_, candle_core::Error>(tile_attention(&q, &k, &v, &Arc::new(plan), SCALE).unwrap())
     };
-    let plan = TilePlan::new(&[visible.clone()]).unwrap().query_by_query();
+    let plan = TilePlan::new(std::slice::from_ref(&visible)).unwrap().query_by_query();
     let found = run(&q, [&k, &v], plan)?;
-    let (out, lse) = naive::attention(&q, &k, &v, SHAPE, &[visible.clone()], SCALE);
+    let (out, lse) = naive::attention(&q, &k, &v, SHAPE, std::slice::from_ref(&visible), SCALE);
     assert_close("out", &values(&found.out)?, &out);
     assert_close("lse", &values(&found.lse)?, &lse);
     let found = found.out.flatten_all()?.to_vec1::<f32>()?;

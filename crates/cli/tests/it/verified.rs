@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use drdiff_data::Tokenizer;
+use drdiff_generation::{Choices, DraftForm, Engine, Event, NetworkKind, Request, Task};
+use drdiff_kernels::{DeviceKind, device};
+use drdiff_model::{Loading, build, read_gguf};
 use serde_json::{Value, json};
 
 use crate::batch::records;
@@ -47,6 +51,45 @@ fn the_likeliest_text_is_that_of_block_size_one() {
             assert_eq!(found["drafts"]["cycles"].as_u64().unwrap() + count("accepted"), 48);
             assert!(count("drafted") > count("accepted") && found["nfe"].as_u64() < alone["nfe"].as_u64());
         }
+    }
+}
+
+#[test]
+fn either_form_writes_the_same_text() {
+    let device = device(DeviceKind::Cpu).unwrap();
+    let path = model().join("model.gguf");
+    let checkpoint = read_gguf(&fs::read(&path).unwrap(), &path, &device).unwrap();
+    let (network, _) = build(checkpoint, &device, Loading::Inference).unwrap();
+    let tokenizer = Tokenizer::from_file(model().join("tokenizer.json")).unwrap();
+    let mut engine = Engine::new(network, tokenizer, 1).unwrap();
+    let chosen = json!({ "tokens": 40, "commit": "verified", "draft_length": 3, "stop_at_end": false });
+    let chosen = Choices::from_json(chosen.as_object().unwrap().clone()).unwrap();
+    let settings = chosen.resolve(NetworkKind::of(engine.network().spec())).unwrap();
+    let mut outputs = Vec::new();
+    for id in 0..3 {
+        for form in [DraftForm::TwoPasses, DraftForm::OnePass] {
+            engine.draft_in(form);
+            let (task, settings) = (
+                Task::behind("The old house", engine.tokenizer()).unwrap(),
+                settings.clone(),
+            );
+            engine.submit(Request { id, task, settings }).unwrap();
+            while !engine.is_idle() {
+                outputs.extend(engine.step().unwrap().into_iter().filter_map(|event| match event {
+                    Event::Finished { output, .. } => Some(output),
+                    _ => None,
+                }));
+            }
+        }
+    }
+    for pair in outputs.chunks(2) {
+        assert_eq!((&pair[0].ids, &pair[0].drafts), (&pair[1].ids, &pair[1].drafts));
+        assert!(
+            pair[1].nfe < pair[0].nfe && pair[0].nfe <= 40,
+            "{} and {} passes",
+            pair[0].nfe,
+            pair[1].nfe
+        );
     }
 }
 

@@ -179,9 +179,21 @@ fn texts_are_distributed_as_at_block_size_one() {
         });
         let outputs = write_in(&mut engine(Checks::Clean, DraftForm::OnePass, 50), requests.collect());
         let mut counts = std::collections::BTreeMap::<Vec<u32>, u64>::new();
-        outputs
-            .into_iter()
-            .for_each(|(_, output)| *counts.entry(output.ids).or_default() += 1);
+        let mut fared = [0, 0];
+        for (_, output) in outputs {
+            *counts.entry(output.ids).or_default() += 1;
+            if let Some(drafts) = output.drafts {
+                let sum = |places: &[usize]| places.iter().sum::<usize>();
+                fared = [fared[0] + sum(&drafts.accepted), fared[1] + sum(&drafts.drafted)];
+            }
+        }
+        if length.is_some() {
+            let [accepted, drafted] = fared;
+            assert!(
+                accepted > 500 && drafted - accepted > 500,
+                "{accepted} of {drafted} drafts were accepted"
+            );
+        }
         counts
     };
     let alone = draw(None);
@@ -193,7 +205,6 @@ fn texts_are_distributed_as_at_block_size_one() {
     });
     let p = between_samples(&counts[0], &counts[1]);
     let often = alone.values().filter(|count| **count >= 10).count();
-    println!("chi-squared p {p:.3}, {} texts, {often} of them often", texts.len());
     assert!(often > 20 && p > 0.01, "chi-squared p {p}, {often} frequent texts");
 }
 
