@@ -72,6 +72,9 @@ pub enum Error {
         /// Positions of a lowest node.
         leaf: usize,
     },
+    /// Branches in a cache of tiles or trees.
+    #[error("only the plan `dense` reads several noisy blocks in a pass; leave the plan to the model")]
+    Branches,
     /// A window that is not made of whole tiles.
     #[error("a window of {0} positions cannot be read; windows are multiples of 64")]
     Window(usize),

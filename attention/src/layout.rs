@@ -90,11 +90,32 @@ impl PassLayout {
     /// The blocks of the rows of the pass, which all see each other: those of the clean positions, then the noisy one.
     #[must_use]
     pub fn blocks(&self) -> Vec<Range<usize>> {
-        let starts = (0..self.clean).step_by(self.clean_block.max(1));
-        let clean = starts.map(|start| start..(start + self.clean_block).min(self.clean));
-        let noisy = self.clean..self.clean + self.noisy;
-        clean.chain(Some(noisy).filter(|noisy| !noisy.is_empty())).collect()
+        self.blocks_of(&[self.noisy])
     }
+
+    /// The same where noisy blocks of these sizes take the place of the one.
+    #[must_use]
+    pub fn blocks_of(&self, noisy: &[usize]) -> Vec<Range<usize>> {
+        let starts = (0..self.clean).step_by(self.clean_block.max(1));
+        let mut blocks: Vec<_> = starts
+            .map(|start| start..(start + self.clean_block).min(self.clean))
+            .collect();
+        let mut end = self.clean;
+        for rows in noisy.iter().filter(|rows| **rows > 0) {
+            blocks.push(end..end + rows);
+            end += rows;
+        }
+        blocks
+    }
+}
+
+/// A noisy block behind some of the clean positions of a pass, one of several that do not see each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Branch {
+    /// Clean positions of the pass that it sees, whole blocks of them; it sees all that is committed, too.
+    pub sees: usize,
+    /// Its positions.
+    pub rows: usize,
 }
 
 /// Visibility of one generation pass: queries are the `clean` then the `noisy` positions, keys the cache and those.
@@ -104,6 +125,15 @@ impl PassLayout {
 /// # Errors
 /// If there are clean positions and `clean_block` is zero.
 pub fn pass(layout: PassLayout) -> Result<Visibility> {
+    let (sees, rows) = (layout.clean, layout.noisy);
+    branched(layout, &[Branch { sees, rows }])
+}
+
+/// Visibility of a pass in which these branches take the place of the one noisy block, in this order.
+///
+/// # Errors
+/// As [`pass`].
+pub fn branched(layout: PassLayout, branches: &[Branch]) -> Result<Visibility> {
     if layout.clean > 0 {
         check(layout.clean.max(layout.clean_block), layout.clean_block)?;
     }
@@ -114,21 +144,19 @@ pub fn pass(layout: PassLayout) -> Result<Visibility> {
         };
         layout.committed
     ];
-    let mut queries = Vec::with_capacity(layout.clean + layout.noisy);
-    let mut last = 0;
+    let mut queries = Vec::with_capacity(layout.clean);
+    // The time of the last of so many clean positions.
+    let time = |clean: usize| clean.div_ceil(layout.clean_block.max(1)) as i32;
     for i in 0..layout.clean {
-        last = 1 + (i / layout.clean_block) as i32;
-        queries.push(QueryCode {
-            limit: last,
-            group: NO_GROUP,
-        });
-        keys.push(KeyCode {
-            time: last,
-            group: NO_GROUP,
-        });
+        let (time, group) = (time(i + 1), NO_GROUP);
+        queries.push(QueryCode { limit: time, group });
+        keys.push(KeyCode { time, group });
     }
-    queries.extend(vec![QueryCode { limit: last, group: 0 }; layout.noisy]);
-    keys.extend(vec![KeyCode { time: NEVER, group: 0 }; layout.noisy]);
+    for (group, branch) in branches.iter().enumerate() {
+        let (limit, group) = (time(branch.sees), group as i32);
+        queries.extend(vec![QueryCode { limit, group }; branch.rows]);
+        keys.extend(vec![KeyCode { time: NEVER, group }; branch.rows]);
+    }
     Ok(Visibility { queries, keys })
 }
 
@@ -193,6 +221,36 @@ mod tests {
             "the first clean block sees the cache and itself"
         );
         assert!((0..7).all(|k| sees(&v, 2, k)) && (7..9).all(|k| !sees(&v, 2, k)));
+    }
+
+    #[test]
+    fn branches_see_the_clean_rows_before_them_and_themselves() {
+        let layout = PassLayout {
+            committed: 3,
+            clean: 3,
+            clean_block: 1,
+            noisy: 0,
+        };
+        let branches = [(0, 2), (1, 2), (3, 1)].map(|(sees, rows)| Branch { sees, rows });
+        let blocks = layout.blocks_of(&branches.map(|branch| branch.rows));
+        assert_eq!(blocks, [0..1, 1..2, 2..3, 3..5, 5..7, 7..8]);
+        let v = branched(layout, &branches).unwrap();
+        assert_eq!((v.queries.len(), v.keys.len()), (8, 11));
+        for (row, block) in blocks
+            .iter()
+            .enumerate()
+            .flat_map(|(at, block)| block.clone().map(move |row| (row, at)))
+        {
+            for key in 0..11_usize {
+                let wanted = match (key.checked_sub(3), row.checked_sub(3)) {
+                    (None, _) => true,
+                    (Some(key), None) => key <= row,
+                    (Some(key), Some(_)) if key < 3 => key < branches[block - 3].sees,
+                    (Some(key), Some(_)) => blocks[block].contains(&key),
+                };
+                assert_eq!(sees(&v, row, key), wanted, "row {row}, key {key}");
+            }
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use cost::attention_flops;
 pub use error::{Error, Result};
 pub use layer::{Past, Segment, SelfAttention, Shape};
 pub use layers::{LayerPlans, Reads};
-pub use layout::{PassLayout, block_causal, noisy_causal, noisy_clean, pass};
+pub use layout::{Branch, PassLayout, block_causal, branched, noisy_causal, noisy_clean, pass};
 pub use length_adaptive::{LengthAdaptive, Ring};
 pub use neighbours::{Neighbours, beside};
 pub use pattern::{NoisyClean, Pattern, PlanCache, Whole};

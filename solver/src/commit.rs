@@ -43,10 +43,13 @@ pub enum CommitSchedule {
         /// Probability, in [0, 1]. 1 keeps the even pace.
         above: f64,
     },
+    /// Self-speculative decoding: the text is not cut into blocks; masked positions are drafts, which the network checks token by token
+    /// ([`VerifiedRun`](crate::VerifiedRun)). Within a block it is `LeftToRight`.
+    Verified,
 }
 
-/// `random`, `spread`, `left-to-right`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats), `entropy-bound:NATS`, `threshold` (0.9) or
-/// `threshold:PROBABILITY`.
+/// `random`, `spread`, `left-to-right`, `confidence`, `margin`, `entropy`, `entropy-bound` (0.5 nats), `entropy-bound:NATS`, `threshold` (0.9),
+/// `threshold:PROBABILITY` or `verified`.
 impl std::str::FromStr for CommitSchedule {
     type Err = Error;
 
@@ -55,7 +58,7 @@ impl std::str::FromStr for CommitSchedule {
             Error::UnknownName {
             kind: "commit schedule",
             name: name.to_owned(),
-            known: "random, spread, left-to-right, confidence, margin, entropy, entropy-bound, entropy-bound:NATS, threshold, threshold:PROBABILITY"
+            known: "random, spread, left-to-right, confidence, margin, entropy, entropy-bound, entropy-bound:NATS, threshold, threshold:PROBABILITY, verified"
                 .to_owned(),
         }
         };
@@ -69,6 +72,7 @@ impl std::str::FromStr for CommitSchedule {
             "entropy" => Self::Entropy,
             "entropy-bound" => Self::EntropyBound { bound: 0.5 },
             "threshold" => Self::Threshold { above: 0.9 },
+            "verified" => Self::Verified,
             _ => match name.split_once(':').ok_or_else(unknown)? {
                 ("entropy-bound", nats) => Self::EntropyBound { bound: number(nats)? },
                 ("threshold", probability) => Self::Threshold {
@@ -93,6 +97,7 @@ impl std::fmt::Display for CommitSchedule {
             Self::Entropy => f.pad("entropy"),
             Self::EntropyBound { bound } => f.pad(&format!("entropy-bound:{bound}")),
             Self::Threshold { above } => f.pad(&format!("threshold:{above}")),
+            Self::Verified => f.pad("verified"),
         }
     }
 }
@@ -143,7 +148,7 @@ impl CommitSchedule {
             .map(|c| {
                 let score = match self {
                     // Chosen above.
-                    Self::Random | Self::Spread | Self::LeftToRight => 0.0,
+                    Self::Random | Self::Spread | Self::LeftToRight | Self::Verified => 0.0,
                     Self::Confidence | Self::Threshold { .. } => -c.draw.probability,
                     Self::Margin => -c.draw.margin,
                     Self::Entropy | Self::EntropyBound { .. } => c.draw.entropy,
@@ -165,7 +170,7 @@ impl CommitSchedule {
     /// Whether the positions are known before the network has said anything.
     #[must_use]
     pub fn is_blind(&self) -> bool {
-        matches!(self, Self::Random | Self::Spread | Self::LeftToRight)
+        matches!(self, Self::Random | Self::Spread | Self::LeftToRight | Self::Verified)
     }
 
     /// What [`CommitSchedule::select`] chooses of the positions `open`, which ascend, under a blind schedule. From left to right it is the
@@ -179,7 +184,7 @@ impl CommitSchedule {
         step: u64,
         first_position: u64,
     ) -> Vec<usize> {
-        if *self == Self::LeftToRight {
+        if matches!(self, Self::LeftToRight | Self::Verified) {
             return heads(open, count, stretches);
         }
         if *self == Self::Spread && count > 1 {
@@ -278,6 +283,7 @@ mod tests {
             "entropy",
             "entropy-bound:0.25",
             "threshold:0.8",
+            "verified",
         ] {
             assert_eq!(name.parse::<CommitSchedule>().unwrap().to_string(), name);
         }

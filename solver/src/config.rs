@@ -12,6 +12,7 @@ use crate::grid::GridConfig;
 use crate::guidance::{GuidanceConfig, ReabsorbConfig};
 use crate::names::named;
 use crate::sampling::SamplingConfig;
+use crate::verified::DraftLength;
 
 /// The path that the levels of a block take from nothing known to all known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,6 +79,9 @@ pub struct SamplerConfig {
     pub guidance: GuidanceConfig,
     /// Opening doubtful commitments again; off by default.
     pub reabsorb: Option<ReabsorbConfig>,
+    /// How many tokens the schedule `verified` drafts before it checks them.
+    #[serde(skip_serializing_if = "DraftLength::is_auto")]
+    pub draft_length: DraftLength,
 }
 
 /// What suits blocks of 16 tokens on the absorbing path (measured in `results/steps.md`).
@@ -112,6 +116,7 @@ impl SamplerConfig {
             frequency: FrequencyConfig::none(),
             guidance: GuidanceConfig::default(),
             reabsorb: None,
+            draft_length: DraftLength::Auto,
         }
     }
 
@@ -128,6 +133,7 @@ impl SamplerConfig {
         self.sampling.validate()?;
         self.frequency.validate()?;
         self.guidance.validate()?;
+        self.draft_length.validate()?;
         self.reabsorb.map_or(Ok(()), |reabsorb| reabsorb.validate())
     }
 

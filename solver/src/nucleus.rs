@@ -25,6 +25,15 @@ pub(crate) fn draw_among(weights: &[f64], mass: f64, top_p: f64, u: f64) -> usiz
     }
 }
 
+/// The tokens that [`draw_among`] draws from, in order of their ids, with their weights.
+pub(crate) fn among(weights: Vec<f64>, mass: f64, top_p: f64) -> Vec<(usize, f64)> {
+    if top_p < 1.0 {
+        nucleus(&weights, mass, top_p)
+    } else {
+        weights.into_iter().enumerate().collect()
+    }
+}
+
 /// The tokens that take part, in order of their ids, with their weights.
 ///
 /// Tokens below `(1 - top_p) mass / V` weigh at most `(1 - top_p) mass` together, so those above have enough, and of a
@@ -78,7 +87,7 @@ fn least(tokens: &[(usize, f64)], mut wanted: f64) -> Option<(usize, f64)> {
 }
 
 /// The token at quantile `u` of `mass`, the sum of these weights.
-fn invert(weights: impl Iterator<Item = (usize, f64)>, mass: f64, u: f64) -> usize {
+pub(crate) fn invert(weights: impl Iterator<Item = (usize, f64)>, mass: f64, u: f64) -> usize {
     let mut left = u * mass;
     let mut last = 0;
     for (token, weight) in weights {

@@ -20,6 +20,8 @@ pub struct StepReport {
     pub reabsorbed: Vec<usize>,
     /// The most probable tokens of positions that stay open and were asked for, for showing.
     pub provisional: Vec<Choice>,
+    /// Drafts that a check rejected, or that lay behind such a one, at the positions where they would have stood.
+    pub rejected: Vec<Choice>,
     /// Whether the block is done.
     pub finished: bool,
 }

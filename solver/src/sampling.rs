@@ -78,22 +78,16 @@ pub struct Draw {
 /// without a sort.
 #[must_use]
 pub fn draw(logits: &[f32], config: &SamplingConfig, u: f64) -> Option<Draw> {
-    let Peaks { top, best, second } = Peaks::of(logits)?;
-    let (sums, token) = if config.temperature == 0.0 {
-        (Sums::of(logits, best, |_, _| {}), top)
-    } else {
-        let (mut weights, mut mass) = (Vec::with_capacity(logits.len()), 0.0);
-        let mut keep = |weight: f64| {
-            weights.push(weight);
-            mass += weight;
-        };
-        let sums = match config.temperature {
-            1.0 => Sums::of(logits, best, |_, weight| keep(weight)),
-            temperature => Sums::of(logits, best, |x, _| keep((x / temperature).exp())),
-        };
-        (sums, draw_among(&weights, mass, config.top_p, u))
+    let Weighed {
+        peaks: Peaks { top, best, second },
+        sums: Sums { total, slope },
+        weights,
+        mass,
+    } = Weighed::of(logits, config.temperature)?;
+    let token = match weights {
+        Some(weights) => draw_among(&weights, mass, config.top_p, u),
+        None => top,
     };
-    let Sums { total, slope } = sums;
     Some(Draw {
         token: token as u32,
         probability: (f64::from(logits[token]) - best).exp() / total,
@@ -104,10 +98,42 @@ pub fn draw(logits: &[f32], config: &SamplingConfig, u: f64) -> Option<Draw> {
     })
 }
 
+/// What a row of logits is drawn by, and what is told of it.
+pub(crate) struct Weighed {
+    pub(crate) peaks: Peaks,
+    pub(crate) sums: Sums,
+    /// Weights under the temperature, the largest of which is 1, and their sum; none at temperature 0, which takes the first of the peaks.
+    pub(crate) weights: Option<Vec<f64>>,
+    pub(crate) mass: f64,
+}
+
+impl Weighed {
+    /// `None` when a logit is NaN or positive infinity, or none is finite.
+    pub(crate) fn of(logits: &[f32], temperature: f64) -> Option<Self> {
+        let peaks = Peaks::of(logits)?;
+        let (mut weights, mut mass) = (Vec::with_capacity(logits.len()), 0.0);
+        let mut keep = |weight: f64| {
+            weights.push(weight);
+            mass += weight;
+        };
+        let sums = match temperature {
+            0.0 => Sums::of(logits, peaks.best, |_, _| {}),
+            1.0 => Sums::of(logits, peaks.best, |_, weight| keep(weight)),
+            _ => Sums::of(logits, peaks.best, |x, _| keep((x / temperature).exp())),
+        };
+        Some(Self {
+            peaks,
+            sums,
+            weights: (temperature != 0.0).then_some(weights),
+            mass,
+        })
+    }
+}
+
 /// The two largest logits and where the first of them is.
-struct Peaks {
-    top: usize,
-    best: f64,
+pub(crate) struct Peaks {
+    pub(crate) top: usize,
+    pub(crate) best: f64,
     second: f64,
 }
 
@@ -132,9 +158,9 @@ impl Peaks {
 }
 
 /// What the entropy `ln Z - (sum w x) / Z` is made from, with `x = l - max` and `w = exp(x)`.
-struct Sums {
+pub(crate) struct Sums {
     /// Z, the sum of w.
-    total: f64,
+    pub(crate) total: f64,
     /// The sum of w x.
     slope: f64,
 }

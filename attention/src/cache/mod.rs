@@ -13,7 +13,7 @@ use drdiff_kernels::{Remembered, TilePlan, has_room};
 
 use crate::retrieval::{Choices, Chunks, Retrieval, Units};
 use crate::tree::{CausalRule, Nodes};
-use crate::{Error, LengthAdaptive, PassLayout, Reads, Result, TreeConfig};
+use crate::{Branch, Error, LengthAdaptive, PassLayout, Reads, Result, TreeConfig, branched};
 use bank::Seat;
 pub use bank::{Bank, Cohort, Place};
 use chunks::Store;
@@ -214,6 +214,30 @@ impl KvCache {
             (Slots::Tiles(tiles), None) => tiles.plan(layout)?,
         };
         Ok(Reads::Tiles(Arc::new(plan)))
+    }
+
+    /// What a pass reads in which `branches` take the place of the one noisy block, on a CPU row by row: each has the bits that it would have
+    /// alone.
+    ///
+    /// # Errors
+    /// If the layout is impossible, or the cache is no window.
+    pub fn plan_branches(&self, layout: PassLayout, branches: &[Branch]) -> Result<Reads> {
+        match &self.slots {
+            Slots::Window(..) => {
+                let plan = TilePlan::new(&[branched(layout, branches)?])?;
+                Ok(Reads::Tiles(Arc::new(plan.query_by_query())))
+            }
+            Slots::Tiles(_) => Err(Error::Branches),
+        }
+    }
+
+    /// Committed positions of which all are seen; of more, only the last ones. `None` if the cache is no window.
+    #[must_use]
+    pub fn window_size(&self) -> Option<usize> {
+        match &self.slots {
+            Slots::Window(_, window) => Some(window.size()),
+            Slots::Tiles(_) => None,
+        }
     }
 
     /// The nodes of a layer that the current pass reads, level after level; none in a cache that has no tree.

@@ -26,6 +26,10 @@ impl Window {
         self.capacity
     }
 
+    pub(super) fn size(&self) -> usize {
+        self.window
+    }
+
     pub(super) fn visible(&self) -> usize {
         self.filled.min(self.window)
     }

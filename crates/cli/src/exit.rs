@@ -182,6 +182,7 @@ fn of_generation(error: &GenerationError) -> Exit {
         | GenerationError::Compute(_)
         | GenerationError::Plan { .. }
         | GenerationError::Incapable { .. }
+        | GenerationError::Verified { .. }
         | GenerationError::UnknownToken { .. }
         | GenerationError::Vocabulary { .. } => Exit::Usage,
         GenerationError::Solver(error) => of_solver(error),

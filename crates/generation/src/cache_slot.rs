@@ -3,8 +3,11 @@
 use drdiff_attention::{KvCache, LayerPlans, PassLayout};
 use drdiff_data::Tokenizer;
 use drdiff_model::{CachePool, CacheSizes, DenoisingNetwork, Visible};
+use drdiff_solver::CommitSchedule;
 
+use crate::drafts::DraftForm;
 use crate::step_plan::{Predicts, StepPlan};
+use crate::writing::Writing;
 use crate::{Request, Result, Task};
 
 /// Clean positions that a pass takes in at most, so that a long prompt does not need memory for all its activations.
@@ -49,6 +52,8 @@ pub(crate) struct CacheSlot {
     /// Whether clean positions see no later ones, and whether their rows predict the block, which then has one position.
     causal: bool,
     next_token: bool,
+    /// Rows that a pass may have.
+    pass: usize,
     /// What the last pass saw, which the next one often sees again.
     visible: Option<(PassLayout, Visible)>,
     /// What the block of the last pass retrieved, layer by layer.
@@ -75,9 +80,16 @@ impl CacheSlot {
         if next_token {
             clean.splice(0..0, first_row(&clean, tokenizer));
         }
+        let sampler = &request.settings.sampler;
+        let masked = match sampler.commit {
+            // A draft behind each outcome of the check of another, which has rows of its own.
+            CommitSchedule::Verified => (sampler.draft_length.most() + 1) * (sampler.draft_length.most() + 3),
+            _ => block_size,
+        };
+        let pass = PREFILL.max(block_size) + masked;
         let sizes = CacheSizes {
             block_size,
-            pass: PREFILL.max(block_size) + block_size,
+            pass,
             text: clean.len() + canvas,
         };
         let mut cache = || network.cache(request.settings.attention, sizes, pool);
@@ -93,6 +105,7 @@ impl CacheSlot {
             block_size,
             causal: can.causal_context,
             next_token,
+            pass,
             visible: None,
             retrieved: Vec::new(),
         })
@@ -108,43 +121,55 @@ impl CacheSlot {
         self.position as i64
     }
 
-    /// Clean tokens, and rows of a block of `block` positions, in the next pass.
-    pub(crate) fn lengths(&self, block: usize) -> (usize, usize) {
+    /// How many of the tokens to come are read as they would be at block size 1: until the window is full.
+    pub(crate) fn room(&self) -> usize {
+        self.cache
+            .window_size()
+            .map_or(0, |window| (window + 1).saturating_sub(self.clean.len()))
+    }
+
+    /// Clean rows and others in the next pass of a sequence.
+    pub(crate) fn lengths(&self, writing: &Writing, form: DraftForm) -> (usize, usize) {
         let clean = self.left.min(chunk(self.block_size));
-        match self.predicts(clean) {
-            Predicts::Block => (clean, block),
-            Predicts::Nothing | Predicts::NextToken => (clean, 0),
+        match (self.predicts(clean, writing, form), writing) {
+            (Predicts::Block, Writing::Block(block)) => (clean, block.len()),
+            (Predicts::Drafts(rows), _) => {
+                let masked = rows.branches().iter().map(|branch| branch.rows).sum();
+                (clean + rows.checks - 1, masked)
+            }
+            _ => (clean, 0),
         }
     }
 
-    /// What a pass predicts that takes in so many clean tokens.
-    fn predicts(&self, clean: usize) -> Predicts {
-        match (clean == self.left, self.next_token) {
+    /// What a pass predicts that takes in so many clean tokens of the text.
+    fn predicts(&self, clean: usize, writing: &Writing, form: DraftForm) -> Predicts {
+        match (clean == self.left, writing) {
             (false, _) => Predicts::Nothing,
-            (true, false) => Predicts::Block,
-            (true, true) => Predicts::NextToken,
+            (true, Writing::Drafts(drafts)) => Predicts::Drafts(drafts.rows(clean, form, self.next_token)),
+            (true, Writing::Block(_)) if self.next_token => Predicts::NextToken,
+            (true, Writing::Block(_)) => Predicts::Block,
         }
     }
 
-    /// The next pass of a sequence whose block has `block` positions.
-    pub(crate) fn plan(&mut self, block: usize) -> Result<StepPlan> {
-        let (count, noisy) = self.lengths(block);
+    /// The next pass of a sequence.
+    pub(crate) fn plan(&mut self, writing: &Writing, form: DraftForm) -> Result<StepPlan> {
+        let count = self.left.min(chunk(self.block_size));
+        let predicts = self.predicts(count, writing, form);
         let from = self.clean.len() - self.left;
-        let clean = self.clean[from..from + count].to_vec();
+        let mut clean = self.clean[from..from + count].to_vec();
+        if let (Predicts::Drafts(_), Writing::Drafts(drafts)) = (&predicts, writing) {
+            clean.extend(drafts.run.drafts());
+        }
         let layout = PassLayout {
             committed: self.cache.visible(),
-            clean: count,
+            clean: clean.len(),
             clean_block: if self.causal { 1 } else { self.block_size },
-            noisy,
-        };
-        let visible = match &self.visible {
-            Some((known, visible)) if *known == layout => visible.clone(),
-            _ => Visible {
-                plan: LayerPlans::from(self.cache.plan(layout)?).in_blocks(layout.blocks()),
-                units: self.cache.units(layout)?,
+            noisy: match (&predicts, writing) {
+                (Predicts::Block, Writing::Block(block)) => block.len(),
+                _ => 0,
             },
         };
-        self.visible = Some((layout, visible.clone()));
+        let visible = self.visible(layout, &predicts)?;
         let hidden = self.prompt.saturating_sub(self.position as usize).min(count);
         let unprompted = self.unprompted.as_ref().map(|_| {
             let prompt = std::iter::repeat_n(self.absorbed, hidden);
@@ -153,21 +178,42 @@ impl CacheSlot {
         Ok(StepPlan {
             clean,
             unprompted,
-            predicts: self.predicts(count),
+            predicts,
             visible,
         })
     }
 
-    /// The pass is over: its clean tokens are in the cache.
-    pub(crate) fn passed(&mut self, plan: &StepPlan) -> Result<()> {
-        let clean = plan.clean.len();
-        if let Some(units) = &plan.visible.units {
-            self.retrieved = self.cache.choices()?.of(units, &(clean..units.rows()));
+    /// What the rows of a pass see.
+    fn visible(&mut self, layout: PassLayout, predicts: &Predicts) -> Result<Visible> {
+        if let Predicts::Drafts(rows) = predicts
+            && (rows.text == 1 || !rows.branches().is_empty())
+        {
+            let branches = rows.branches();
+            let sizes: Vec<usize> = branches.iter().map(|branch| branch.rows).collect();
+            let reads = self.cache.plan_branches(layout, &branches)?;
+            return Ok(LayerPlans::from(reads).in_blocks(layout.blocks_of(&sizes)).into());
         }
-        self.left -= clean;
-        self.position += clean as u64;
-        let next = PREFILL.max(self.block_size) + self.block_size;
-        Ok(self.caches().try_for_each(|cache| cache.commit(clean, next))?)
+        let visible = match &self.visible {
+            Some((known, visible)) if *known == layout => visible.clone(),
+            _ => Visible {
+                plan: LayerPlans::from(self.cache.plan(layout)?).in_blocks(layout.blocks()),
+                units: self.cache.units(layout)?,
+            },
+        };
+        self.visible = Some((layout, visible.clone()));
+        Ok(visible)
+    }
+
+    /// The pass is over: the first `kept` of its clean tokens are in the cache.
+    pub(crate) fn passed(&mut self, plan: &StepPlan, kept: usize) -> Result<()> {
+        if let Some(units) = &plan.visible.units {
+            self.retrieved = self.cache.choices()?.of(units, &(plan.clean.len()..units.rows()));
+        }
+        // What was drafted is not among those that are left.
+        self.left -= kept.min(self.left);
+        self.position += kept as u64;
+        let next = self.pass;
+        Ok(self.caches().try_for_each(|cache| cache.commit(kept, next))?)
     }
 
     /// A block is written: its `tokens` enter with the next pass.

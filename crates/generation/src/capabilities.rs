@@ -37,6 +37,15 @@ pub(crate) fn check(request: &Request, spec: &NetworkSpec) -> Result<(usize, usi
             );
         }
     }
+    if settings.is_verified() && !(can.masks && can.causal_context) {
+        return refuse(
+            match can.masks {
+                true => "its committed text is not read causally, and so cannot check drafts token by token",
+                false => "it has no masks to draft with",
+            },
+            "choose another commit schedule than `verified`",
+        );
+    }
     if !can.soft && settings.sampler.process.is_soft() {
         return refuse(
             "it reads tokens and masks and no soft positions",

@@ -4,16 +4,18 @@ use candle_core::DType;
 use drdiff_data::Tokenizer;
 use drdiff_model::{CachePool, DenoisingNetwork};
 use drdiff_routing::ComputeReport;
-use drdiff_solver::Table;
+use drdiff_solver::{StepReport, Table};
 use rayon::prelude::*;
 
 use crate::cache_slot::CacheSlot;
 use crate::capabilities::check;
+use crate::drafts::DraftForm;
 use crate::meter::Meter;
-use crate::runner::Runner;
+use crate::runner::{Outcome, Runner};
 use crate::scheduler::{Entry, Scheduler};
 use crate::score::{Scored, Scoring};
 use crate::sequence::Sequence;
+use crate::step_plan::StepPlan;
 use crate::{Error, Event, Prompt, Request, Result, Settings, Task};
 
 /// Writes many texts at a time with one network.
@@ -26,6 +28,7 @@ pub struct Engine {
     tokenizer: Tokenizer,
     table: Table,
     shows_experts: bool,
+    draft_form: Option<DraftForm>,
 }
 
 impl Engine {
@@ -60,12 +63,18 @@ impl Engine {
             tokenizer,
             table,
             shows_experts: false,
+            draft_form: None,
         })
     }
 
     /// Whether events of passes say how many experts each position had, which reads from the device in every pass.
     pub fn show_experts(&mut self, shows: bool) {
         self.shows_experts = shows;
+    }
+
+    /// How drafts and their checks are divided into passes from now on, in place of what is cheaper on the device. The text is the same.
+    pub fn draft_in(&mut self, form: DraftForm) {
+        self.draft_form = Some(form);
     }
 
     /// The network.
@@ -98,9 +107,11 @@ impl Engine {
         let Runner { network, pool } = &mut self.runner;
         let sizes = check(&request, network.spec())?;
         let words = (&self.tokenizer, &self.table);
-        let sequence = Sequence::new(request, sizes, network.spec(), words)?;
+        let slot = CacheSlot::new(&request, sizes, network.as_ref(), &self.tokenizer, pool)?;
+        let room = slot.room();
+        let sequence = Sequence::new(request, sizes, network.spec(), words, room)?;
         Ok(Entry {
-            slot: CacheSlot::new(&sequence.request, sizes, network.as_ref(), &self.tokenizer, pool)?,
+            slot,
             meter: Meter::default(),
             sequence,
         })
@@ -143,7 +154,10 @@ impl Engine {
     /// If the pass itself fails.
     pub fn step(&mut self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
-        let plans = self.scheduler.plan(&mut events);
+        let on_cpu = self.runner.network.device().is_cpu();
+        let chosen = self.draft_form;
+        let form = |rows| chosen.unwrap_or_else(|| DraftForm::cheaper(on_cpu, rows));
+        let plans = self.scheduler.plan(form, &mut events);
         if plans.is_empty() {
             return Ok(events);
         }
@@ -153,19 +167,45 @@ impl Engine {
         };
         let entries = self.scheduler.running();
         let outcomes = self.runner.run(entries, &plans, &mut report)?;
-        let mut came = Vec::with_capacity(plans.len());
-        for ((entry, plan), outcome) in entries.iter_mut().zip(&plans).zip(outcomes) {
-            let Entry { sequence, slot, meter } = entry;
-            let network = self.runner.network.as_ref();
-            let cost = meter.count((&*sequence, plan), &outcome.rows, &report, network);
-            came.push((sequence, slot.passed(plan).map(|()| outcome.views), cost));
+        let network = self.runner.network.as_ref();
+        let mut costs = Vec::with_capacity(plans.len());
+        for ((entry, plan), outcome) in entries.iter_mut().zip(&plans).zip(&outcomes) {
+            costs.push(
+                entry
+                    .meter
+                    .count((&entry.sequence, plan), &outcome.rows, &report, network),
+            );
         }
-        // Drawing tokens costs more than a small network: texts are drawn side by side.
-        let steps = came
-            .into_par_iter()
-            .map(|(sequence, views, cost)| (views.and_then(|views| sequence.take(views.into_iter())), cost))
-            .collect();
+        let steps = take(entries, &plans, outcomes).into_iter().zip(costs).collect();
         self.scheduler.turn(steps, &self.tokenizer, &mut events);
         Ok(events)
     }
+}
+
+/// What the texts make of a pass. Drawing tokens costs more than a small network: they do so side by side.
+fn take(entries: &mut [Entry], plans: &[StepPlan], outcomes: Vec<Outcome>) -> Vec<Result<Option<StepReport>>> {
+    let sequences: Vec<&mut Sequence> = entries.iter_mut().map(|entry| &mut entry.sequence).collect();
+    let pairs = sequences.into_par_iter().zip(plans).zip(outcomes);
+    let taken: Vec<_> = pairs
+        .map(|((sequence, plan), Outcome { views, drafts, .. })| (sequence.take(plan, views), drafts))
+        .collect();
+    // Drafts are fetched when it is known which of them count.
+    let mut fetched = Vec::with_capacity(plans.len());
+    for ((Entry { sequence, slot, .. }, plan), (taken, drafts)) in entries.iter_mut().zip(plans).zip(taken) {
+        let views = taken.and_then(|taken| {
+            slot.passed(plan, taken.as_ref().map_or(plan.clean.len(), |taken| taken.kept))?;
+            let outcome = taken.as_ref().and_then(|taken| taken.outcome.clone());
+            let drafts = outcome.map(|rows| drafts.fetch(rows)).transpose()?;
+            Ok((taken, drafts))
+        });
+        fetched.push((sequence, views));
+    }
+    let told = fetched.into_par_iter().map(|(sequence, views)| {
+        let (taken, drafts) = views?;
+        if let Some(views) = drafts {
+            sequence.draft(views)?;
+        }
+        Ok(taken.map(|taken| sequence.told(taken.report)))
+    });
+    told.collect()
 }

@@ -51,6 +51,14 @@ pub enum Error {
         /// Positions of a block.
         block_size: usize,
     },
+    /// A text that cannot be drafted and checked.
+    #[error("the commit schedule `verified` {problem}; {remedy}")]
+    Verified {
+        /// What it cannot do.
+        problem: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
     /// A setting whose value cannot be.
     #[error("{0}; write another value")]
     Setting(String),

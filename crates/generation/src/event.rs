@@ -1,6 +1,6 @@
 //! What an engine tells its driver.
 
-use drdiff_solver::StepReport;
+use drdiff_solver::{DraftCounts, StepReport};
 use serde::Serialize;
 
 use crate::{Error, PassCompute, RoutedCompute};
@@ -59,6 +59,8 @@ pub struct Output {
     pub scoring_flops: u64,
     /// The feed-forward halves' part of them, and what it was spent on.
     pub routed: RoutedCompute,
+    /// How its drafts fared, if it was drafted and checked.
+    pub drafts: Option<DraftCounts>,
     /// Why it ended.
     pub stop: StopReason,
 }
@@ -70,13 +72,13 @@ pub enum Event {
     Pass {
         /// The request.
         request: u64,
-        /// Block, counted from 0.
+        /// Block, counted from 0; where drafts are checked, passes that did so before.
         block: usize,
         /// Step in the block, counted from 0.
         step: usize,
         /// Network passes so far.
         nfe: usize,
-        /// Tokens of the block as far as they are committed.
+        /// Tokens of the block as far as they are committed; behind tokens that a check decided, the places of drafts that wait for theirs.
         canvas: Vec<Option<u32>>,
         /// What the step did; positions are those of the block.
         report: StepReport,

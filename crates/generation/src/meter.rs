@@ -3,6 +3,7 @@
 use drdiff_model::{DenoisingNetwork, Rows, TokenSegment};
 use drdiff_routing::ComputeReport;
 
+use crate::block::Block;
 use crate::compute::add;
 use crate::sequence::Sequence;
 use crate::step_plan::{Predicts, StepPlan};
@@ -34,13 +35,15 @@ impl Meter {
         for segment in views {
             cost.add(PassCompute {
                 share,
-                ..view(segment, plan.clean.len(), report, network)
+                ..view(segment, plan, report, network)
             });
         }
         self.nfe += views.len();
-        self.canvas += match plan.predicts {
+        self.canvas += match &plan.predicts {
             Predicts::Nothing => 0,
-            Predicts::Block | Predicts::NextToken => sequence.block.len(),
+            Predicts::NextToken => 1,
+            Predicts::Block => sequence.writing.block().map_or(0, Block::len),
+            Predicts::Drafts(rows) => rows.asked(),
         };
         self.flops += cost.flops;
         self.scoring_flops += cost.scoring_flops;
@@ -60,13 +63,19 @@ impl Meter {
             flops: self.flops,
             scoring_flops: self.scoring_flops,
             routed: std::mem::take(&mut self.routed),
+            drafts: sequence.writing.drafts().map(|drafts| drafts.run.counts().clone()),
             stop,
         }
     }
 }
 
-/// What the pass cost of one view, whose first `clean` rows are clean.
-fn view(segment: &TokenSegment, clean: usize, report: &ComputeReport, network: &dyn DenoisingNetwork) -> PassCompute {
+/// What a pass by `plan` cost of one view.
+fn view(
+    segment: &TokenSegment,
+    plan: &StepPlan,
+    report: &ComputeReport,
+    network: &dyn DenoisingNetwork,
+) -> PassCompute {
     let TokenSegment {
         rows,
         groups,
@@ -74,11 +83,15 @@ fn view(segment: &TokenSegment, clean: usize, report: &ComputeReport, network: &
         visible,
         ..
     } = segment;
+    let clean = plan.clean.len();
     let (spec, open, block) = (network.spec(), counts.open, rows.start + clean);
     let mut cost = PassCompute {
         clean,
-        // A row that predicts the next token is a clean one.
-        settled: (rows.len() - clean).saturating_sub(open),
+        settled: match &plan.predicts {
+            Predicts::Nothing | Predicts::NextToken => 0,
+            Predicts::Block => rows.len() - clean - open,
+            Predicts::Drafts(drafts) => drafts.unasked(),
+        },
         open,
         ..PassCompute::default()
     };

@@ -96,6 +96,10 @@ impl Request {
             remedy: "ask for at least 1".to_owned(),
         };
         match &self.task {
+            Task::Infill(_) if self.settings.is_verified() => Err(Error::Verified {
+                problem: "goes on behind a text and fills no gaps",
+                remedy: "choose another schedule",
+            }),
             Task::Infill(canvas) => {
                 let open = canvas.iter().filter(|token| token.is_none()).count();
                 if open == 0 {
@@ -147,6 +151,7 @@ impl Request {
                         remedy: format!("choose a block size of at most {context}"),
                     });
                 }
+                self.settings.check_verified()?;
                 self.settings.check_steps()?;
                 Ok((tokens, block_size.min(tokens)))
             }

@@ -1,20 +1,46 @@
 //! One network call for many texts: their rows side by side, never padded, never visible to one another.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use drdiff_attention::KvCache;
+use drdiff_diffusion::Level;
 use drdiff_model::{BlockRow, CachePool, DenoisingNetwork, TokenBatch, TokenSegment};
 use drdiff_routing::ComputeReport;
 use drdiff_solver::{BlockRun, Prediction};
 
 use crate::Result;
 use crate::block::Block;
+use crate::drafts::DraftRows;
 use crate::scheduler::Entry;
 use crate::step_plan::{Predicts, StepPlan};
+use crate::writing::Writing;
 
-/// What a pass said of a text: where its rows were, and the predictions of its open positions, view by view.
+/// What a pass said of a text.
 pub(crate) struct Outcome {
+    /// Where its rows were, view by view.
     pub(crate) rows: Vec<TokenSegment>,
+    /// Predictions of its open positions, view by view; of drafts, as far as they are needed whatever is decided.
     pub(crate) views: Vec<Prediction>,
+    /// The other predictions of drafts.
+    pub(crate) drafts: Unfetched,
+}
+
+/// Logits that are still where the network is, `[rows, vocab]` for each view.
+#[derive(Default)]
+pub(crate) struct Unfetched(Vec<Tensor>);
+
+impl Unfetched {
+    /// Some of the rows.
+    pub(crate) fn fetch(&self, rows: Range<usize>) -> Result<Vec<Prediction>> {
+        let views = self.0.iter().map(|logits| {
+            Ok(Prediction {
+                logits: fetch(&logits.narrow(0, rows.start, rows.len())?)?,
+                data: Vec::new(),
+            })
+        });
+        views.collect()
+    }
 }
 
 /// The network, and what the texts of an engine share in it.
@@ -38,14 +64,22 @@ impl Runner {
             let share = sequence.share(&spec.routing);
             let position = slot.position();
             for clean in plan.views() {
-                let segment = batch.segment(position, plan.visible.clone(), |batch| {
-                    clean.iter().for_each(|token| batch.token(*token));
-                    match plan.predicts {
-                        Predicts::Nothing => {}
-                        Predicts::Block => push_block(batch, &sequence.block, share),
-                        Predicts::NextToken => batch.ask(),
+                let segment = batch.segment(position, plan.visible.clone(), |batch| match &plan.predicts {
+                    Predicts::Drafts(rows) => push_drafts(batch, (clean, rows), share),
+                    predicts => {
+                        clean.iter().for_each(|token| batch.token(*token));
+                        match (predicts, &sequence.writing) {
+                            (Predicts::Block, Writing::Block(block)) => push_block(batch, block, share),
+                            (Predicts::NextToken, _) => batch.ask(),
+                            _ => {}
+                        }
                     }
                 });
+                if let Predicts::Drafts(rows) = &plan.predicts {
+                    let first = segment.positions[0];
+                    segment.positions.truncate(clean.len());
+                    segment.positions.extend(rows.places().map(|place| first + place));
+                }
                 if sequence.reads_data() && plan.predicts == Predicts::Block {
                     segment.counts.data = segment.counts.open;
                 }
@@ -58,19 +92,27 @@ impl Runner {
         let mut outcomes = Vec::with_capacity(plans.len());
         for (entry, plan) in entries.iter().zip(plans) {
             let rows: Vec<TokenSegment> = segments.by_ref().take(plan.views().count()).collect();
-            let mut views = Vec::new();
+            let (mut views, mut drafts) = (Vec::new(), Unfetched::default());
             for segment in rows.iter().filter(|_| plan.predicts != Predicts::Nothing) {
                 let Some(said) = &said else { break };
                 let open = segment.counts.open;
                 let data = said.data.as_ref().filter(|_| entry.sequence.reads_data());
                 let data = data.map(|data| fetch(&data.narrow(0, first, open)?)).transpose()?;
+                let logits = said.logits.narrow(0, first, open)?;
                 views.push(Prediction {
-                    logits: asked(&said.logits.narrow(0, first, open)?, &entry.sequence.block.run)?,
+                    logits: match (&plan.predicts, entry.sequence.writing.block()) {
+                        (Predicts::Drafts(rows), _) => fetch(&logits.narrow(0, 0, rows.needed())?)?,
+                        (_, Some(block)) => asked(&logits, &block.run)?,
+                        (_, None) => Vec::new(),
+                    },
                     data: data.into_iter().flatten().map(f64::from).collect(),
                 });
+                if let Predicts::Drafts(rows) = &plan.predicts {
+                    drafts.0.push(logits.narrow(0, rows.needed(), open - rows.needed())?);
+                }
                 first += open;
             }
-            outcomes.push(Outcome { rows, views });
+            outcomes.push(Outcome { rows, views, drafts });
         }
         Ok(outcomes)
     }
@@ -90,6 +132,26 @@ fn push_block(batch: &mut TokenBatch, block: &Block, budget: f64) {
         }
     };
     batch.block((0..block.len()).map(row), budget);
+}
+
+/// Clean tokens, drafts among them, and masked rows.
+fn push_drafts(batch: &mut TokenBatch, (clean, rows): (&[u32], &DraftRows), budget: f64) {
+    for (at, token) in clean.iter().enumerate() {
+        batch.token(*token);
+        if at + 1 >= rows.text && rows.asks_clean() {
+            batch.ask();
+        }
+    }
+    for masked in rows.masked() {
+        let row = |at: usize| BlockRow {
+            level: Level::Absorbed,
+            token: None,
+            evidence: &[],
+            asked: masked.asked.contains(&at),
+            last: None,
+        };
+        batch.block((0..masked.branch.rows).map(row), budget);
+    }
 }
 
 /// Of the rows that were read, those whose logits the block asks for: vocabularies are long, and most soft steps need none.

@@ -6,6 +6,7 @@ use drdiff_data::Tokenizer;
 use drdiff_solver::StepReport;
 
 use crate::cache_slot::CacheSlot;
+use crate::drafts::{DraftForm, Drafts};
 use crate::meter::Meter;
 use crate::sequence::Sequence;
 use crate::step_plan::StepPlan;
@@ -51,17 +52,20 @@ impl Scheduler {
         self.waiting.len() + self.running.len() < before
     }
 
-    /// Chooses the texts of the next pass and plans it: a plan for each of [`Scheduler::running`]. Those that cannot be planned have
+    /// Chooses the texts of the next pass and plans it, drafts in the `form` for so many rows of one pass: a plan for each of
+    /// [`Scheduler::running`]. Those that cannot be planned have
     /// failed and are dropped.
-    pub(crate) fn plan(&mut self, events: &mut Vec<Event>) -> Vec<StepPlan> {
+    pub(crate) fn plan(&mut self, form: impl FnOnce(usize) -> DraftForm, events: &mut Vec<Event>) -> Vec<StepPlan> {
         let free = self.capacity.saturating_sub(self.running.len());
         self.running.extend(self.waiting.drain(..free.min(self.waiting.len())));
+        let drafts = self.running.iter().filter_map(|entry| entry.sequence.writing.drafts());
+        let form = form(drafts.map(Drafts::rows_of_one_pass).sum());
         // Texts that bring equally much to the pass lie side by side, where one call of attention serves them.
         self.running
-            .sort_by_key(|entry| entry.slot.lengths(entry.sequence.block.len()));
+            .sort_by_key(|entry| entry.slot.lengths(&entry.sequence.writing, form));
         let mut plans = Vec::with_capacity(self.running.len());
         self.running.retain_mut(|entry| {
-            let plan = entry.slot.plan(entry.sequence.block.len());
+            let plan = entry.slot.plan(&entry.sequence.writing, form);
             entry.keeps(plan.map(|plan| plans.push(plan)).map(|()| true), events)
         });
         plans
@@ -110,13 +114,13 @@ impl Entry {
         events: &mut Vec<Event>,
     ) -> Result<bool> {
         let (request, finished) = (self.sequence.request.id, report.finished);
-        let block = &self.sequence.block;
+        let writing = &self.sequence.writing;
         events.push(Event::Pass {
             request,
-            block: block.number,
-            step: block.run.nfe() - 1,
+            block: writing.number(),
+            step: writing.step().saturating_sub(1),
             nfe: self.meter.nfe,
-            canvas: block.run.state().tokens.clone(),
+            canvas: writing.canvas(),
             report,
             compute,
             retrieved: self.slot.retrieved.clone(),
@@ -130,7 +134,7 @@ impl Entry {
             let output = self.meter.output(&mut self.sequence, stop);
             events.push(Event::Finished { request, output });
         }
-        self.slot.push(tokens);
+        self.slot.push(self.sequence.unread(tokens));
         Ok(stop.is_none())
     }
 }

@@ -4,16 +4,19 @@ use drdiff_data::Tokenizer;
 use drdiff_kernels::entropy_shares;
 use drdiff_model::NetworkSpec;
 use drdiff_routing::RoutingConfig;
-use drdiff_solver::{Prediction, StepReport, Table, guide};
+use drdiff_solver::{CommitSchedule, Prediction, StepReport, Table, guide};
 
 use crate::block::Block;
+use crate::drafts::{Decided, Drafts};
+use crate::step_plan::{Predicts, StepPlan};
 use crate::text::Text;
+use crate::writing::Writing;
 use crate::{Compute, Error, Event, Request, Result, StopReason, Task};
 
 /// A text in progress. It takes what the network says of its block, and knows nothing of passes and caches.
 pub(crate) struct Sequence {
     pub(crate) request: Request,
-    pub(crate) block: Block,
+    pub(crate) writing: Writing,
     pub(crate) text: Text,
     table: Table,
     block_size: usize,
@@ -28,12 +31,13 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// The beginning of the text of `request`, which writes at most `budget` tokens in blocks of `block_size` with a network of
-    /// this kind.
+    /// this kind. Of its tokens the first `room` may be drafted.
     pub(crate) fn new(
         request: Request,
         (budget, block_size): (usize, usize),
         spec: &NetworkSpec,
         (tokenizer, table): (&Tokenizer, &Table),
+        room: usize,
     ) -> Result<Self> {
         let settings = &request.settings;
         // Experts of the last layer choose among the rows that are read: in writing all that were in training.
@@ -44,8 +48,18 @@ impl Sequence {
             Task::Continue(_) => &whole,
             Task::Infill(canvas) => canvas,
         };
+        let writing = match settings.sampler.commit {
+            CommitSchedule::Verified => {
+                let drafts = Drafts::new(&request, table.vocabulary(), room.min(budget - 1))?;
+                Writing::Drafts(Box::new(drafts))
+            }
+            _ => {
+                let block = Block::new(0, (&request, table), &[], canvas, predicts_all)?;
+                Writing::Block(Box::new(block))
+            }
+        };
         Ok(Self {
-            block: Block::new(0, (&request, table), &[], canvas, predicts_all)?,
+            writing,
             text: Text::new(&request.task, &settings.stop, tokenizer),
             table: table.clone(),
             block_size,
@@ -60,47 +74,106 @@ impl Sequence {
 
     /// Whether the next pass must predict data: for the solver, or for the pass behind it.
     pub(crate) fn reads_data(&self) -> bool {
-        self.block.run.needs_data() || self.request.settings.self_condition
+        let block = self.writing.block();
+        block.is_some_and(|block| block.run.needs_data() || self.request.settings.self_condition)
     }
 
     /// Share of the routed experts' full compute that its block may spend in the next pass.
     pub(crate) fn share(&self, routing: &RoutingConfig) -> f64 {
-        self.request.settings.compute.share(self.block.difficulty, routing)
+        let difficulty = self.writing.block().map_or(1.0, |block| block.difficulty);
+        self.request.settings.compute.share(difficulty, routing)
     }
 
-    /// Moves its block on by what the network said with the prompt and, under guidance, without it.
-    pub(crate) fn take(&mut self, mut views: impl Iterator<Item = Prediction>) -> Result<Option<StepReport>> {
-        let Some(mut prediction) = views.next() else {
+    /// Moves on by what the network said to `plan`, with the prompt and, under guidance, without it. `None` if nothing was predicted.
+    pub(crate) fn take(&mut self, plan: &StepPlan, views: Vec<Prediction>) -> Result<Option<Decided>> {
+        let Some(prediction) = self.guided(views)? else {
             return Ok(None);
         };
-        let (vocab, settings) = (self.table.vocabulary(), &self.request.settings);
-        if let Some(without) = views.next() {
-            guide(&mut prediction, &without, vocab, settings.style_guidance)?;
-        }
+        let settings = &self.request.settings;
+        let block = match (&mut self.writing, &plan.predicts) {
+            (Writing::Block(block), _) => block,
+            (Writing::Drafts(drafts), Predicts::Drafts(rows)) => {
+                return drafts.take(rows, prediction.logits, self.table.vocabulary()).map(Some);
+            }
+            (Writing::Drafts(_), _) => return Ok(None),
+        };
         let entropies = match self.reads_entropy {
-            true => entropy_shares(&prediction.logits, vocab),
+            true => entropy_shares(&prediction.logits, self.table.vocabulary()),
             false => Vec::new(),
         };
         if settings.self_condition {
-            self.block.remember(&prediction, &entropies);
+            block.remember(&prediction, &entropies);
+        }
+        let report = block.advance(prediction, &entropies)?;
+        Ok(Some(Decided {
+            report,
+            kept: plan.clean.len(),
+            outcome: None,
+        }))
+    }
+
+    /// Drafts by what the network said behind the outcome of a check.
+    pub(crate) fn draft(&mut self, views: Vec<Prediction>) -> Result<()> {
+        let prediction = self.guided(views)?;
+        if let (Writing::Drafts(drafts), Some(prediction)) = (&mut self.writing, prediction) {
+            drafts.run.draft(prediction.logits)?;
+        }
+        Ok(())
+    }
+
+    /// What a step did, with the drafts that wait for the next one.
+    pub(crate) fn told(&self, mut report: StepReport) -> StepReport {
+        if let Writing::Drafts(drafts) = &self.writing {
+            report.provisional = drafts.waiting();
+        }
+        report
+    }
+
+    /// What the views of the text come to, if there are any.
+    fn guided(&self, views: Vec<Prediction>) -> Result<Option<Prediction>> {
+        let mut views = views.into_iter();
+        let Some(mut prediction) = views.next() else {
+            return Ok(None);
+        };
+        let settings = &self.request.settings;
+        if let Some(without) = views.next() {
+            guide(
+                &mut prediction,
+                &without,
+                self.table.vocabulary(),
+                settings.style_guidance,
+            )?;
         }
         let Prediction { logits, data } = &prediction;
         if logits.iter().any(|logit| logit.is_nan()) || data.iter().any(|x| x.is_nan()) {
             return Err(Error::NotANumber {
                 request: self.request.id,
-                block: self.block.number,
-                step: self.block.run.nfe(),
+                block: self.writing.number(),
+                step: self.writing.step(),
                 seed: settings.seed,
             });
         }
-        self.block.advance(prediction, &entropies).map(Some)
+        Ok(Some(prediction))
     }
 
-    /// The tokens of its finished block.
+    /// The tokens of its finished block, or those that the last pass decided.
     pub(crate) fn tokens(&self, tokenizer: &Tokenizer) -> Vec<u32> {
         let end = tokenizer.end_of_text();
-        let tokens = self.block.run.state().tokens.iter();
-        tokens.map(|token| token.unwrap_or(end)).collect()
+        match &self.writing {
+            Writing::Block(block) => {
+                let tokens = block.run.state().tokens.iter();
+                tokens.map(|token| token.unwrap_or(end)).collect()
+            }
+            Writing::Drafts(drafts) => drafts.decided.clone(),
+        }
+    }
+
+    /// Those of its new `tokens` that the network has not read: all of a block, and of what was checked the last one.
+    pub(crate) fn unread(&self, mut tokens: Vec<u32>) -> Vec<u32> {
+        match &self.writing {
+            Writing::Block(_) => tokens,
+            Writing::Drafts(_) => tokens.split_off(tokens.len().saturating_sub(1)),
+        }
     }
 
     /// Takes the `tokens` of its finished block into the text and starts the next one; why it ended when it is complete.
@@ -121,7 +194,7 @@ impl Sequence {
             .push(&tokens[..end.unwrap_or(tokens.len())], complete, tokenizer);
         events.push(Event::BlockCommitted {
             request: self.request.id,
-            block: self.block.number,
+            block: self.writing.number(),
             text,
             tokens: self.text.ids().len(),
         });
@@ -132,9 +205,14 @@ impl Sequence {
                 None => StopReason::Length,
             }));
         }
-        let canvas = vec![None; self.block_size.min(self.budget - self.committed)];
-        let told = (&self.request, &self.table);
-        self.block = Block::new(self.block.number + 1, told, self.text.ids(), &canvas, self.predicts_all)?;
+        match &mut self.writing {
+            Writing::Block(block) => {
+                let canvas = vec![None; self.block_size.min(self.budget - self.committed)];
+                let told = (&self.request, &self.table);
+                **block = Block::new(block.number + 1, told, self.text.ids(), &canvas, self.predicts_all)?;
+            }
+            Writing::Drafts(drafts) => drafts.number += 1,
+        }
         Ok(None)
     }
 }

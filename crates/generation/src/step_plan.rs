@@ -2,6 +2,8 @@
 
 use drdiff_model::Visible;
 
+use crate::drafts::DraftRows;
+
 /// The rows that a sequence has in the next pass, and what they read.
 pub(crate) struct StepPlan {
     /// Clean tokens first, ...
@@ -14,7 +16,7 @@ pub(crate) struct StepPlan {
 }
 
 /// What a pass predicts of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Predicts {
     /// Nothing yet: the prompt takes more than this pass.
     Nothing,
@@ -22,6 +24,8 @@ pub(crate) enum Predicts {
     Block,
     /// The one position of the block, from the row of the token before it.
     NextToken,
+    /// What is drafted and what was, where drafts lie behind the clean tokens of the text.
+    Drafts(DraftRows),
 }
 
 impl StepPlan {

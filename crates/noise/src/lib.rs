@@ -84,6 +84,10 @@ pub enum Purpose {
     Compute = 13,
     /// Made-up windows of a training step.
     Exercise = 14,
+    /// Choice of a token that is only a draft.
+    Draft = 15,
+    /// Whether a draft is accepted.
+    Accept = 16,
 }
 
 /// The source of all noise of one request (or of one training run).

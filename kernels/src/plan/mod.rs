@@ -55,6 +55,8 @@ pub struct TilePlan {
     cost: PlanCost,
     /// Where in a tensor of keys that all sequences share each has its own; empty if each has a tensor of its own.
     seats: Vec<Range<usize>>,
+    /// Whether a CPU attends query by query.
+    query_by_query: bool,
     /// The plan on a GPU, once something has run there.
     #[cfg(feature = "cuda")]
     pub(crate) device: std::sync::OnceLock<crate::cuda::plan::DevicePlan>,
@@ -137,6 +139,7 @@ impl TilePlan {
             cols: Csr::from_rows(cols),
             cost,
             seats: Vec::new(),
+            query_by_query: false,
             #[cfg(feature = "cuda")]
             device: std::sync::OnceLock::new(),
         }
@@ -179,9 +182,26 @@ impl TilePlan {
                 .zip(first)
                 .map(|(plan, &first)| first..first + plan.keys)
                 .collect(),
+            query_by_query: plans().all(|plan| plan.query_by_query),
             #[cfg(feature = "cuda")]
             device: std::sync::OnceLock::new(),
         })
+    }
+
+    /// The same plan, by which a CPU attends query by query: each has the same bits as if it were alone with the keys that it sees. Slower than all
+    /// queries of a tile together; other devices do not tell.
+    #[must_use]
+    pub fn query_by_query(self) -> Self {
+        Self {
+            query_by_query: true,
+            ..self
+        }
+    }
+
+    /// Whether a CPU attends query by query: also where there is one alone.
+    #[must_use]
+    pub fn is_query_by_query(&self) -> bool {
+        self.query_by_query || self.queries == 1
     }
 
     /// Sequences described; 1 serves a batch of any size.

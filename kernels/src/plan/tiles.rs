@@ -45,6 +45,7 @@ impl TilePlan {
                 pairs: (reads.len() * TILE * TILE) as u64,
             },
             seats: Vec::new(),
+            query_by_query: false,
             #[cfg(feature = "cuda")]
             device: std::sync::OnceLock::new(),
         })

@@ -17,6 +17,7 @@ mod muon;
 mod optim;
 mod params;
 mod plan;
+mod queries;
 mod rows;
 mod seats;
 mod strongest;

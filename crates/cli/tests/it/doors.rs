@@ -190,6 +190,7 @@ fn every_flag_of_the_table_sets_its_setting() {
         let value = match (setting.name, setting.kind) {
             ("compute", _) => json!(1.0),
             ("commit", _) => json!("margin"),
+            ("draft_length", _) => json!(3),
             ("attention", _) => json!("dense"),
             ("stop", _) => json!(["x"]),
             (_, Kind::Whole(least, _)) => json!(least + 1),

@@ -24,3 +24,4 @@ mod routing;
 mod serve;
 mod sweep;
 mod train;
+mod verified;

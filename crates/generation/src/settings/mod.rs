@@ -12,7 +12,7 @@ mod table;
 mod tests;
 
 use drdiff_attention::PlanKind;
-use drdiff_solver::{Process, SamplerConfig};
+use drdiff_solver::{CommitSchedule, Process, SamplerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Compute, Error, Result};
@@ -54,6 +54,31 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether the text is written by draft and check.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.sampler.commit == CommitSchedule::Verified
+    }
+
+    /// Refuses what draft and check has no place for: it writes what blocks of one token in one step write.
+    ///
+    /// # Errors
+    /// [`Error::Verified`].
+    pub fn check_verified(&self) -> Result<()> {
+        let refuse = |problem, remedy| Err(Error::Verified { problem, remedy });
+        match self.is_verified() {
+            true if self.sampler.process.is_soft() => refuse(
+                "drafts masked positions, which soft processes have none of",
+                "use the process `absorbing`",
+            ),
+            true if (self.block_size, self.sampler.steps) != (1, 1) => refuse(
+                "checks token by token, as blocks of 1 in 1 step are written",
+                "leave the block size and the steps out, or choose another schedule",
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses steps that a block could not use, so that no record tells of steps that were never taken: on the absorbing path each
     /// commits a token at least, unless doubtful ones are opened again.
     ///

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use drdiff_model::{NetworkSpec, Pretrained, WEIGHTS, read_head};
-use drdiff_solver::CommitSchedule;
+use drdiff_solver::{CommitSchedule, DraftLength};
 use serde_json::Value;
 
 use super::{Choices, Setting, Settings};
@@ -72,6 +72,9 @@ impl Choices {
         }
         self.put(&mut settings)?;
         let left = |name: &str| self.get(name).is_none();
+        if settings.is_verified() && left("block_size") {
+            settings.block_size = 1;
+        }
         let sampler = &mut settings.sampler;
         if left("steps") {
             let steps = if settings.block_size > LARGE {
@@ -111,7 +114,13 @@ pub fn default_of(setting: &Setting) -> String {
     let [temperature, penalty] = ALONE;
     let apart = |other: f64| format!("{value}, or {other} where each token has a step of its own");
     match setting.name {
-        "block_size" => format!("{value}, or 1 for models that write token by token"),
+        "block_size" => {
+            format!(
+                "{value}, or 1 for models that write token by token and the schedule {}",
+                CommitSchedule::Verified
+            )
+        }
+        "draft_length" => DraftLength::Auto.to_string(),
         "steps" => format!(
             "{value}, or {STEPS_OF_LARGE} for blocks of more than {LARGE} tokens; no more than the block has tokens"
         ),
@@ -162,6 +171,24 @@ mod tests {
         assert_eq!(soft.sampling, shared.sampling, "all tokens are decided at the end");
         assert!(soft.score_temperature < shared.score_temperature);
         assert_eq!(soft.commit, CommitSchedule::Spread);
+    }
+
+    #[test]
+    fn drafts_are_checked_as_blocks_of_one_are_written() {
+        let drafted = Choices::default().with("commit", "verified");
+        for network in [NetworkKind::Masked, NetworkKind::Autoregressive] {
+            let settings = drafted.resolve(network).unwrap();
+            assert!(settings.check_verified().is_ok());
+            let mut alone = Choices::default().with("block_size", 1).resolve(network).unwrap();
+            alone.sampler.commit = CommitSchedule::Verified;
+            assert_eq!(settings, alone);
+        }
+        assert!(
+            resolved(&drafted.clone().with("block_size", 4))
+                .check_verified()
+                .is_err()
+        );
+        assert!(resolved(&drafted.with("process", "gaussian")).check_verified().is_err());
     }
 
     #[test]

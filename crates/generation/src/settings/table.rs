@@ -2,7 +2,7 @@
 
 use drdiff_attention::PlanKind;
 use drdiff_diffusion::ScheduleConfig;
-use drdiff_solver::{Pace, Process, ReabsorbConfig, SolverConfig, SolverName, Spacing};
+use drdiff_solver::{DraftLength, Pace, Process, ReabsorbConfig, SolverConfig, SolverName, Spacing};
 use serde_json::{Value, json};
 
 use super::commit::CommitName;
@@ -115,12 +115,12 @@ pub static SETTINGS: &[Setting] = &[
         name: "commit",
         path: "sampler.commit",
         kind: Kind::Other(
-            "`random`, `spread`, `left-to-right`, `confidence`, `margin`, `entropy`, `entropy-bound[:NATS]` or `threshold[:PROBABILITY]`",
+            "`random`, `spread`, `left-to-right`, `confidence`, `margin`, `entropy`, `entropy-bound[:NATS]`, `threshold[:PROBABILITY]` or `verified`",
         ),
         concerns: Concerns::COMMITTING,
         flag: Some(Flag::new("commit", "SCHEDULE")),
         short: "commit",
-        help: "Which tokens are decided first",
+        help: "Which tokens are decided first; verified drafts several and checks them token by token",
         slot: Slot {
             read: read::<CommitName>,
             put: |settings, value| {
@@ -129,6 +129,18 @@ pub static SETTINGS: &[Setting] = &[
             },
             get: |settings| give(CommitName(settings.sampler.commit)),
         },
+        ..USUAL
+    },
+    Setting {
+        name: "draft_length",
+        path: "sampler.draft_length",
+        kind: Kind::Other("a whole number from 1 to 16, or `auto`: by how many drafts are accepted"),
+        concerns: Concerns::ABSORBING,
+        gaps: false,
+        flag: Some(Flag::new("draft-length", "N|auto")),
+        short: "draft",
+        help: "Tokens that the commit schedule verified drafts before it checks them",
+        slot: slot!(DraftLength: sampler.draft_length),
         ..USUAL
     },
     Setting {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use drdiff_attention::PlanKind;
 use drdiff_model::NetworkSpec;
-use drdiff_solver::ReabsorbConfig;
+use drdiff_solver::{DraftLength, ReabsorbConfig};
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -19,6 +19,7 @@ fn full() -> Settings {
         ..Settings::default()
     };
     settings.sampler.reabsorb = Some(ReabsorbConfig::default());
+    settings.sampler.draft_length = DraftLength::Tokens(4);
     settings
 }
 

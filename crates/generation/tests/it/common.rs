@@ -177,6 +177,11 @@ pub(crate) fn write(
     requests: Vec<Request>,
 ) -> Vec<(u64, Output)> {
     let mut engine = Engine::new(network, tokenizer(), capacity).expect("a tokenizer that fits");
+    write_in(&mut engine, requests)
+}
+
+/// The same in an engine that is there.
+pub(crate) fn write_in(engine: &mut Engine, requests: Vec<Request>) -> Vec<(u64, Output)> {
     requests
         .into_iter()
         .for_each(|request| engine.submit(request).expect("a possible request"));

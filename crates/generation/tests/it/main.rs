@@ -15,3 +15,4 @@ mod retrieval;
 mod score;
 mod sparse;
 mod tree;
+mod verified;

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use drdiff_generation::{Compute, Output, Settings};
+use drdiff_solver::DraftCounts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -20,6 +21,9 @@ struct Costs {
     canvas_tokens: usize,
     flops: u64,
     scoring_flops: u64,
+    /// How drafts fared, where they were checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drafts: Option<DraftCounts>,
     seconds: f64,
     seed: u64,
     stop_reason: &'static str,
@@ -109,6 +113,7 @@ impl<'a> Finished<'a> {
             canvas_tokens: output.canvas_tokens,
             flops: output.flops,
             scoring_flops: output.scoring_flops,
+            drafts: output.drafts.clone(),
             seconds: self.seconds,
             seed: settings.seed,
             stop_reason: output.stop.name(),
@@ -217,6 +222,7 @@ mod tests {
             flops: 0,
             scoring_flops: 0,
             routed: Default::default(),
+            drafts: None,
             stop: StopReason::End,
         };
         for endpoint in [Endpoint::Completions, Endpoint::Chat] {

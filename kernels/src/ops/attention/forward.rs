@@ -14,7 +14,7 @@ const RUN: usize = 8;
 /// Output `[B, T, H, D]` and log-sum-exp `[B, H, T]`.
 pub(super) fn forward(inputs: &Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
     let h = inputs.heads;
-    if h.queries == 1 {
+    if inputs.plan.is_query_by_query() {
         return row::forward(inputs);
     }
     let tiles = inputs.plan.query_tiles();

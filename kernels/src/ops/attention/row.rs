@@ -1,51 +1,75 @@
-//! Attention of single queries: their scores side by side, one softmax, and one walk over the values.
+//! Attention of queries one by one: the scores of the keys that a query sees, side by side, one softmax, and one walk over the values.
+//!
+//! So a query has the same bits whatever other queries and keys the pass has beside those that it sees. Rows that are rounded to few bits
+//! behind it would make much of a last bit.
 
-use super::forward::hide_partial;
-use super::shape::{Inputs, positions, runs, span};
+use super::shape::{Inputs, positions};
 use crate::gemm::Mat;
+use crate::plan::{TILE, allowed, split};
 use crate::simd;
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// [`super::forward::forward`] of one query in each sequence.
+/// [`super::forward::forward`] query by query.
 pub(super) fn forward(inputs: &Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
     let h = inputs.heads;
-    let mut out = vec![0.0; h.batch * h.heads * h.width];
-    let mut lse = vec![0.0; h.batch * h.heads];
-    out.par_chunks_mut(h.width.max(1))
-        .zip(&mut lse)
+    let seen: Vec<Vec<Range<usize>>> = (0..h.batch * h.queries)
+        .map(|query| seen(inputs, query / h.queries, query % h.queries))
+        .collect();
+    let mut out = vec![0.0; h.batch * h.queries * h.heads * h.width];
+    let sums: Vec<f32> = out
+        .par_chunks_mut(h.width.max(1))
         .enumerate()
-        .for_each_init(Vec::new, |scores, (task, (out, lse))| {
-            let (batch, head) = (task / h.heads, task % h.heads);
-            let (q, _) = positions(inputs.q, batch, head, inputs.of_queries(), &(0..1)).lines();
-            let entries = inputs
-                .plan
-                .rows()
-                .row(inputs.sequence(batch) * inputs.plan.query_tiles());
-            let runs = || runs(entries, usize::MAX).map(|run| (run, span(run, inputs.keys(batch))));
+        .map_init(Vec::new, |scores, (task, out)| {
+            let (query, head) = (task / h.heads, task % h.heads);
+            let (batch, at) = (query / h.queries, query % h.queries);
+            let (q, _) = positions(inputs.q, batch, head, inputs.of_queries(), &(at..at + 1)).lines();
             scores.clear();
-            for (run, keys) in runs() {
+            for keys in &seen[query] {
                 let first = scores.len();
                 scores.resize(first + keys.len(), 0.0);
-                let scores = &mut scores[first..];
-                score(
-                    scores,
-                    &q[..h.width],
-                    inputs.of_seat(inputs.k, batch, head, &keys),
-                    inputs.scale,
-                );
-                hide_partial(inputs, scores, batch, &(0..1), &keys, run);
+                let keys = inputs.of_seat(inputs.k, batch, head, keys);
+                score(&mut scores[first..], &q[..h.width], keys, inputs.scale);
             }
             let (peak, sum) = soften(scores);
             let mut weights = &scores[..];
-            for (_, keys) in runs() {
+            for keys in &seen[query] {
                 let (here, rest) = weights.split_at(keys.len());
-                weigh(out, here, inputs.of_seat(inputs.v, batch, head, &keys));
+                weigh(out, here, inputs.of_seat(inputs.v, batch, head, keys));
                 weights = rest;
             }
             settle(out, sum);
-            *lse = peak + sum.ln();
-        });
-    (out, lse)
+            peak + sum.ln()
+        })
+        .collect();
+    // From `[B, T, H]` to `[B, H, T]`.
+    let places = (0..h.batch).flat_map(|batch| (0..h.heads).map(move |head| (batch, head)));
+    let lse = places.flat_map(|(batch, head)| (0..h.queries).map(move |at| (batch * h.queries + at) * h.heads + head));
+    (out, lse.map(|place| sums[place]).collect())
+}
+
+/// The keys that a query of a batch entry sees, ascending.
+fn seen(inputs: &Inputs<'_>, batch: usize, query: usize) -> Vec<Range<usize>> {
+    let code = inputs.query_code(batch, query);
+    let mut seen: Vec<Range<usize>> = Vec::new();
+    let mut see = |keys: Range<usize>| match seen.last_mut() {
+        Some(last) if last.end == keys.start => last.end = keys.end,
+        _ => seen.push(keys),
+    };
+    let row = inputs.sequence(batch) * inputs.plan.query_tiles() + query / TILE;
+    for &entry in inputs.plan.rows().row(row) {
+        let (tile, partial) = split(entry);
+        let keys = tile * TILE..((tile + 1) * TILE).min(inputs.keys(batch));
+        match code.filter(|_| partial) {
+            None => see(keys),
+            Some(code) => {
+                let codes = keys.clone().zip(inputs.key_codes(batch, &keys));
+                let seen = codes.filter(|(_, other)| allowed(code, **other));
+                seen.for_each(|(key, _)| see(key..key + 1));
+            }
+        }
+    }
+    seen
 }
 
 /// One query over all of some keys, `[count, width]` as matrices like their values; the same bits as by a plan.

@@ -115,6 +115,12 @@ impl<'a> Inputs<'a> {
         &self.plan.query_codes()[start + range.start..start + range.end]
     }
 
+    /// The code of one query; none where codes would decide nothing.
+    pub(super) fn query_code(&self, batch: usize, query: usize) -> Option<QueryCode> {
+        let place = self.sequence(batch) * self.heads.queries + query;
+        self.plan.query_codes().get(place).copied()
+    }
+
     pub(super) fn key_codes(&self, batch: usize, range: &Range<usize>) -> &'a [KeyCode] {
         let start = self.sequence(batch) * self.heads.keys;
         &self.plan.key_codes()[start + range.start..start + range.end]

@@ -258,6 +258,7 @@ fn print(
         flops: written.flops,
         scoring_flops: written.scoring_flops,
         routed: &written.routed,
+        drafts: written.drafts.as_ref(),
         load_seconds,
         wall_seconds,
         peak_bytes,

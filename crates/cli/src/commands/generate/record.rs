@@ -1,6 +1,7 @@
 //! What `--json` prints and a trace begins with.
 
 use drdiff_generation::{Output, PassCompute, RoutedCompute, Settings, StopReason};
+use drdiff_solver::DraftCounts;
 use serde::Serialize;
 
 /// How a text is made: everything that decides it, besides the machine.
@@ -43,6 +44,9 @@ pub(super) struct Record<'a> {
     pub(super) scoring_flops: u64,
     /// The feed-forward halves' part of them.
     pub(super) routed: &'a RoutedCompute,
+    /// How drafts fared, where they were checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drafts: Option<&'a DraftCounts>,
     /// Time to load the model.
     pub(super) load_seconds: f64,
     /// Time from the start of the program to the end of the text.
@@ -64,6 +68,7 @@ pub(super) struct Written {
     pub(super) flops: u64,
     pub(super) scoring_flops: u64,
     pub(super) routed: RoutedCompute,
+    pub(super) drafts: Option<DraftCounts>,
     stop: Option<StopReason>,
     /// The block that is being written.
     canvas: Vec<u32>,
@@ -99,6 +104,7 @@ impl Written {
             flops,
             scoring_flops,
             routed,
+            drafts,
             stop,
         } = output;
         *self = Self {
@@ -110,6 +116,7 @@ impl Written {
             flops,
             scoring_flops,
             routed,
+            drafts,
             stop: Some(stop),
             canvas: Vec::new(),
         };

@@ -61,6 +61,7 @@ impl Trace {
             "committed": choices(&report.committed),
             "provisional": choices(&report.provisional),
             "reabsorbed": report.reabsorbed,
+            "rejected": choices(&report.rejected),
             "compute": compute,
         }))
     }

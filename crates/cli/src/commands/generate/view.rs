@@ -9,11 +9,11 @@ use std::time::Instant;
 use anyhow::Result;
 use console::Term;
 use drdiff_data::Tokenizer;
-use drdiff_solver::StepReport;
+use drdiff_solver::{Choice, StepReport};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::GenerateArgs;
-use super::wrap::{Cell, cells, lines, styled};
+use super::wrap::{Cell, Look, cells, lines, styled};
 use crate::exit::usage;
 use crate::output::Out;
 
@@ -29,6 +29,8 @@ enum Mode {
         line: String,
         /// Whether the block is shown while it becomes clear.
         watch: bool,
+        /// What is shown behind the text until the next pass.
+        behind: Vec<Cell>,
     },
 }
 
@@ -73,6 +75,7 @@ impl View {
             _ if terminal && !args.quiet => Mode::Terminal {
                 line: String::new(),
                 watch: args.watch,
+                behind: Vec::new(),
             },
             _ => Mode::Stream,
         };
@@ -92,7 +95,7 @@ impl View {
             Mode::Stream => self.bar.suspend(|| self.out.text(text))?,
             Mode::Terminal { line, .. } => {
                 line.push_str(text);
-                let all: Vec<Cell> = cells(line, false).collect();
+                let all: Vec<Cell> = cells(line, Look::Committed).collect();
                 let rows = lines(&all, columns());
                 if let Some((last, complete)) = rows.split_last() {
                     let complete: String = complete.iter().map(|row| styled(row) + "\n").collect();
@@ -101,7 +104,11 @@ impl View {
                 }
             }
         }
-        self.show(Vec::new());
+        let behind = match &self.mode {
+            Mode::Terminal { behind, .. } => behind.clone(),
+            Mode::Silent | Mode::Stream => Vec::new(),
+        };
+        self.show(behind);
         Ok(())
     }
 
@@ -119,12 +126,15 @@ impl View {
         let (block, step) = (block + 1, step + 1);
         self.status =
             format!("block {block}, step {step}/{steps}, NFE {nfe}, {tokens}/{wanted} tokens, {rate:.1} tokens/s");
-        let watched = matches!(self.mode, Mode::Terminal { watch: true, .. });
-        self.show(if watched {
-            clearing(canvas, report, tokenizer)
-        } else {
-            Vec::new()
-        });
+        let mut shown = Vec::new();
+        if let Mode::Terminal {
+            watch: true, behind, ..
+        } = &mut self.mode
+        {
+            shown = clearing(canvas, report, tokenizer);
+            *behind = drafts(report, tokenizer);
+        }
+        self.show(shown);
     }
 
     /// Ends the text and takes the progress away.
@@ -140,7 +150,7 @@ impl View {
     fn show(&self, block: Vec<Cell>) {
         let mut message = String::new();
         if let Mode::Terminal { line, .. } = &self.mode {
-            let all: Vec<Cell> = cells(line, false).chain(block).collect();
+            let all: Vec<Cell> = cells(line, Look::Committed).chain(block).collect();
             message.extend(lines(&all, columns()).into_iter().map(|row| styled(row) + "\n"));
         }
         self.bar
@@ -172,7 +182,25 @@ fn clearing(canvas: &[Option<u32>], report: &StepReport, tokenizer: &Tokenizer) 
             } else {
                 tokenizer.decode(&ids)
             };
-            cells(&text, ids.is_empty() || run[0].1).collect::<Vec<_>>()
+            let look = match ids.is_empty() || run[0].1 {
+                true => Look::Open,
+                false => Look::Committed,
+            };
+            cells(&text, look).collect::<Vec<_>>()
         })
+        .collect()
+}
+
+/// Drafts behind a finished check: struck through those that it rejected, and dim those that wait for the next one.
+fn drafts(report: &StepReport, tokenizer: &Tokenizer) -> Vec<Cell> {
+    let text = |choices: &[Choice]| tokenizer.decode(&choices.iter().map(|choice| choice.token).collect::<Vec<_>>());
+    let waiting = if report.finished {
+        text(&report.provisional)
+    } else {
+        String::new()
+    };
+    let rejected = text(&report.rejected);
+    cells(&rejected, Look::Rejected)
+        .chain(cells(&waiting, Look::Open))
         .collect()
 }

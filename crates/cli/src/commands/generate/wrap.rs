@@ -1,16 +1,27 @@
-//! Lines of a terminal: text broken at spaces, part of it dim.
+//! Lines of a terminal: text broken at spaces, part of it dim or struck through.
 
 use console::measure_text_width;
 
-/// A character and whether it may still change.
+/// A character and what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) shown: char,
-    pub(super) dim: bool,
+    pub(super) look: Look,
+}
+
+/// How a character looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It is text.
+    Committed,
+    /// Dim: it may still change.
+    Open,
+    /// Struck through: it was drafted and rejected.
+    Rejected,
 }
 
 /// The cells of a text. Control characters, which a model may well write, must not reach a terminal.
-pub(super) fn cells(text: &str, dim: bool) -> impl Iterator<Item = Cell> {
+pub(super) fn cells(text: &str, look: Look) -> impl Iterator<Item = Cell> {
     text.chars().map(move |c| {
         let shown = match c {
             '\t' => ' ',
@@ -18,7 +29,7 @@ pub(super) fn cells(text: &str, dim: bool) -> impl Iterator<Item = Cell> {
             c if c.is_control() => char::REPLACEMENT_CHARACTER,
             c => c,
         };
-        Cell { shown, dim }
+        Cell { shown, look }
     })
 }
 
@@ -56,13 +67,13 @@ pub(super) fn lines(cells: &[Cell], columns: usize) -> Vec<&[Cell]> {
 
 /// A line as a terminal shows it.
 pub(super) fn styled(line: &[Cell]) -> String {
-    line.chunk_by(|a, b| a.dim == b.dim)
+    line.chunk_by(|a, b| a.look == b.look)
         .map(|run| {
             let text: String = run.iter().map(|cell| cell.shown).collect();
-            if run[0].dim {
-                console::style(text).for_stderr().dim().to_string()
-            } else {
-                text
+            match run[0].look {
+                Look::Committed => text,
+                Look::Open => console::style(text).for_stderr().dim().to_string(),
+                Look::Rejected => console::style(text).for_stderr().dim().strikethrough().to_string(),
             }
         })
         .collect()
@@ -73,7 +84,7 @@ mod tests {
     use super::*;
 
     fn wrapped(text: &str, columns: usize) -> Vec<String> {
-        let cells: Vec<Cell> = cells(text, false).collect();
+        let cells: Vec<Cell> = cells(text, Look::Committed).collect();
         lines(&cells, columns).into_iter().map(styled).collect()
     }
 
