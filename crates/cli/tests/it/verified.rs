@@ -73,7 +73,7 @@ fn either_form_writes_the_same_text() {
                 Task::behind("The old house", engine.tokenizer()).unwrap(),
                 settings.clone(),
             );
-            engine.submit(Request { id, task, settings }).unwrap();
+            engine.submit(Request::new(id, task, settings)).unwrap();
             while !engine.is_idle() {
                 outputs.extend(engine.step().unwrap().into_iter().filter_map(|event| match event {
                     Event::Finished { output, .. } => Some(output),

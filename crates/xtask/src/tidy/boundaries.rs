@@ -93,8 +93,10 @@ fn writing(file: &File, source: &Source) -> Vec<Finding> {
         "fs::remove_file",
         "fs::remove_dir_all",
     ];
-    let may_write =
-        matches!(file.folder(), "xtask" | "testkit" | "files") || file.name() == "build.rs" || file.is_test() || file.path.contains("/examples/");
+    let may_write = matches!(file.folder(), "xtask" | "testkit" | "files")
+        || file.name() == "build.rs"
+        || file.is_test()
+        || file.path.contains("/examples/");
     if may_write {
         return Vec::new();
     }
