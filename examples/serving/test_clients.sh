@@ -2,13 +2,14 @@
 # Runs clients that people have against a real server: curl, openai, llm, langchain-openai, lm_eval, and openai of npm.
 #
 #   DRDIFF=target/debug/drdiff examples/serving/test_clients.sh
+#   examples/serving/test_clients.sh --fetch     fetches the clients and ends
 #
 # DRDIFF: the program.  DRDIFF_MODEL: the model, a small one if unset.  VENV: a virtual environment for the clients, made if there
 # is none (target/clients-venv; about 600 MB).  A bare Debian needs: apt-get install curl python3 python3-venv nodejs npm
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-drdiff=$(realpath "${DRDIFF:-${CARGO_TARGET_DIR:-target}/debug/drdiff}")
+drdiff=$(realpath -m "${DRDIFF:-${CARGO_TARGET_DIR:-target}/debug/drdiff}")
 venv=$(realpath -m "${VENV:-target/clients-venv}")
 if ! "$venv/bin/python" -c 'import langchain_openai, llm, lm_eval, openai' 2>/dev/null; then
     python3 -m venv "$venv"
@@ -19,6 +20,8 @@ node=$venv/node
 if [ ! -d "$node/node_modules/openai" ]; then
     npm install --silent --no-audit --no-fund --prefix "$node" openai@7
 fi
+# Only the clients were asked for.
+if [ "${1:-}" = --fetch ]; then exit 0; fi
 export DRDIFF_MODEL=${DRDIFF_MODEL:-$PWD/models/drdiff-recall} OPENAI_API_KEY=none
 
 work=$(mktemp -d)
