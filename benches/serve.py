@@ -31,14 +31,14 @@ def requests(count, tokens):
     return [{"prompt": p, "max_tokens": tokens, "seed": n, "diffusion": settings} for n, p in enumerate(prompts)]
 
 
-def batch(drdiff, bodies, seats):
+def batch(drdiff, bodies, slots):
     """Wall and CPU seconds of a job."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "in.jsonl")
         lines = ({"id": str(n), "prompt": b["prompt"], "tokens": b["max_tokens"], "seed": b["seed"], **b["diffusion"]} for n, b in enumerate(bodies))
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([drdiff, "batch", file, "-o", Path(folder, "out"), "--batch", str(seats), "-q"], check=True)
+        subprocess.run([drdiff, "batch", file, "-o", Path(folder, "out"), "--batch", str(slots), "-q"], check=True)
         wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
         return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -95,23 +95,23 @@ def main():
     parser.add_argument("--concurrency", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    bodies, seats = requests(args.requests, args.tokens), args.concurrency
-    server = subprocess.Popen([args.drdiff, "serve", "--port", "0", "--seats", str(seats)], stderr=subprocess.PIPE, text=True)
+    bodies, slots = requests(args.requests, args.tokens), args.concurrency
+    server = subprocess.Popen([args.drdiff, "serve", "--port", "0", "--slots", str(slots)], stderr=subprocess.PIPE, text=True)
     address = re.search("http://([^/]+)/", server.stderr.readline())[1]
     threading.Thread(target=server.stderr.read, daemon=True).start()
     ask(address, bodies[0])
     total = args.requests * args.tokens
     ours, theirs, ours_cpu, theirs_cpu = [], [], [], []
     for _ in range(args.rounds):
-        idle = batch(args.drdiff, requests(1, 1), seats)
-        whole = batch(args.drdiff, bodies, seats)
+        idle = batch(args.drdiff, requests(1, 1), slots)
+        whole = batch(args.drdiff, bodies, slots)
         theirs.append(total / (whole[0] - idle[0]))
         theirs_cpu.append(total / (whole[1] - idle[1]))
         before = cpu_of(server)
-        ours.append(total / serve(address, bodies, seats))
+        ours.append(total / serve(address, bodies, slots))
         ours_cpu.append(total / (cpu_of(server) - before))
     times = {"first": [], "between": []}
-    serve(address, bodies, seats, times)
+    serve(address, bodies, slots, times)
     server.terminate()
     assert server.wait() == 0
     row = lambda name, a, b: print(f"{name}: serve {statistics.median(a):.1f}, batch {statistics.median(b):.1f}, ratio {statistics.median(x / y for x, y in zip(a, b)):.3f}")

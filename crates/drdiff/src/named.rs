@@ -13,20 +13,23 @@ pub struct NamedModel {
     pub path: PathBuf,
 }
 
+/// The path in a variable of the environment; none if it is unset or empty.
+pub(crate) fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// The folder for models of this user: `DRDIFF_MODELS`, or `drdiff/models` in the user's data folder; `None` without either.
 #[must_use]
 pub fn models_folder() -> Option<PathBuf> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data = || set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
-    set("DRDIFF_MODELS").or_else(|| Some(data()?.join("drdiff/models")))
+    let data = || variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+    variable("DRDIFF_MODELS").or_else(|| Some(data()?.join("drdiff/models")))
 }
 
 /// The folder in which Hugging Face's programs keep what they fetched: `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`.
 #[must_use]
 pub fn hub_folder() -> Option<PathBuf> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || Some(set("HOME")?.join(".cache/huggingface"));
-    set("HF_HUB_CACHE").or_else(|| Some(set("HF_HOME").or_else(home)?.join("hub")))
+    let home = || Some(variable("HOME")?.join(".cache/huggingface"));
+    variable("HF_HUB_CACHE").or_else(|| Some(variable("HF_HOME").or_else(home)?.join("hub")))
 }
 
 /// All models that have a name, sorted.

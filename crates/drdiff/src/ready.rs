@@ -85,8 +85,7 @@ impl Model {
     /// # Errors
     /// As [`Model::generate`], and if the model has no chat template.
     pub fn chat(&self, messages: &[Message], settings: &Settings) -> Result<Writing> {
-        let template = self.template.as_ref().ok_or(drdiff_data::TokenizerError::NoTemplate)?;
-        self.write(Task::Continue(template.render(messages, true)?.into()), settings)
+        self.write(Task::answer(messages, self.template.as_ref())?, settings)
     }
 
     /// Fills the gaps of a text: `[[8]]` stands for eight tokens.

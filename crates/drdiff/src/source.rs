@@ -14,7 +14,7 @@ use drdiff_model::{
 use drdiff_training::{MODEL_FILE, is_state};
 
 use crate::bundled::{BUNDLED, Bundled};
-use crate::named::find_model;
+use crate::named::{find_model, variable};
 use crate::{Error, Result};
 
 /// The tokenizer beside the weights.
@@ -26,21 +26,21 @@ const DEFAULT_MODEL: &str = "DRDIFF_MODEL";
 /// The model of the environment variable `DRDIFF_MODEL`; none if it is unset or empty.
 #[must_use]
 pub fn default_model() -> Option<PathBuf> {
-    std::env::var_os(DEFAULT_MODEL)
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
+    variable(DEFAULT_MODEL)
+}
+
+/// Where the model is that `path` names by its place or its name, or else the default one; none if that is the bundled one.
+fn place_of(path: Option<&Path>) -> Option<PathBuf> {
+    let path = path.map(Path::to_owned).or_else(default_model)?;
+    let named = (!path.exists()).then(|| path.to_str().and_then(find_model)).flatten();
+    Some(named.unwrap_or(path))
 }
 
 /// What the model at a path can write; without a path, the one that [`Source::find`] takes.
 #[must_use]
 pub fn kind_of(path: Option<&Path>) -> NetworkKind {
-    let default = default_model();
-    match path.or(default.as_deref()) {
-        Some(path) if !path.exists() => match path.to_str().and_then(find_model) {
-            Some(path) => NetworkKind::at(&path),
-            None => NetworkKind::at(path),
-        },
-        Some(path) => NetworkKind::at(path),
+    match place_of(path) {
+        Some(path) => NetworkKind::at(&path),
         None => {
             let head = BUNDLED.and_then(|bundled| head_of(bundled.weights));
             head.map_or_else(NetworkKind::default, |head| {
@@ -85,20 +85,17 @@ impl Source {
     /// # Errors
     /// If there is no model, or its file cannot be read.
     pub fn find(path: Option<&Path>) -> Result<Self> {
-        let default = default_model();
-        let Some(path) = path.or(default.as_deref()) else {
+        let Some(path) = place_of(path) else {
             return Self::bundled();
         };
-        let named = (!path.exists()).then(|| path.to_str().and_then(find_model)).flatten();
-        let path = named.as_deref().unwrap_or(path);
-        if Pretrained::is_at(path) {
+        if Pretrained::is_at(&path) {
             return Ok(Self {
-                path: path.to_owned(),
+                path,
                 content: Content::Foreign,
                 note: None,
             });
         }
-        let Weights { path, note } = weights(path)?;
+        let Weights { path, note } = weights(&path)?;
         let weights = std::fs::read(&path).map_err(|source| ModelError::File {
             action: "read",
             path: path.clone(),
@@ -305,15 +302,14 @@ pub fn require_tokenizer(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<(
 /// The files that are read of a model: what an output must not be.
 #[must_use]
 pub fn files_of(path: Option<&Path>) -> Vec<PathBuf> {
-    let default = default_model();
-    match path.or(default.as_deref()) {
+    match place_of(path) {
         None => Vec::new(),
         Some(folder) if folder.is_dir() => WEIGHTS
             .iter()
             .chain([&TOKENIZER])
             .map(|name| folder.join(name))
             .collect(),
-        Some(file) => vec![file.to_owned(), file.with_file_name(TOKENIZER)],
+        Some(file) => vec![file.with_file_name(TOKENIZER), file],
     }
 }
 

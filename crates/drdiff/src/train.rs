@@ -41,11 +41,15 @@ pub fn train(
 
 fn train_here(config: TrainConfig, data: &Path, out: &Path, observe: &mut dyn FnMut(&Event)) -> Result<Outcome> {
     let corpus = Corpus::open(data)?;
-    let mut trainer = match RunFolder::look(out)? {
-        true => Trainer::resume(config, &corpus, out, &Device::Cpu)?,
-        false => Trainer::new(config, &corpus, None, &Device::Cpu)?,
+    // What is wrong with a new run is told before it has a folder.
+    let begin = || Trainer::new(config.clone(), &corpus, None, &Device::Cpu);
+    let new = (!RunFolder::look(out)?).then(begin).transpose()?;
+    let folder = RunFolder::take(out)?;
+    // A run that another process began meanwhile is gone on with, not written over.
+    let mut trainer = match new.filter(|_| !folder.is_begun()) {
+        Some(trainer) => trainer,
+        None => Trainer::resume(config.clone(), &corpus, out, &Device::Cpu)?,
     };
-    let _lock = RunFolder::take(out)?;
     put_words(&corpus, out)?;
     let run = Run {
         dir: out,

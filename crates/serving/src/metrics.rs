@@ -49,7 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) request: Histogram,
     pub(crate) pass: Histogram,
     pub(crate) steps: Histogram,
-    pub(crate) seats: Histogram,
+    pub(crate) slots: Histogram,
 }
 
 impl Metrics {
@@ -73,7 +73,7 @@ impl Metrics {
             request: seconds(),
             pass: seconds(),
             steps: counts(),
-            seats: counts(),
+            slots: counts(),
         };
         metrics.register(vllm);
         metrics
@@ -87,11 +87,11 @@ impl Metrics {
             theirs.register("requests_running", "Texts that are written", self.running.clone());
         }
         let own = all.sub_registry_with_prefix("drdiff");
-        own.register("requests_waiting", "Texts that wait for a seat", self.waiting.clone());
+        own.register("requests_waiting", "Texts that wait for a slot", self.waiting.clone());
         own.register("requests_running", "Texts that are written", self.running.clone());
         own.register(
             "cache_usage_ratio",
-            "Share of the seats that are taken",
+            "Share of the slots that are taken",
             self.cache.clone(),
         );
         own.register(
@@ -108,7 +108,7 @@ impl Metrics {
         );
         own.register("passes", "Network passes", self.passes.clone());
         own.register("rows", "Rows of all passes", self.rows.clone());
-        own.register("queue_seconds", "Time from request to seat", self.queue.clone());
+        own.register("queue_seconds", "Time from request to slot", self.queue.clone());
         let first = self.first_block.clone();
         own.register(
             "time_to_first_block_seconds",
@@ -123,7 +123,7 @@ impl Metrics {
         own.register("request_seconds", "Time from request to its end", self.request.clone());
         own.register("pass_seconds", "Time of a network pass", self.pass.clone());
         own.register("steps_per_block", "Network passes of a block", self.steps.clone());
-        own.register("seats_per_pass", "Texts in a network pass", self.seats.clone());
+        own.register("slots_per_pass", "Texts in a network pass", self.slots.clone());
     }
 
     /// Counts an answer.

@@ -6,8 +6,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Texts that are written at once.
-    pub seats: usize,
-    /// Texts that may wait for a seat; of more the server tells clients to try again later.
+    pub slots: usize,
+    /// Texts that may wait for a slot; of more the server tells clients to try again later.
     pub max_waiting: usize,
     /// How long a text may wait.
     pub queue_timeout: Duration,
@@ -34,10 +34,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 4 seats, 64 waiting for up to 60 s, 600 s for a text, 30 s to drain, bodies of 8 MiB and texts of 8,192 tokens.
+    /// 4 slots, 64 waiting for up to 60 s, 600 s for a text, 30 s to drain, bodies of 8 MiB and texts of 8,192 tokens.
     fn default() -> Self {
         Self {
-            seats: 4,
+            slots: 4,
             max_waiting: 64,
             queue_timeout: Duration::from_secs(60),
             timeout: Duration::from_secs(600),

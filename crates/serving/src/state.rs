@@ -42,7 +42,7 @@ impl State {
     pub(crate) fn new(options: Options, commands: Sender<Command>) -> Self {
         Self {
             metrics: Metrics::new(options.vllm_metrics),
-            admission: Admission::new(options.seats, options.max_waiting),
+            admission: Admission::new(options.slots, options.max_waiting),
             options,
             served: OnceLock::new(),
             phase: AtomicU8::new(Phase::Loading as u8),

@@ -85,7 +85,7 @@ fn read(mut stream: TcpStream) -> (u16, String) {
 
 #[test]
 fn texts_are_those_of_generate_plain_and_streamed() {
-    let server = Server::start(&["--seats", "2", "--steps", "4"]);
+    let server = Server::start(&["--slots", "2", "--steps", "4"]);
     for (settings, flags) in [
         (json!({ "steps": 8 }), &["--steps", "8"][..]),
         (json!({}), &["--steps", "4"]),

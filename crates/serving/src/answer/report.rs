@@ -16,7 +16,7 @@ pub(super) fn rounded(p: f64) -> f64 {
     (p * DIGITS).round() / DIGITS
 }
 
-/// How a text is written, said when it has a seat.
+/// How a text is written, said when it has a slot.
 pub(super) fn start(sheet: &Sheet, text: &Text, served: &Served, queue: f64) -> Map<String, Value> {
     let settings = &text.request.settings;
     let mut start = map(json!({

@@ -2,7 +2,7 @@
 
 import { complete, model, stream, tokens } from "./api.js";
 import { Block } from "./block.js";
-import { gaps, heat, lock, made, paper, place, put, remember, sides, stretches, undo } from "./paper.js";
+import { gaps, heat, lock, made, paper, place, put, remember, sides, segments, undo } from "./paper.js";
 import * as replay from "./replay.js";
 
 const element = (id) => document.getElementById(id);
@@ -91,12 +91,12 @@ async function write(signal) {
   }
 }
 
-/** Writes what is selected anew, between what stands around it; locked stretches of it stay. */
+/** Writes what is selected anew, between what stands around it; locked segments of it stay. */
 async function rewrite(signal) {
   const range = place();
   if (range.collapsed) throw new Error("select the words that are to be written anew");
   const [before, after] = sides(range);
-  const parts = stretches(range);
+  const parts = segments(range);
   const free = parts.filter((part) => !part.locked);
   const lengths = await Promise.all(free.map((part) => tokens(part.text, signal)));
   const { seed, temperature, diffusion } = settings();

@@ -1,4 +1,4 @@
-// The document: text of the writer's, tokens that were written, and stretches that are locked.
+// The document: text of the writer's, tokens that were written, and segments that are locked.
 
 const paper = document.getElementById("paper");
 const past = [];
@@ -31,8 +31,8 @@ export function sides(range) {
   return [before, whole.slice(to)];
 }
 
-/** The stretches of a range: what is locked, and what is not. */
-export function stretches(range) {
+/** The segments of a range: what is locked, and what is not. */
+export function segments(range) {
   const found = [];
   const walk = document.createTreeWalker(paper, NodeFilter.SHOW_TEXT);
   for (let node = walk.nextNode(); node; node = walk.nextNode()) {

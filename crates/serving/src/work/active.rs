@@ -1,4 +1,4 @@
-//! A text that has a seat, and what has been seen of it.
+//! A text that has a slot, and what has been seen of it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub(super) struct Active {
 }
 
 impl Active {
-    /// The job has a seat from now on.
+    /// The job has a slot from now on.
     pub(super) fn new(job: Job, metrics: &Metrics) -> Self {
         let now = Instant::now();
         let queue = (now - job.came).as_secs_f64();
@@ -58,7 +58,7 @@ impl Active {
         self.seconds.queue
     }
 
-    /// Since when it has its seat.
+    /// Since when it has its slot.
     pub(super) fn seated(&self) -> Instant {
         self.seated
     }

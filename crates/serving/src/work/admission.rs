@@ -16,18 +16,18 @@ const LONGEST: u64 = 60;
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
     most: usize,
-    seats: usize,
+    slots: usize,
     /// Running mean of how long a text takes, in milliseconds.
     mean: AtomicU64,
 }
 
 impl Admission {
-    pub(crate) fn new(seats: usize, waiting: usize) -> Self {
-        let most = seats.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
+    pub(crate) fn new(slots: usize, waiting: usize) -> Self {
+        let most = slots.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
         Self {
             places: Arc::new(Semaphore::new(most)),
             most,
-            seats: seats.max(1),
+            slots: slots.max(1),
             mean: AtomicU64::new(1000),
         }
     }
@@ -49,9 +49,9 @@ impl Admission {
         self.mean.store((7 * mean + time) / 8, Ordering::Relaxed);
     }
 
-    /// Seconds until a seat is probably free.
+    /// Seconds until a slot is probably free.
     pub(crate) fn seconds(&self) -> u64 {
-        let mean = self.mean.load(Ordering::Relaxed) / self.seats as u64;
+        let mean = self.mean.load(Ordering::Relaxed) / self.slots as u64;
         mean.div_ceil(1000).clamp(1, LONGEST)
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct ScoreJob {
 pub(crate) enum Update {
     /// So many texts wait before it.
     Waiting(usize),
-    /// It has a seat, after so many seconds.
+    /// It has a slot, after so many seconds.
     Started(f64),
     /// A pass denoised its block.
     Passed(Passed),

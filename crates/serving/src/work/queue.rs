@@ -1,4 +1,4 @@
-//! Texts that wait for a seat, first come first served.
+//! Texts that wait for a slot, first come first served.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -186,9 +186,9 @@ impl Work {
         active + scores + self.queue.end(error)
     }
 
-    /// Gives free seats to those who wait.
+    /// Gives free slots to those who wait.
     fn fill(&mut self) {
-        while self.active.len() < self.state.options.seats {
+        while self.active.len() < self.state.options.slots {
             let Some(mut job) = self.queue.pop() else { break };
             job.request.id = self.next;
             self.next += 1;
@@ -212,7 +212,7 @@ impl Work {
         metrics.running.set(self.active.len() as i64);
         metrics
             .cache
-            .set(self.active.len() as f64 / self.state.options.seats.max(1) as f64);
+            .set(self.active.len() as f64 / self.state.options.slots.max(1) as f64);
     }
 
     /// A pass for the text that is scored first.
@@ -228,13 +228,13 @@ impl Work {
         Ok(())
     }
 
-    /// A pass for all texts that have a seat.
+    /// A pass for all texts that have a slot.
     fn pass(&mut self) -> Result<(), Error> {
         if self.active.is_empty() {
             return Ok(());
         }
         let (begun, metrics) = (Instant::now(), &self.state.metrics);
-        metrics.seats.observe(self.active.len() as f64);
+        metrics.slots.observe(self.active.len() as f64);
         let events = self.engine.step()?;
         metrics.pass.observe(begun.elapsed().as_secs_f64());
         metrics.passes.inc();

@@ -287,7 +287,7 @@ fn body() -> impl Strategy<Value = Value> {
 async fn fuzz(bodies: usize) -> usize {
     let server = Server::start(Options {
         max_tokens: 8,
-        seats: 16,
+        slots: 16,
         ..Options::default()
     })
     .await;

@@ -17,7 +17,7 @@ fn long(stream: bool) -> Value {
 
 fn one_seat() -> Options {
     Options {
-        seats: 1,
+        slots: 1,
         max_waiting: 1,
         ..Options::default()
     }
@@ -57,14 +57,14 @@ async fn who_goes_away_frees_the_seat_within_two_passes_and_changes_no_other_tex
             // Passes go on for the other text, if it is not complete.
             server
                 .until(|| async {
-                    let seats = server.metric("drdiff_requests_running").await;
+                    let slots = server.metric("drdiff_requests_running").await;
                     let passes = server.metric("drdiff_passes_total").await;
                     // A pass is counted before the gauges are set again.
                     assert!(
-                        seats < 2.0 || passes <= before + 3.0,
+                        slots < 2.0 || passes <= before + 3.0,
                         "{passes} passes, {before} before"
                     );
-                    seats < 2.0
+                    slots < 2.0
                 })
                 .await;
         };

@@ -28,11 +28,11 @@ pub(crate) fn tokenizer() -> Tokenizer {
 }
 
 /// An engine with the small model.
-pub(crate) fn engine(seats: usize) -> Engine {
+pub(crate) fn engine(slots: usize) -> Engine {
     let (path, cpu) = (folder().join("model.gguf"), device(DeviceKind::Cpu).unwrap());
     let checkpoint = read_gguf(&std::fs::read(&path).unwrap(), &path, &cpu).unwrap();
     let (network, _) = build(checkpoint, &cpu, Loading::Inference).unwrap();
-    Engine::new(network, tokenizer(), seats).unwrap()
+    Engine::new(network, tokenizer(), slots).unwrap()
 }
 
 /// The text of the library for a task.
@@ -64,11 +64,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(options: Options) -> Self {
-        let (stop, seats) = (Arc::new(AtomicBool::new(false)), options.seats);
+        let (stop, slots) = (Arc::new(AtomicBool::new(false)), options.slots);
         let (router, worker) = server(options);
         let flag = stop.clone();
         let worker = thread::spawn(move || {
-            let engine = engine(seats);
+            let engine = engine(slots);
             let served = Served {
                 names: vec!["drdiff".to_owned(), "drdiff-recall".to_owned()],
                 tokenizer: engine.tokenizer().clone(),

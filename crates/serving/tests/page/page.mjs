@@ -69,10 +69,10 @@ try {
   await picture("writing");
   check((await running()) === 1, "one text is written");
 
-  // Esc ends it, and frees the seat.
+  // Esc ends it, and frees the slot.
   await send("POST", at("/actions"), { actions: [{ type: "key", id: "keys", actions: [{ type: "keyDown", value: "\uE00C" }, { type: "keyUp", value: "\uE00C" }] }] });
   await until("the end after Esc", idle);
-  await until("a free seat", async () => (await running()) === 0);
+  await until("a free slot", async () => (await running()) === 0);
   check(await script("return paper.querySelector('[aria-hidden]') === null"), "no draft is left");
   check((await text()).startsWith("The old house"), "the prompt stays");
 

@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   drdiff serve
   drdiff serve --model models/drdiff-tales --port 9000
-  drdiff serve --host 0.0.0.0 --api-key SECRET --seats 8
+  drdiff serve --host 0.0.0.0 --api-key SECRET --slots 8
   drdiff serve --block-size 8 --steps 8
 
 Flags that say how to write are for requests that do not say so themselves.
@@ -59,7 +59,7 @@ pub(crate) struct ServeArgs {
 
     /// Texts that are written at once [default: 4, on a GPU 64]
     #[arg(long, value_name = "N", value_parser = at_least_one(), help_heading = "Limits")]
-    pub(super) seats: Option<usize>,
+    pub(super) slots: Option<usize>,
     /// Texts that may wait; more get 503
     #[arg(long, value_name = "N", default_value = "64", help_heading = "Limits")]
     pub(super) max_waiting: usize,

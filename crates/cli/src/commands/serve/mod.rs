@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
             .try_init();
     }
     let options = options(args, address);
-    let (seats, patience) = (options.seats, options.patience);
+    let (slots, patience) = (options.slots, options.patience);
     let (router, worker) = server(options);
     let http = Http::listen(router, address, patience).map_err(|error| {
         usage(format!(
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
         );
     }
     let (network, tokenizer) = source.load(&device(args.device)?)?;
-    let engine = Engine::new(network, tokenizer, seats)?;
+    let engine = Engine::new(network, tokenizer, slots)?;
     let words = source.words()?;
     let served = Served {
         names: names(args, &source),
@@ -99,12 +99,12 @@ fn address(host: &str, port: u16) -> Result<SocketAddr> {
 }
 
 fn options(args: &ServeArgs, address: SocketAddr) -> Options {
-    let seats = match args.device {
+    let slots = match args.device {
         DeviceKind::Cpu => 4,
         DeviceKind::Cuda(_) => 64,
     };
     Options {
-        seats: args.seats.unwrap_or(seats),
+        slots: args.slots.unwrap_or(slots),
         max_waiting: args.max_waiting,
         queue_timeout: args.queue_timeout,
         timeout: args.timeout,
